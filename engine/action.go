@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// An Action is a step's work on one host, decoded and ready.
+type Action interface {
+	// Plan looks, changes nothing, and returns what Apply would change.
+	// An empty Change means that the host already is as the step wants it.
+	Plan(ctx context.Context, w World) (Change, error)
+	// Apply carries c out. The engine has made c durable before, and may call
+	// Apply again with the same c after a crash at any instruction, so Apply
+	// begins by looking how far an earlier call got. What it reports done must
+	// be on disk. It is also called with a Change that is Empty but has
+	// Checks.
+	Apply(ctx context.Context, c Change, r Reporter) (Result, error)
+	// Undo puts back what c recorded, however far Apply got. It too may be
+	// called again.
+	Undo(ctx context.Context, c Change, r Reporter) error
+}
+
+// A DataSource reads facts of a host. It changes nothing.
+type DataSource interface {
+	Read(ctx context.Context, w World) (Result, error)
+}
+
+// A Reporter takes what an action has to say while it works.
+type Reporter interface {
+	// Progress says how far the work is. Calls may come as often as is
+	// convenient; the view thins them out.
+	Progress(p Progress)
+}
+
+// Progress is how far a step is.
+type Progress struct {
+	// Doing is what is being done or waited for, with its last value where
+	// there is one: "copying the snapshot", "etcd is not healthy yet: EOF".
+	Doing string `json:"doing"`
+	// Done and Total are bytes; both are 0 where there is nothing to count.
+	Done  int64 `json:"done,omitempty"`
+	Total int64 `json:"total,omitempty"`
+}
+
+// Spec describes an action: what the language checks, the reference
+// documentation is made from, and the host decodes.
+type Spec struct {
+	Name       string
+	Doc        string // one paragraph; the first sentence is the summary
+	Attributes []Attribute
+	Results    []Attribute // only Name, Type and Doc count
+	Example    string      // a whole step block that validates
+	// ReadOnly says that the action never changes its host: it checks or
+	// waits.
+	ReadOnly bool
+	// New returns a pointer to a zero struct whose fields carry `cty:"name"`
+	// tags, one for each attribute. Optional attributes without a default are
+	// pointers, slices or maps.
+	New func() Action
+}
+
+// DataSpec describes a data source, as Spec describes an action.
+type DataSpec struct {
+	Name       string
+	Doc        string
+	Attributes []Attribute
+	Results    []Attribute
+	Example    string
+	New        func() DataSource
+}
+
+// Attribute is one attribute of an action or data source, or one result.
+type Attribute struct {
+	Name     string
+	Type     cty.Type
+	Required bool
+	// Default is used where an optional attribute isn't set; cty.NilVal means
+	// null.
+	Default cty.Value
+	Doc     string // a sentence, with the unit where it is a quantity
+	// Check tells what is wrong with a known, non-null value, or nil. The
+	// error's text is shown under the source line.
+	Check func(cty.Value) error
+}

@@ -1,0 +1,88 @@
+package engine
+
+import "encoding/json"
+
+// Change is what one step will do to one host, as plain data. It is the line
+// in the plan, the intent in the journal, the thing that is compared for
+// drift, and what undo works from.
+//
+// Everything an action has to choose (a cluster token, a staging name) is
+// chosen in Plan and recorded here, so that Apply called again chooses the
+// same.
+type Change struct {
+	// Items are the differences, one a line in the plan. No items means that
+	// the host already is as the step wants it.
+	Items []Item `json:"items,omitempty"`
+	// Checks are what Apply will verify or wait for without changing anything,
+	// each a phrase such as "https://10.0.0.1:2379 is healthy".
+	Checks []string `json:"checks,omitempty"`
+	// Effects are the facts that will hold afterwards. Later steps are planned
+	// against them.
+	Effects []Effect `json:"effects,omitempty"`
+	// Results are those results of the step that are known before it runs.
+	// Later steps see the others as unknown while planning.
+	Results Result `json:"results,omitempty"`
+	// Kept names the paths at which the step keeps what it replaces.
+	Kept []string `json:"kept,omitempty"`
+	// Irreversible says why the step can't be undone; empty if it can.
+	Irreversible string `json:"irreversible,omitempty"`
+	// Data is the action's own record: its choices and what undo needs.
+	Data json.RawMessage `json:"data,omitempty"`
+}
+
+// Item is one difference on the host.
+type Item struct {
+	// Target is what changes: an absolute path, or "unit NAME".
+	Target string `json:"target"`
+	// Attribute is the aspect that changes ("owner", "state"); empty if the
+	// target as a whole does.
+	Attribute string `json:"attribute,omitempty"`
+	Before    string `json:"before"`
+	After     string `json:"after"`
+	// Note is shown beside the item and not compared for drift: a size, a sub
+	// state, whatever may move by itself between plan and run.
+	Note string `json:"note,omitempty"`
+}
+
+// Empty reports whether applying c would leave the host as it is.
+func (c Change) Empty() bool { return len(c.Items) == 0 }
+
+// SameAs reports whether c and o make the same differences. Notes and the
+// actions' own records are not compared.
+func (c Change) SameAs(o Change) bool {
+	if len(c.Items) != len(o.Items) {
+		return false
+	}
+	for i, a := range c.Items {
+		b := o.Items[i]
+		a.Note, b.Note = "", ""
+		if a != b {
+			return false
+		}
+	}
+	return true
+}
+
+// SetData records v as c's own record. v must be encodable as JSON, which a
+// plain struct always is.
+func (c *Change) SetData(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return Errorf("change", "encoding the action's record: %w", err)
+	}
+	c.Data = data
+	return nil
+}
+
+// GetData decodes what SetData recorded into v.
+func (c Change) GetData(v any) error {
+	if err := json.Unmarshal(c.Data, v); err != nil {
+		return Errorf("change", "decoding the action's record: %w", err)
+	}
+	return nil
+}
+
+// Result is what a step or a data source hands to later expressions, by
+// result name. Values are what encoding/json makes of them; their types are
+// declared in the Spec.
+type Result map[string]any
