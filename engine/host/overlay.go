@@ -1,0 +1,236 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"runbook/engine"
+)
+
+// overlay is the host's facts under predicted effects: the newest effect that
+// speaks of a path answers, and what none speaks of is read from the host.
+type overlay struct {
+	facts   engine.Facts
+	run     engine.RunInfo
+	effects []engine.Effect
+}
+
+var _ engine.World = (*overlay)(nil)
+
+func (o *overlay) Run() engine.RunInfo { return o.run }
+
+
+// origin is where a path of the predicted world comes from.
+type origin struct {
+	path    string          // where it is now
+	absent  bool            // nothing will be there
+	created *engine.Created // an earlier step will have made it
+	below   bool            // it is below what created made
+	step    string          // the step that said so
+}
+
+// locate follows path back through the effects, newest first.
+func (o *overlay) locate(path string) (origin, error) {
+	path = filepath.Clean(path)
+	for i := len(o.effects) - 1; i >= 0; i-- {
+		e := o.effects[i]
+		switch {
+		case e.Anything:
+			return origin{}, &engine.UnknownError{Step: e.Step}
+		case e.Moved != nil:
+			if rest, ok := under(path, e.Moved.To); ok {
+				path = e.Moved.From + rest
+			} else if _, ok := under(path, e.Moved.From); ok {
+				return origin{path: path, absent: true, step: e.Step}, nil
+			}
+		case e.Removed != nil:
+			if _, ok := under(path, e.Removed.Path); ok {
+				return origin{path: path, absent: true, step: e.Step}, nil
+			}
+		case e.Created != nil:
+			if rest, ok := under(path, e.Created.Fact.Path); ok {
+				return origin{path: path, created: e.Created, below: rest != "", step: e.Step}, nil
+			}
+		}
+	}
+	return origin{path: path}, nil
+}
+
+// under returns what of path is below root ("" if they are the same).
+func under(path, root string) (string, bool) {
+	root = filepath.Clean(root)
+	if path == root {
+		return "", true
+	}
+	if root == "/" {
+		return path, true
+	}
+	rest, ok := strings.CutPrefix(path, root)
+	return rest, ok && rest[0] == '/'
+}
+
+// Stat implements engine.World.
+func (o *overlay) Stat(ctx context.Context, path string) (engine.PathFact, error) {
+	if !filepath.IsAbs(path) {
+		return engine.PathFact{}, engine.Errorf(path, "not an absolute path")
+	}
+	path = filepath.Clean(path)
+	from, err := o.locate(path)
+	if err != nil {
+		return engine.PathFact{}, err
+	}
+	if from.below {
+		return engine.PathFact{}, &engine.UnknownError{Step: from.step}
+	}
+	fact, err := o.factAt(path, from)
+	if err != nil {
+		return engine.PathFact{}, err
+	}
+	return o.owned(path, fact), nil
+}
+
+func (o *overlay) factAt(path string, from origin) (engine.PathFact, error) {
+	if !from.absent && from.created == nil {
+		fact, err := lstat(from.path)
+		fact.Path = path
+		fact.Free -= o.taken()
+		return fact, err
+	}
+	free, err := freeBytes(path)
+	if err != nil {
+		return engine.PathFact{}, err
+	}
+	fact := engine.PathFact{Path: path}
+	if from.created != nil {
+		fact = from.created.Fact
+		fact.Exists = true
+	}
+	fact.Free = free - o.taken()
+	return fact, nil
+}
+
+// taken is how much space the effects use. It is counted against every file
+// system: the prediction errs towards too little room.
+func (o *overlay) taken() int64 {
+	var sum int64
+	for _, e := range o.effects {
+		if e.Created != nil {
+			sum += e.Created.Bytes
+		}
+	}
+	return sum
+}
+
+// owned applies the Owned effects that reach path. A path that moved keeps
+// the owner it was given under its earlier name.
+func (o *overlay) owned(path string, fact engine.PathFact) engine.PathFact {
+	if !fact.Exists {
+		return fact
+	}
+	for i := len(o.effects) - 1; i >= 0; i-- {
+		e := o.effects[i]
+		switch {
+		case e.Moved != nil:
+			if rest, ok := under(path, e.Moved.To); ok {
+				path = e.Moved.From + rest
+			}
+		case e.Created != nil:
+			if _, ok := under(path, e.Created.Fact.Path); ok {
+				return fact
+			}
+		case e.Owned != nil:
+			rest, ok := under(path, e.Owned.Path)
+			if ok && (rest == "" || e.Owned.Recursive) {
+				fact.UID, fact.GID = e.Owned.UID, e.Owned.GID
+				fact.Owner, fact.Group = e.Owned.Owner, e.Owned.Group
+				return fact
+			}
+		}
+	}
+	return fact
+}
+
+// Source implements engine.World.
+func (o *overlay) Source(_ context.Context, path string) (string, error) {
+	from, err := o.locate(path)
+	if err != nil {
+		return "", err
+	}
+	if from.created != nil {
+		return "", &engine.UnknownError{Step: from.step}
+	}
+	if from.absent {
+		return "", engine.Errorf(path, "step %s will have taken it away: %w", from.step, fs.ErrNotExist)
+	}
+	if _, err := os.Lstat(from.path); err != nil {
+		return "", &engine.Error{Where: path, Err: err}
+	}
+	return from.path, nil
+}
+
+// Walk implements engine.World.
+func (o *overlay) Walk(ctx context.Context, root string, fn func(engine.PathFact) error) error {
+	top, err := o.Stat(ctx, root)
+	if err != nil || !top.Exists {
+		return err
+	}
+	from, err := o.locate(root)
+	if err != nil {
+		return err
+	}
+	if from.created != nil {
+		return fn(top)
+	}
+	return filepath.WalkDir(from.path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return &engine.Error{Where: p, Err: err}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return o.visit(top, filepath.Clean(root)+strings.TrimPrefix(p, from.path), p, d, fn)
+	})
+}
+
+// visit hands one entry of a walk to fn. Entries that effects took away or
+// that are on another file system are passed over.
+func (o *overlay) visit(top engine.PathFact, path, now string, d fs.DirEntry, fn func(engine.PathFact) error) error {
+	if at, err := o.locate(path); err != nil || at.absent {
+		return err
+	}
+	info, err := d.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // gone since its directory was read
+	}
+	if err != nil {
+		return &engine.Error{Where: now, Err: err}
+	}
+	if d.IsDir() && info.Sys().(*syscall.Stat_t).Dev != top.Device {
+		return filepath.SkipDir
+	}
+	fact, err := fill(engine.PathFact{Path: now, Free: top.Free}, info)
+	if err != nil {
+		return err
+	}
+	fact.Path = path
+	return fn(o.owned(path, fact))
+}
+
+// Unit implements engine.World.
+func (o *overlay) Unit(ctx context.Context, name string) (engine.UnitFact, error) {
+	for i := len(o.effects) - 1; i >= 0; i-- {
+		e := o.effects[i]
+		if e.Anything {
+			return engine.UnitFact{}, &engine.UnknownError{Step: e.Step}
+		}
+		if e.Unit != nil && e.Unit.Name == name {
+			return *e.Unit, nil
+		}
+	}
+	return o.facts.Unit(ctx, name)
+}
