@@ -9,8 +9,12 @@ import (
 // Actions lists the actions on etcd.
 func Actions() []engine.Spec {
 	return []engine.Spec{
+		compareSpec(),
+		healthSpec(),
+		membersSpec(),
 		restoreSpec(),
 		saveSpec(),
+		verifySpec(),
 	}
 }
 
@@ -19,6 +23,7 @@ func Data() []engine.DataSpec {
 	return []engine.DataSpec{
 		memberDataSpec(),
 		snapshotDataSpec(),
+		statusDataSpec(),
 	}
 }
 
