@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"runbook/engine"
 )
@@ -71,11 +72,21 @@ func (c connection) dial(endpoints ...string) (*clientv3.Client, error) {
 	}
 	cli, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, TLS: conf, DialTimeout: c.timeout, Logger: zapLogger().Named("client"),
+		// Trying again and waiting for a connection hide why it failed behind
+		// "deadline exceeded", and are the business of a step's retry block.
+		MaxUnaryRetries: uint(len(endpoints)),
+		DialOptions:     []grpc.DialOption{grpc.WithChainUnaryInterceptor(failFast)},
 	})
 	if err != nil {
 		return nil, engine.Errorf(strings.Join(endpoints, ","), "connecting to etcd: %w", err).WithAttribute("endpoints")
 	}
 	return cli, nil
+}
+
+// failFast makes a call fail with the reason as soon as no connection could be
+// made.
+func failFast(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, reply, cc, append(opts, grpc.WaitForReady(false))...)
 }
 
 // tlsConfig reads the client's certificates; nil where none is set.

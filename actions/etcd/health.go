@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/status"
 
 	"runbook/engine"
 )
@@ -99,7 +99,7 @@ func askHealth(ctx context.Context, cli *clientv3.Client, endpoint string) (heal
 	if err != nil {
 		return healthy{}, notHealthy(endpoint, err)
 	}
-	status, err := cli.Status(ctx, endpoint)
+	state, err := cli.Status(ctx, endpoint)
 	if err != nil {
 		return healthy{}, notHealthy(endpoint, err)
 	}
@@ -111,18 +111,18 @@ func askHealth(ctx context.Context, cli *clientv3.Client, endpoint string) (heal
 		return healthy{}, raised(endpoint, alarm)
 	}
 	return healthy{
-		revision: read.Header.Revision, cluster: read.Header.ClusterId, leader: status.Leader, version: status.Version,
+		revision: read.Header.Revision, cluster: read.Header.ClusterId, leader: state.Leader, version: state.Version,
 	}, nil
 }
 
-// notHealthy says why an endpoint isn't healthy. gRPC hides the reason for
-// which it can't connect behind the deadline, and names it further on.
+// notHealthy says why an endpoint isn't healthy, in gRPC's message without its
+// wrapping.
 func notHealthy(endpoint string, err error) error {
 	hint := "See the log of etcd at this endpoint; if it is still starting, give the step a retry block."
-	if errors.Is(err, context.DeadlineExceeded) && !strings.Contains(err.Error(), "latest balancer error") {
-		hint = "It accepts connections but has no quorum, or is still starting: see etcd's log there, and whether enough members run."
+	if errors.Is(err, context.DeadlineExceeded) {
+		hint = "It doesn't answer in time: it may have no quorum, or be starting still. See its log, and whether enough members run."
 	}
-	return engine.Errorf(endpoint, "etcd is not healthy: %w", err).WithHint("%s", hint)
+	return engine.Errorf(endpoint, "etcd is not healthy: %s", status.Convert(err).Message()).WithHint("%s", hint)
 }
 
 func raised(endpoint string, alarm *etcdserverpb.AlarmMember) error {

@@ -178,7 +178,7 @@ func verdict(ctx context.Context, path string, readErr, waitErr error, stderr st
 	case ctx.Err() != nil:
 		return engine.Errorf(path, "its inspection was ended: %w", context.Cause(ctx))
 	case waitErr != nil:
-		return &Damaged{Reason: "damaged: reading it failed with " + lastWords(stderr, waitErr)}
+		return &Damaged{Reason: "its database is damaged: " + lastWords(stderr, waitErr)}
 	case readErr != nil:
 		return engine.Errorf(path, "understanding its inspection: %w", readErr)
 	}
@@ -190,7 +190,7 @@ func lastWords(stderr string, waitErr error) string {
 	for _, line := range strings.Split(stderr, "\n") {
 		for _, start := range []string{"panic: ", "fatal error: ", "unexpected fault address", "runtime: "} {
 			if strings.HasPrefix(line, start) {
-				return `"` + strings.TrimSpace(line) + `"`
+				return strings.TrimSpace(strings.TrimPrefix(line, "panic: "))
 			}
 		}
 	}
