@@ -19,8 +19,11 @@ import (
 	"runbook/engine/host"
 )
 
+// mainContext is the context of a process that isn't a test.
+var mainContext = context.Background()
+
 func TestMain(m *testing.M) {
-	if ChildMain(os.Args[1:]) {
+	if ChildMain(os.Args[1:]) || killMain(os.Args[1:]) {
 		return
 	}
 	os.Exit(m.Run())
