@@ -41,15 +41,19 @@ func (a *restore) settle(r *restored) error {
 
 // missing says which setting is neither given nor known from the member.
 func (a *restore) missing(r *restored) error {
-	for attribute, absent := range map[string]bool{
-		"data_dir": r.DataDir == "", "name": r.Name == "", "initial_advertise_peer_urls": len(r.PeerURLs) == 0,
-	} {
-		if absent {
-			return engine.Errorf("etcd_snapshot_restore", "%s is not known", attribute).
-				WithHint("Set member = data.etcd_member.NAME, or %s itself.", attribute).WithAttribute(attribute)
-		}
+	attribute := ""
+	switch {
+	case r.DataDir == "":
+		attribute = "data_dir"
+	case r.Name == "":
+		attribute = "name"
+	case len(r.PeerURLs) == 0:
+		attribute = "initial_advertise_peer_urls"
+	default:
+		return nil
 	}
-	return nil
+	return engine.Errorf("etcd_snapshot_restore", "%s is not known", attribute).
+		WithHint("Set member = data.etcd_member.NAME, or %s itself.", attribute).WithAttribute(attribute)
 }
 
 // contradictions refuses attributes with which etcd wouldn't start, or would

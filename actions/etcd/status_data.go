@@ -38,7 +38,7 @@ func statusDataSpec() engine.DataSpec {
 			{Name: "revision", Type: cty.Number, Doc: "The revision at which it serves; 0 if it isn't reachable."},
 			{Name: "members", Type: cty.Number, Doc: "How many members the cluster has; 0 if they aren't known."},
 			{Name: "keys", Type: cty.Number, Doc: "How many live keys there are; 0 if they aren't known."},
-			{Name: "holds_snapshot", Type: cty.Bool, Doc: "Whether every key of the snapshot is there on every endpoint, as it was or newer."},
+			{Name: "holds_snapshot", Type: cty.Bool, Doc: "Whether every key of the snapshot is there on every endpoint, as it was or newer. A key that was deleted since counts as missing, one whose lease ran out doesn't."},
 			{Name: "missing", Type: cty.Number, Doc: "How many of the snapshot's keys are missing or differ; 0 if that isn't known."},
 		},
 		Example: `data "etcd_status" "now" {

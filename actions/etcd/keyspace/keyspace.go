@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -19,7 +20,22 @@ type Record struct {
 	Lease       int64  `json:"l,omitempty"`
 	// Sum is the SHA-256 of the key, its value, its revisions, its version
 	// and its lease.
-	Sum [sha256.Size]byte `json:"s"`
+	Sum Sum `json:"s"`
+}
+
+// Sum is a SHA-256. It is hexadecimal in text.
+type Sum [sha256.Size]byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Sum) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(s)) {
+		return fmt.Errorf("a SHA-256 has %d digits, not %d", hex.EncodedLen(len(s)), len(text))
+	}
+	_, err := hex.Decode(s[:], text)
+	return err
 }
 
 // RecordOf returns the record of kv.
