@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -85,9 +84,11 @@ func Open(dir string) (j *Journal, records []Record, torn *Torn, err error) {
 	return j, records, torn, nil
 }
 
-// take locks the journal for this process.
+// take locks the journal for this process. An open file description lock can
+// be looked at without taking it, which Busy needs.
 func (j *Journal) take() error {
-	if err := unix.Flock(int(j.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(j.file.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
 		return engine.Errorf(j.path, "another process is working on this run: %w", err).
 			WithHint("Wait for it to end, then try again")
 	}
@@ -183,14 +184,11 @@ func Busy(dir string) (bool, error) {
 		return false, &engine.Error{Where: path, Err: err}
 	}
 	defer f.Close()
-	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, nil
-	}
-	if err != nil {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &whole); err != nil {
 		return false, engine.Errorf(path, "lock: %w", err)
 	}
-	return false, nil
+	return whole.Type != unix.F_UNLCK, nil
 }
 
 // scan is what reading a journal found.
@@ -258,9 +256,3 @@ func syncFile(path string) error {
 }
 
 func syncDir(path string) error { return syncFile(path) }
-
-// Exists reports whether dir holds a journal.
-func Exists(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, FileName))
-	return !errors.Is(err, fs.ErrNotExist)
-}

@@ -161,7 +161,7 @@ func (p *parser) locals(b *hcl.Block) {
 
 func (p *parser) data(b *hcl.Block) {
 	d := &Data{Type: b.Labels[0], Name: b.Labels[1]}
-	if old := p.rb.data(d.Type, d.Name); old != nil {
+	if old := p.rb.DataSource(d.Type, d.Name); old != nil {
 		p.unique(fmt.Sprintf("data.%s.%s", d.Type, d.Name), b.DefRange, &old.Config.Range)
 		return
 	}

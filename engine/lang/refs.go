@@ -75,7 +75,7 @@ func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 			return undeclared, fmt.Sprintf("There is no local value %q.%s", ref.name, oneOf(names(r.Locals, func(l *Local) string { return l.Name })))
 		}
 	case "data":
-		if typ, name, _ := strings.Cut(ref.name, "."); r.data(typ, name) == nil {
+		if typ, name, _ := strings.Cut(ref.name, "."); r.DataSource(typ, name) == nil {
 			return undeclared, fmt.Sprintf("There is no data source data.%s.%s", ref.name, oneOf(names(r.Data, func(d *Data) string { return "data." + d.Type + "." + d.Name })))
 		}
 	case "step":
@@ -140,4 +140,41 @@ func (r *Runbook) closure(expr hcl.Expression) []ref {
 	}
 	visit(expr)
 	return out
+}
+
+// DataNeededBy lists the data sources, as TYPE.NAME, that d refers to.
+func (r *Runbook) DataNeededBy(d *Data) []string {
+	var need []string
+	for _, e := range d.Config.exprs() {
+		for _, ref := range r.closure(e) {
+			if ref.root == "data" {
+				need = append(need, ref.name)
+			}
+		}
+	}
+	return need
+}
+
+// DataInOrder lists the data sources so that each comes after those it needs,
+// and otherwise in the order of the file.
+func (r *Runbook) DataInOrder() []*Data {
+	var order []*Data
+	seen := map[string]bool{}
+	var visit func(d *Data)
+	visit = func(d *Data) {
+		key := d.Type + "." + d.Name
+		if seen[key] {
+			return
+		}
+		seen[key] = true
+		for _, need := range r.DataNeededBy(d) {
+			typ, name, _ := strings.Cut(need, ".")
+			visit(r.DataSource(typ, name))
+		}
+		order = append(order, d)
+	}
+	for _, d := range r.Data {
+		visit(d)
+	}
+	return order
 }

@@ -124,7 +124,8 @@ func (r *Runbook) local(name string) *Local {
 	return nil
 }
 
-func (r *Runbook) data(typ, name string) *Data {
+// DataSource returns the data block of that type and name, or nil.
+func (r *Runbook) DataSource(typ, name string) *Data {
 	for _, d := range r.Data {
 		if d.Type == typ && d.Name == name {
 			return d
@@ -132,3 +133,20 @@ func (r *Runbook) data(typ, name string) *Data {
 	}
 	return nil
 }
+
+// Next is the delay that follows after d.
+func (r *Retry) Next(d time.Duration) time.Duration {
+	next := time.Duration(float64(d) * r.Backoff)
+	if r.MaxDelay > 0 {
+		next = min(next, r.MaxDelay)
+	}
+	return next
+}
+
+// Error is what is wrong with a runbook, with what it takes to show where.
+type Error struct {
+	Book  *Runbook
+	Diags hcl.Diagnostics
+}
+
+func (e *Error) Error() string { return e.Diags.Error() }

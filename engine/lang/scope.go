@@ -65,7 +65,7 @@ func (s *Scope) Config(c Config, self cty.Value) (Evaluated, hcl.Diagnostics) {
 		diags = append(diags, more...)
 		if v.ContainsMarked() {
 			out.Sensitive = append(out.Sensitive, d.Name)
-			out.Secrets = append(out.Secrets, secretsIn(v)...)
+			out.Secrets = append(out.Secrets, SecretsIn(v)...)
 			v, _ = v.UnmarkDeep()
 		}
 		if because != "" {
@@ -121,8 +121,8 @@ func attrDiag(a *hcl.Attribute, summary, detail string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: a.Expr.Range().Ptr(), Context: a.Range.Ptr()}
 }
 
-// secretsIn lists the texts below the marks of v.
-func secretsIn(v cty.Value) []string {
+// SecretsIn lists the texts below the sensitive marks of v.
+func SecretsIn(v cty.Value) []string {
 	var out []string
 	bare, paths := v.UnmarkDeepWithPaths()
 	for _, p := range paths {
@@ -297,7 +297,7 @@ func (s *Scope) data(typ, name string) cty.Value {
 	if v, ok := s.Data[typ+"."+name]; ok {
 		return v
 	}
-	return cty.UnknownVal(engine.ObjectType(s.Book.data(typ, name).Spec.Results))
+	return cty.UnknownVal(engine.ObjectType(s.Book.DataSource(typ, name).Spec.Results))
 }
 
 func (s *Scope) step(name string) cty.Value {

@@ -176,7 +176,7 @@ func (r *Runbook) exprsOf(ref ref) ([]hcl.Expression, hcl.Range) {
 		}
 	case "data":
 		typ, name, _ := strings.Cut(ref.name, ".")
-		if d := r.data(typ, name); d != nil {
+		if d := r.DataSource(typ, name); d != nil {
 			return d.Config.exprs(), d.Config.Range
 		}
 	}

@@ -120,3 +120,13 @@ func (v *Variable) parse(text string) (cty.Value, error) {
 func (v *Variable) diag(summary, detail string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: v.Range.Ptr()}
 }
+
+// SensitiveValue evaluates one sensitive variable for a resume.
+func (r *Runbook) SensitiveValue(name string, set map[string]string) (cty.Value, *hcl.Diagnostic) {
+	val, diag := r.variable(name).value(set)
+	if diag != nil {
+		diag.Detail += " The journal doesn't keep sensitive values."
+		return cty.NilVal, diag
+	}
+	return val.Mark(Sensitive), nil
+}
