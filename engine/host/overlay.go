@@ -24,7 +24,6 @@ var _ engine.World = (*overlay)(nil)
 
 func (o *overlay) Run() engine.RunInfo { return o.run }
 
-
 // origin is where a path of the predicted world comes from.
 type origin struct {
 	path    string          // where it is now
