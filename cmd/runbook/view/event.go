@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"time"
 
 	"runbook/engine"
 	"runbook/engine/run"
@@ -15,7 +16,7 @@ func (h *Human) Event(e engine.Event) {
 	case engine.JournalTorn:
 		h.line("The journal's last record was cut short by a crash (%d bytes); it was set aside to %s.", e.Bytes, e.Aside)
 	case engine.StepStarted:
-		h.doing = ""
+		h.doing, h.shown = "", time.Now()
 		h.line("\n%s  %s", h.bold.Sprintf("[%d/%d] %s", e.Step.Index, e.Step.Total, e.Step.Name), h.faint.Sprint(headline(e.Step)))
 	case engine.StepExamined:
 		h.line("  %s it was in flight when the run ended: %s", h.note.Sprint("examined:"), e.Finding)
@@ -51,12 +52,13 @@ func (h *Human) started(e engine.RunStarted) {
 	h.line("\nRun %s of %s on %s.", h.bold.Sprint(e.ID), e.Runbook, e.Host)
 }
 
-// progress shows what is being done once, not at every byte.
+// progress shows what is being done: when that changes, and at most once a
+// second, so that a log stays readable.
 func (h *Human) progress(p engine.Progress) {
-	if p.Doing == h.doing {
+	if p.Doing == h.doing || time.Since(h.shown) < time.Second {
 		return
 	}
-	h.doing = p.Doing
+	h.doing, h.shown = p.Doing, time.Now()
 	size := ""
 	if p.Total > 0 {
 		size = " (" + bytes(p.Total) + ")"
@@ -91,7 +93,7 @@ func (h *Human) finished(e engine.RunFinished) {
 func (h *Human) undo(e engine.Event) {
 	switch e := e.(type) {
 	case engine.UndoStarted:
-		h.doing = ""
+		h.doing, h.shown = "", time.Now()
 		h.line("\n%s  %s", h.bold.Sprintf("[undo %d] %s", e.Step.Index, e.Step.Name), h.faint.Sprint(headline(e.Step)))
 	case engine.UndoDone:
 		if e.Reason != "" {

@@ -30,6 +30,7 @@ type Human struct {
 	good, bad    *color.Color
 	change, note *color.Color
 	doing        string // the last progress line, not to be repeated
+	shown        time.Time
 }
 
 // NewHuman returns a view that uses colours if out is a terminal and NO_COLOR
@@ -134,7 +135,7 @@ func bytes(n int64) string {
 func took(d time.Duration) string {
 	switch {
 	case d < time.Second:
-		return d.Round(time.Millisecond).String()
+		return max(d.Round(time.Millisecond), time.Millisecond).String()
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
