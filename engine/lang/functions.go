@@ -25,7 +25,7 @@ var pure = map[string]function.Function{
 
 	"chunklist": stdlib.ChunklistFunc, "coalesce": stdlib.CoalesceFunc, "coalescelist": stdlib.CoalesceListFunc, "compact": stdlib.CompactFunc,
 	"concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc, "element": stdlib.ElementFunc,
-	"flatten": stdlib.FlattenFunc, "keys": stdlib.KeysFunc, "length": stdlib.LengthFunc, "lookup": stdlib.LookupFunc,
+	"flatten": stdlib.FlattenFunc, "keys": stdlib.KeysFunc, "length": lengthFunction, "lookup": stdlib.LookupFunc,
 	"merge": stdlib.MergeFunc, "range": stdlib.RangeFunc, "reverse": stdlib.ReverseListFunc, "slice": stdlib.SliceFunc, "sort": stdlib.SortFunc,
 	"setintersection": stdlib.SetIntersectionFunc, "setproduct": stdlib.SetProductFunc, "setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc,
 	"values": stdlib.ValuesFunc, "zipmap": stdlib.ZipmapFunc,
@@ -47,6 +47,20 @@ var pure = map[string]function.Function{
 	"basename": textFunction("The last element of a path.", func(s string) (string, error) { return filepath.Base(s), nil }),
 	"dirname":  textFunction("All but the last element of a path.", func(s string) (string, error) { return filepath.Dir(s), nil }),
 }
+
+// lengthFunction counts the characters of a text as well as the elements of a
+// collection.
+var lengthFunction = function.New(&function.Spec{
+	Description: "The number of a collection's elements, or of a text's characters.",
+	Params:      []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowDynamicType: true}},
+	Type:        function.StaticReturnType(cty.Number),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		if args[0].Type() == cty.String {
+			return stdlib.Strlen(args[0])
+		}
+		return stdlib.Length(args[0])
+	},
+})
 
 // textFunction makes a function of one text.
 func textFunction(doc string, f func(string) (string, error)) function.Function {

@@ -50,7 +50,7 @@ func (p *parser) literalNumber(a *hcl.Attribute, least, most float64) float64 {
 	}
 	f, _ := v.AsBigFloat().Float64()
 	if f < least || f > most {
-		p.errorf(a.Expr.Range(), "Out of range", "%s takes a number from %g to %g.", a.Name, least, most)
+		p.errorf(a.Expr.Range(), "Out of range", "%s takes a number from %.0f to %.0f.", a.Name, least, most)
 		return least
 	}
 	return f

@@ -24,15 +24,13 @@ var rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
 	main := src.All()[0]
 	file, diags := hclsyntax.ParseConfig([]byte(main.Text), main.Name, hcl.InitialPos)
-	rb := &Runbook{Sources: src, Files: map[string]*hcl.File{main.Name: file}}
+	rb := &Runbook{Sources: src, broken: map[string]bool{}, Files: map[string]*hcl.File{main.Name: file}}
 	if diags.HasErrors() {
 		return rb, diags
 	}
 	p := &parser{rb: rb, reg: reg}
 	p.root(file.Body)
-	if !p.diags.HasErrors() {
-		p.add(checkExpressions(rb))
-	}
+	p.add(checkExpressions(rb))
 	return rb, inOrder(append(diags, p.diags...))
 }
 
@@ -167,6 +165,7 @@ func (p *parser) data(b *hcl.Block) {
 	}
 	spec, ok := p.reg.DataSource(d.Type)
 	if !ok {
+		p.rb.broken["data."+d.Type+"."+d.Name] = true
 		p.errorf(b.LabelRanges[0], "Unknown data source", "There is no data source %q. `runbook explain` lists them all.", d.Type)
 		return
 	}

@@ -25,6 +25,7 @@ func (p *parser) step(b *hcl.Block) {
 	}
 	spec, ok := p.reg.Action(s.Action)
 	if !ok {
+		p.rb.broken["step."+s.Name] = true
 		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q. `runbook explain` lists them all.", s.Action)
 		return
 	}

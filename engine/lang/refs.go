@@ -59,6 +59,9 @@ func (r *Runbook) checkRefs(s site) hcl.Diagnostics {
 }
 
 func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
+	if r.broken[ref.root+"."+ref.name] {
+		return "", ""
+	}
 	const undeclared = "Reference to something that isn't declared"
 	if ref.name == "" && ref.root != "self" {
 		if _, known := referenceForms[ref.root]; known {

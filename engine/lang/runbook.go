@@ -25,6 +25,10 @@ type Runbook struct {
 	Sources *Sources
 	Files   map[string]*hcl.File // for the snippets of diagnostics
 	Range   hcl.Range
+
+	// broken names what is declared but can't be used, as "step.NAME" or
+	// "data.TYPE.NAME", so that references to it aren't reported as well.
+	broken map[string]bool
 }
 
 // Variable is a value that the operator may set.

@@ -297,14 +297,22 @@ func (s *Scope) data(typ, name string) cty.Value {
 	if v, ok := s.Data[typ+"."+name]; ok {
 		return v
 	}
-	return cty.UnknownVal(engine.ObjectType(s.Book.DataSource(typ, name).Spec.Results))
+	d := s.Book.DataSource(typ, name)
+	if d == nil { // its block is broken, which is reported there
+		return cty.DynamicVal
+	}
+	return cty.UnknownVal(engine.ObjectType(d.Spec.Results))
 }
 
 func (s *Scope) step(name string) cty.Value {
 	if v, ok := s.Steps[name]; ok {
 		return v
 	}
-	return cty.UnknownVal(engine.ObjectType(s.Book.Step(name).Spec.Results))
+	st := s.Book.Step(name)
+	if st == nil { // likewise
+		return cty.DynamicVal
+	}
+	return cty.UnknownVal(engine.ObjectType(st.Spec.Results))
 }
 
 func (s *Scope) run() cty.Value {

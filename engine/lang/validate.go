@@ -16,7 +16,7 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	c := &checker{rb: rb, scope: &Scope{Book: rb}}
 	c.circles()
 	if c.diags.HasErrors() {
-		return c.diags
+		return c.diags // evaluating would go round for ever
 	}
 	for _, l := range rb.Locals {
 		c.refs(site{expr: l.Expr, steps: c.allSteps()})
@@ -62,7 +62,7 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	for _, post := range s.Postconditions {
 		c.check(post, after)
 	}
-	if s.Rollback != nil && s.Rollback.Reason == "" {
+	if s.Rollback != nil && s.Rollback.Action != "none" {
 		c.config(s.Rollback.Config, after)
 	}
 }
@@ -112,6 +112,9 @@ func (c *checker) config(cfg Config, s site) {
 }
 
 func (c *checker) check(ch *Check, s site) {
+	if ch.Condition == nil || ch.Message == nil {
+		return // reported as missing
+	}
 	ok := true
 	for _, e := range []hcl.Expression{ch.Condition, ch.Message} {
 		s.expr = e

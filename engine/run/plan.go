@@ -241,7 +241,7 @@ func (p *planner) undo(s *lang.Step, sp *StepPlan) {
 	switch {
 	case s.Rollback == nil:
 		sp.CantUndo = sp.Change.Irreversible
-	case s.Rollback.Reason != "":
+	case s.Rollback.Action == "none":
 		sp.CantUndo = s.Rollback.Reason
 	default:
 		sp.Undo = s.Rollback.Action

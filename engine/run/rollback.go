@@ -51,7 +51,7 @@ func (r *Runner) undo(ctx, stop context.Context, s *lang.Step, info engine.StepI
 	reason := st.Change.Irreversible
 	var err error
 	switch {
-	case s.Rollback != nil && s.Rollback.Reason != "":
+	case s.Rollback != nil && s.Rollback.Action == "none":
 		reason = s.Rollback.Reason
 	case s.Rollback != nil:
 		reason, err = "", r.ownRollback(ctx, s, info, st)
