@@ -221,20 +221,23 @@ func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, er
 		retry = &lang.Retry{Attempts: 1}
 	}
 	delay := retry.Delay
+	var last error
 	for attempt := 1; ; attempt++ {
 		res, err := r.attempt(ctx, w)
 		if err == nil {
 			return res, nil
 		}
-		if ctx.Err() != nil {
-			return nil, whyCut(ctx, stop, err)
+		if ctx.Err() == nil || last == nil { // what cutting short does to an attempt says little
+			last = err
 		}
-		if attempt >= retry.Attempts {
-			return nil, err
+		if ctx.Err() == nil && attempt >= retry.Attempts {
+			return nil, last
 		}
-		r.emit(engine.StepRetried{Step: w.info, Attempt: attempt, Attempts: retry.Attempts, Delay: delay, Err: err})
-		if err := pause(ctx, stop, delay); err != nil {
-			return nil, whyCut(ctx, stop, err)
+		if ctx.Err() == nil {
+			r.emit(engine.StepRetried{Step: w.info, Attempt: attempt, Attempts: retry.Attempts, Delay: delay, Err: err})
+		}
+		if !pause(ctx, stop, delay) {
+			return nil, whyCut(ctx, stop, last)
 		}
 		delay = retry.Next(delay)
 	}
@@ -252,17 +255,20 @@ func whyCut(ctx, stop context.Context, last error) error {
 	return last
 }
 
-// pause waits for d unless it is told to stop.
-func pause(ctx, stop context.Context, d time.Duration) error {
+// pause waits for d and reports whether to go on.
+func pause(ctx, stop context.Context, d time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return nil
+		return true
 	case <-stop.Done():
-		return ErrInterrupted
+		return false
 	case <-ctx.Done():
-		return ctx.Err()
+		return false
 	}
 }
 
