@@ -52,7 +52,7 @@ func (p *Plan) NothingToDo() bool {
 		return true
 	}
 	for _, s := range p.Steps {
-		if s.KnownAfter != "" || !s.Change.Empty() {
+		if s.KnownAfter != "" || !s.Change.Empty() || s.Blocked() {
 			return false
 		}
 	}
@@ -61,6 +61,17 @@ func (p *Plan) NothingToDo() bool {
 
 // GoalHolds reports whether the runbook's goal holds already.
 func (p *Plan) GoalHolds() bool { return p.Goal != nil && p.Goal.OK }
+
+// Blocked reports whether a precondition of the step is known not to hold.
+// What the step would change isn't planned then.
+func (s StepPlan) Blocked() bool {
+	for _, c := range s.Preconditions {
+		if !c.OK && !c.Unknown {
+			return true
+		}
+	}
+	return false
+}
 
 // Failing lists the preconditions that are known not to hold, by step.
 func (p *Plan) Failing() map[string][]lang.CheckResult {
@@ -199,6 +210,11 @@ func (p *planner) step(s *lang.Step) hcl.Diagnostics {
 			return diags
 		}
 		sp.Preconditions = append(sp.Preconditions, res)
+	}
+	if sp.Blocked() { // planning it would only fail for the reason that the precondition gives
+		p.plan.Steps = append(p.plan.Steps, sp)
+		p.effects = append(p.effects, engine.Effect{Anything: true, Step: s.Name})
+		return nil
 	}
 	cfg, diags := p.scope.Config(s.Config, cty.NilVal)
 	if diags.HasErrors() {

@@ -47,7 +47,7 @@ func (h *Human) step(n int, s run.StepPlan) {
 	for _, c := range s.Change.Checks {
 		h.line("%s%s check: %s", indent, h.note.Sprint("?"), c)
 	}
-	if s.KnownAfter == "" && s.Change.Empty() && len(s.Change.Checks) == 0 {
+	if s.KnownAfter == "" && s.Change.Empty() && len(s.Change.Checks) == 0 && !s.Blocked() {
 		h.line("%s%s already so", indent, h.good.Sprint("="))
 	}
 	for _, kept := range s.Change.Kept {
