@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 )
+
+// versions is the file that names the programs' versions.
+const versions = "test/tools/go.mod"
 
 var packages = map[string]string{
 	"etcd":        "go.etcd.io/etcd/server/v3",
@@ -28,7 +30,11 @@ func Path(ctx context.Context, name string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("binaries: test/tools knows no program %q", name)
 	}
-	dir := filepath.Join(root(), ".cache", "bin")
+	root, err := root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, ".cache", "bin")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -38,35 +44,45 @@ func Path(ctx context.Context, name string) (string, error) {
 	}
 	defer unlock()
 	path := filepath.Join(dir, name)
-	if current(path) {
+	if current(root, path) {
 		return path, nil
 	}
-	return path, build(ctx, pkg, path)
+	return path, build(ctx, root, pkg, path)
 }
 
-// root is the repository's directory.
-func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..")
+// root is the repository's directory, which the working directory is in.
+func root() (string, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := wd; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, versions)); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("binaries: %s is in no directory above %s", versions, wd)
+		}
+	}
 }
 
 // current reports whether a program is at least as new as the list of versions.
-func current(path string) bool {
+func current(root, path string) bool {
 	binary, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	versions, err := os.Stat(filepath.Join(root(), "test", "tools", "go.mod"))
-	return err == nil && !binary.ModTime().Before(versions.ModTime())
+	list, err := os.Stat(filepath.Join(root, versions))
+	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 
-func build(ctx context.Context, pkg, path string) error {
+func build(ctx context.Context, root, pkg, path string) error {
 	// go build leaves a program that is up to date as it is, age and all.
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
-	cmd.Dir = filepath.Join(root(), "test", "tools")
+	cmd.Dir = filepath.Join(root, filepath.Dir(versions))
 	// Static, so that it runs in any host.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
