@@ -28,7 +28,7 @@ type rule struct {
 var rules = []rule{
 	{"cmd/...", []string{"actions", "engine", "engine/...", "runbooks", "cmd/..."}},
 	{"engine", nil},
-	{"engine/durable", nil},
+	{"engine/durable", []string{"engine"}},
 	{"engine/lang", []string{"engine"}},
 	{"engine/journal", []string{"engine", "engine/durable"}},
 	{"engine/host", []string{"engine", "engine/durable"}},
