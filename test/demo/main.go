@@ -95,23 +95,21 @@ func (s *story) install(ctx context.Context) (err error) {
 
 func (s *story) backup(ctx context.Context) error {
 	s.chapter("The backup, on a calm day", "The runbook that is run every night.")
-	if err := s.run(ctx, "runbook run runbooks/etcd-backup.hcl --yes"); err != nil {
-		return err
-	}
-	return s.run(ctx, "ls -l /var/backups/etcd")
+	return s.runAll(ctx,
+		"install -d -m 0700 /var/backups/etcd",
+		"runbook run runbooks/etcd-backup.hcl --yes",
+		"ls -l /var/backups/etcd")
 }
 
 func (s *story) disaster(ctx context.Context) error {
 	s.chapter("The disaster", `The first MiB of the database is overwritten and the write-ahead log is gone.
 A running etcd serves from memory and shows nothing.`)
 	const db = "/var/lib/etcd/member/snap/db"
-	if err := s.run(ctx, "dd if=/dev/urandom of="+db+" bs=1M count=1 conv=notrunc status=none"); err != nil {
-		return err
-	}
-	if err := s.run(ctx, "rm -r /var/lib/etcd/member/wal"); err != nil {
-		return err
-	}
-	if err := s.run(ctx, "etcdctl endpoint health"); err != nil {
+	if err := s.runAll(ctx,
+		"dd if=/dev/urandom of="+db+" bs=1M count=1 conv=notrunc status=none",
+		"rm -r /var/lib/etcd/member/wal",
+		"etcdctl endpoint health",
+	); err != nil {
 		return err
 	}
 	s.say("Then it restarts.")
@@ -142,20 +140,12 @@ data in place: nothing can be cleaned up, nothing can be said any more.`)
 
 func (s *story) look(ctx context.Context) error {
 	s.chapter("What does the disk say?", "The journal knows what was done, and what was about to be done.")
-	for _, line := range []string{"runbook list", "runbook show", "ls -d /var/lib/etcd*"} {
-		if err := s.run(ctx, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.runAll(ctx, "runbook list", "runbook show", "ls -d /var/lib/etcd*")
 }
 
 func (s *story) resume(ctx context.Context) error {
 	s.chapter("Resume", "The step that was in flight is examined, not repeated blindly.")
-	if err := s.run(ctx, "runbook resume"); err != nil {
-		return err
-	}
-	return s.run(ctx, "systemctl is-active etcd")
+	return s.runAll(ctx, "runbook resume", "systemctl is-active etcd")
 }
 
 func (s *story) compare(ctx context.Context) error {

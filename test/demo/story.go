@@ -42,6 +42,16 @@ func (s *story) run(ctx context.Context, line string) error {
 	return s.fails(ctx, 0, line)
 }
 
+// runAll is run for several command lines.
+func (s *story) runAll(ctx context.Context, lines ...string) error {
+	for _, line := range lines {
+		if err := s.run(ctx, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fails is run for a command that has to end with an exit code.
 func (s *story) fails(ctx context.Context, code int, line string) error {
 	fmt.Fprintf(s.out, "\n  cp1# %s\n", line)
