@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X main.version=$(VERSION)
 
 export CGO_ENABLED ?= 0
-export GOFLAGS     ?= -trimpath
+export GOFLAGS     ?= -trimpath -buildvcs=false
 
 ifeq ($(shell id -u),0)
 AS_ROOT :=
@@ -39,7 +39,7 @@ test: setup build tools
 	$(GO) test -timeout 20m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -v '^runbook/engine\b')
 
 lint: tools
-	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l) && \
+	@unformatted=$$(gofmt -l .) && \
 		if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	.cache/bin/staticcheck ./...
