@@ -21,7 +21,13 @@ import (
 // killed.
 const crashEnv = "RUNBOOK_TEST_CRASH"
 
+// mainEnv makes this test binary run its tests inside a host.
+const mainEnv = "RUNBOOK_TEST_MAIN"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(mainEnv) != "" {
+		Main(m)
+	}
 	if os.Getenv(crashEnv) != "" {
 		bootAndWait()
 	}
@@ -293,5 +299,23 @@ func TestUnavailableSaysWhatToDo(t *testing.T) {
 	err := Available()
 	if err == nil || !strings.Contains(err.Error(), "apt-get install") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A failure inside is a failure outside, and is seen there.
+func TestMainTellsOfFailures(t *testing.T) {
+	if Inside() {
+		t.Fatal("this fails inside of the host")
+	}
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestMainTellsOfFailures$")
+	cmd.Env = append(os.Environ(), mainEnv+"=1")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("got %v, want exit status 1", err)
+	}
+	if !bytes.Contains(out, []byte("this fails inside of the host")) {
+		t.Errorf("got %s", out)
 	}
 }

@@ -83,9 +83,21 @@ func (h *Host) again(ctx context.Context) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := h.Command(ctx, "env", append([]string{"--chdir=" + wd, exe}, os.Args[1:]...)...)
-	cmd.Env = append(os.Environ(), insideEnv+"=1", "PWD="+wd, "TMPDIR=/tmp")
+	cmd.Env = append(machineless(os.Environ()), insideEnv+"=1", "PWD="+wd, "TMPDIR=/tmp")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd, nil
+}
+
+// machineless drops the variables that lead to the machine's own services.
+func machineless(env []string) []string {
+	return slices.DeleteFunc(env, func(v string) bool {
+		for _, prefix := range []string{"DBUS_", "XDG_", "NOTIFY_SOCKET=", "LISTEN_", "INVOCATION_ID=", "JOURNAL_STREAM="} {
+			if strings.HasPrefix(v, prefix) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func exitCode(err error) (int, error) {
