@@ -108,13 +108,16 @@ func (h *Human) undo(e engine.Event) {
 	}
 }
 
-// Stopped says how to go on with a run that stopped early.
+// Stopped says that a run stopped early, and how to go on.
 func (h *Human) Stopped(id string, phase run.Phase) {
-	h.Note("")
-	h.Note("Run %s has stopped. Everything it did is recorded.", id)
-	h.Note("  go on:    runbook resume %s", id)
+	h.Note("\nRun %s has stopped. Everything it did is recorded.", id)
+	howToGoOn(h.Note, id, phase)
+}
+
+func howToGoOn(say func(format string, args ...any), id string, phase run.Phase) {
+	say("  go on:    runbook resume %s", id)
 	if phase == run.Running {
-		h.Note("  undo it:  runbook rollback %s", id)
+		say("  undo it:  runbook rollback %s", id)
 	}
-	h.Note("  look:     runbook show %s", id)
+	say("  look:     runbook show %s", id)
 }

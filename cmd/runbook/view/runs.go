@@ -66,7 +66,8 @@ func (h *Human) Show(s *run.State) {
 		h.line("\n%s step %s: %s", h.bad.Sprint("Failed:"), s.Failure.Step, s.Failure.Error)
 	}
 	if s.Phase.Open() {
-		h.Stopped(head.Run.ID, s.Phase)
+		h.line("\nIt can be taken up again:")
+		howToGoOn(h.line, head.Run.ID, s.Phase)
 	}
 }
 
