@@ -1,10 +1,34 @@
 // Package etcd saves, verifies and restores etcd, and looks at its health.
 package etcd
 
-import "runbook/engine"
+import (
+	"runbook/actions/etcd/inspect"
+	"runbook/engine"
+)
 
 // Actions lists the actions on etcd.
-func Actions() []engine.Spec { return nil }
+func Actions() []engine.Spec {
+	return []engine.Spec{
+		compareSpec(),
+		healthSpec(),
+		membersSpec(),
+		restoreSpec(),
+		saveSpec(),
+		verifySpec(),
+	}
+}
 
 // Data lists the data sources on etcd.
-func Data() []engine.DataSpec { return nil }
+func Data() []engine.DataSpec {
+	return []engine.DataSpec{
+		memberDataSpec(),
+		snapshotDataSpec(),
+		statusDataSpec(),
+	}
+}
+
+// ChildMain does the work of a child process that this package started, where
+// args (os.Args[1:]) ask for it, and reports whether they did; the process
+// then has to exit. Every binary that uses this package, tests included, calls
+// it first thing in main.
+func ChildMain(args []string) bool { return inspect.ChildMain(args) }

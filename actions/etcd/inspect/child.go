@@ -1,0 +1,99 @@
+package inspect
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"runbook/actions/etcd/keyspace"
+)
+
+// ChildMain does the child's work where args, the process's arguments without
+// its name, ask for it, and reports whether they did. A binary that uses this
+// package calls it first thing in main and exits if it returns true.
+func ChildMain(args []string) bool {
+	if len(args) != 3 || args[0] != childArgument {
+		return false
+	}
+	go exitWithParent()
+	if err := child(args[1], args[2], os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "panic: %v\n", err)
+		os.Exit(1)
+	}
+	return true
+}
+
+// exitWithParent waits for the end of the standard input, which the parent
+// holds open and never writes to.
+func exitWithParent() {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(1)
+}
+
+func child(task, path string, stdout io.Writer) error {
+	if err := limitMemory(path); err != nil {
+		return err
+	}
+	out := bufio.NewWriter(stdout)
+	enc := json.NewEncoder(out)
+	var err error
+	switch task {
+	case taskCheck:
+		err = checkTask(path, enc)
+	case taskKeys:
+		err = keysTask(path, enc)
+	default:
+		err = fmt.Errorf("unknown task %q", task)
+	}
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+func checkTask(path string, enc *json.Encoder) error {
+	info, err := describe(path)
+	var damaged *Damaged
+	if errors.As(err, &damaged) {
+		return enc.Encode(reply{Damage: damaged.Reason})
+	}
+	if err != nil {
+		return err
+	}
+	return enc.Encode(reply{Info: info})
+}
+
+func keysTask(path string, enc *json.Encoder) error {
+	err := listKeys(path, func(r keyspace.Record) error {
+		return enc.Encode(keyLine{Record: r})
+	})
+	var damaged *Damaged
+	if errors.As(err, &damaged) {
+		return enc.Encode(keyLine{Damage: damaged.Reason})
+	}
+	if err != nil {
+		return err
+	}
+	return enc.Encode(keyLine{End: true})
+}
+
+// limitMemory bounds what a damaged file can make the child allocate. The
+// limit is on private memory: the file itself is mapped and doesn't count.
+func limitMemory(path string) error {
+	limit := uint64(1 << 30)
+	if st, err := os.Stat(path); err == nil {
+		limit += uint64(st.Size())
+	}
+	debug.SetMemoryLimit(int64(limit / 2))
+	rl := unix.Rlimit{Cur: limit, Max: limit}
+	if err := unix.Setrlimit(unix.RLIMIT_DATA, &rl); err != nil {
+		return fmt.Errorf("limiting the memory: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+// Package inspect reads etcd snapshots and database files without changing a
+// byte of them.
+//
+// The reading is done in a child process, the same binary again: bbolt can't
+// be trusted with a damaged file in the process that carries a recovery out.
+// It panics in goroutines of its own, and a page that points outside the file
+// ends in a signal. In a child either is a finding like any other.
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+
+	"runbook/actions/etcd/keyspace"
+	"runbook/engine"
+)
+
+// Info is what a sound file holds.
+type Info struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"` // in bytes
+	// Hash is the trailing SHA-256 in hexadecimal; empty where there is none.
+	Hash string `json:"hash"`
+	// Revision is the newest revision, CompactRevision the one up to which the
+	// history is gone.
+	Revision        int64 `json:"revision"`
+	CompactRevision int64 `json:"compact_revision"`
+	// TotalKeys counts the stored revisions of keys, Keys the live keys.
+	TotalKeys int64 `json:"total_keys"`
+	Keys      int64 `json:"keys"`
+	// ContentHash is the digest of the live keys: equal contents have equal
+	// digests, however the files differ.
+	ContentHash string `json:"content_hash"`
+	// StorageVersion is etcd's storage version, such as "3.6.0"; empty in
+	// files of etcd 3.5 and older, which don't record it.
+	StorageVersion  string   `json:"storage_version"`
+	ConsistentIndex uint64   `json:"consistent_index"`
+	Members         []Member `json:"members"`
+	// Alarms are the raised alarms, such as "NOSPACE".
+	Alarms []string `json:"alarms"`
+	// Warnings are findings that don't keep the file from being used.
+	Warnings []string `json:"warnings"`
+}
+
+// Member is a member of the cluster that the file was taken from.
+type Member struct {
+	ID       string   `json:"id"` // in hexadecimal
+	Name     string   `json:"name"`
+	PeerURLs []string `json:"peer_urls"`
+}
+
+// Damaged says why a file can't be used: a plain sentence about the file, not
+// about the reading of it.
+type Damaged struct{ Reason string }
+
+func (d *Damaged) Error() string { return d.Reason }
+
+// childArgument is the hidden first argument that makes the binary a child.
+const childArgument = "__inspect-etcd-db"
+
+// The child's two tasks.
+const (
+	taskCheck = "check" // check all of the file and describe it
+	taskKeys  = "keys"  // list the live keys' records
+)
+
+// File checks the file at path completely and returns what it holds. The
+// error is a *Damaged where the file is at fault.
+func File(ctx context.Context, path string) (Info, error) {
+	var rep reply
+	err := runChild(ctx, taskCheck, path, func(stdout io.Reader) error {
+		return json.NewDecoder(stdout).Decode(&rep)
+	})
+	if rep.Damage != "" {
+		return Info{}, &Damaged{Reason: rep.Damage}
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	return rep.Info, nil
+}
+
+// Keys calls fn for every live key of the file at path, in key order. It
+// doesn't check the file: use File before.
+func Keys(ctx context.Context, path string, fn func(keyspace.Record) error) error {
+	return runChild(ctx, taskKeys, path, func(stdout io.Reader) error {
+		dec := json.NewDecoder(stdout)
+		for {
+			var line keyLine
+			if err := dec.Decode(&line); err != nil {
+				return err
+			}
+			switch {
+			case line.Damage != "":
+				return &Damaged{Reason: line.Damage}
+			case line.End:
+				return nil
+			}
+			if err := fn(line.Record); err != nil {
+				return &stopError{err}
+			}
+		}
+	})
+}
+
+// reply is all that the child says for taskCheck.
+type reply struct {
+	Info   Info   `json:"info"`
+	Damage string `json:"damage,omitempty"`
+}
+
+// keyLine is one line of what the child says for taskKeys.
+type keyLine struct {
+	keyspace.Record
+	End    bool   `json:"end,omitempty"`
+	Damage string `json:"damage,omitempty"`
+}
+
+// stopError is an error of the caller's, not of the child.
+type stopError struct{ error }
+
+func (e *stopError) Unwrap() error { return e.error }
+
+// runChild runs a task in a child process and hands its output to read.
+func runChild(ctx context.Context, task, path string, read func(io.Reader) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// /proc/self/exe is this very binary even if it was replaced on disk.
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, task, path)
+	cmd.Env = []string{"GOTRACEBACK=none"}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return engine.Errorf(path, "preparing its inspection: %w", err)
+	}
+	// The child ends when this pipe closes, so it never outlives its parent.
+	if _, err := cmd.StdinPipe(); err != nil {
+		return engine.Errorf(path, "preparing its inspection: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return engine.Errorf(path, "starting its inspection: %w", err)
+	}
+	readErr := read(stdout)
+	if readErr != nil {
+		_, _ = io.Copy(io.Discard, stdoutUnlessStopped(readErr, stdout, cancel))
+	}
+	waitErr := cmd.Wait()
+	return verdict(ctx, path, readErr, waitErr, stderr.String())
+}
+
+// stdoutUnlessStopped ends the child where the caller has seen enough, and
+// otherwise returns the rest of the output, so that the child can finish and
+// say how it failed.
+func stdoutUnlessStopped(readErr error, stdout io.Reader, cancel func()) io.Reader {
+	var stop *stopError
+	if errors.As(readErr, &stop) {
+		cancel()
+		return strings.NewReader("")
+	}
+	return stdout
+}
+
+// verdict makes one error of how the reading and the child ended.
+func verdict(ctx context.Context, path string, readErr, waitErr error, stderr string) error {
+	var stop *stopError
+	var damaged *Damaged
+	switch {
+	case errors.As(readErr, &stop):
+		return stop.error
+	case errors.As(readErr, &damaged):
+		return damaged
+	case ctx.Err() != nil:
+		return engine.Errorf(path, "its inspection was ended: %w", context.Cause(ctx))
+	case waitErr != nil:
+		return &Damaged{Reason: "damaged: reading it failed with " + lastWords(stderr, waitErr)}
+	case readErr != nil:
+		return engine.Errorf(path, "understanding its inspection: %w", readErr)
+	}
+	return nil
+}
+
+// lastWords is the line in which the Go runtime said why the child ended.
+func lastWords(stderr string, waitErr error) string {
+	for _, line := range strings.Split(stderr, "\n") {
+		for _, start := range []string{"panic: ", "fatal error: ", "unexpected fault address", "runtime: "} {
+			if strings.HasPrefix(line, start) {
+				return `"` + strings.TrimSpace(line) + `"`
+			}
+		}
+	}
+	return waitErr.Error()
+}

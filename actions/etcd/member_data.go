@@ -1,0 +1,237 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/actions/etcd/member"
+	"runbook/engine"
+)
+
+// memberData reads how an etcd member of this host is configured.
+type memberData struct {
+	Unit     *string `cty:"unit"`
+	Config   *string `cty:"config"`
+	Manifest *string `cty:"manifest"`
+}
+
+var _ engine.DataSource = (*memberData)(nil)
+
+func memberDataSpec() engine.DataSpec {
+	return engine.DataSpec{
+		Name: "etcd_member",
+		Doc: "Reads how this host's etcd member is configured, from what starts it. " +
+			"A restored data directory has to carry the same name and URLs, and the same owner.",
+		Attributes: []engine.Attribute{
+			{Name: "unit", Type: cty.String, Doc: "The systemd unit that starts etcd, such as etcd.service."},
+			{Name: "config", Type: cty.String, Doc: "etcd's own configuration file, in place of unit."},
+			{Name: "manifest", Type: cty.String, Doc: "The manifest of etcd's static pod, in place of unit."},
+		},
+		Results: memberResults(),
+		Example: `data "etcd_member" "this" {
+  manifest = "/etc/kubernetes/manifests/etcd.yaml"
+}`,
+		New: func() engine.DataSource { return &memberData{} },
+	}
+}
+
+func memberResults() []engine.Attribute {
+	urls := cty.List(cty.String)
+	return []engine.Attribute{
+		{Name: "name", Type: cty.String, Doc: "The member's name."},
+		{Name: "data_dir", Type: cty.String, Doc: "Its data directory."},
+		{Name: "wal_dir", Type: cty.String, Doc: "Its separate directory for the write-ahead log; empty if there is none."},
+		{Name: "peer_urls", Type: urls, Doc: "The peer URLs that it advertises."},
+		{Name: "listen_peer_urls", Type: urls, Doc: "The URLs at which it listens for peers."},
+		{Name: "client_urls", Type: urls, Doc: "The client URLs that it advertises."},
+		{Name: "listen_client_urls", Type: urls, Doc: "The URLs at which it listens for clients."},
+		{Name: "initial_cluster", Type: cty.String, Doc: "The initial cluster, as name=url,name=url."},
+		{Name: "initial_cluster_token", Type: cty.String, Doc: "The initial cluster's token."},
+		{Name: "tls", Type: tlsType, Doc: "Certificate, key and CA with which a client on this host can connect; null without TLS."},
+		{Name: "owner", Type: cty.String, Doc: "The data directory's user; where there is none, the user that etcd runs as."},
+		{Name: "group", Type: cty.String, Doc: "Likewise the group."},
+		{Name: "uid", Type: cty.Number, Doc: "The number of owner."},
+		{Name: "gid", Type: cty.Number, Doc: "The number of group."},
+		{Name: "mode", Type: cty.String, Doc: "The data directory's mode in octal; 0700 where there is none."},
+		{Name: "unit", Type: cty.String, Doc: "The unit; empty if it was read from elsewhere."},
+		{Name: "version", Type: cty.String, Doc: "etcd's version, where the manifest's image tells it; empty otherwise."},
+		{Name: "sources", Type: urls, Doc: "The files that all this was read from."},
+	}
+}
+
+// found is what a source says, before defaults.
+type found struct {
+	settings    member.Settings
+	where       string // the source, for messages
+	dir         string // what relative paths are relative to
+	owner, grp  string // the user and group that etcd runs as, or their numbers
+	version     string
+	unit        string
+	sources     []string
+	environment map[string]string
+}
+
+// Read implements engine.DataSource.
+func (d *memberData) Read(ctx context.Context, w engine.World) (engine.Result, error) {
+	f, err := d.find(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.followConfig(ctx, w); err != nil {
+		return nil, err
+	}
+	m, err := member.Resolve(f.settings, f.dir, f.where)
+	if err != nil {
+		return nil, err
+	}
+	res := memberResult(m, f)
+	return res, ownership(ctx, w, m.DataDir, f, res)
+}
+
+// find reads the one source that is set.
+func (d *memberData) find(ctx context.Context, w engine.World) (*found, error) {
+	set := 0
+	for _, p := range []*string{d.Unit, d.Config, d.Manifest} {
+		if p != nil {
+			set++
+		}
+	}
+	if set != 1 {
+		return nil, engine.Errorf("etcd_member", "exactly one of unit, config and manifest has to be set; there are %d", set).
+			WithHint("Name what starts etcd on this host.").WithAttribute("unit")
+	}
+	switch {
+	case d.Unit != nil:
+		return readUnit(ctx, w, *d.Unit)
+	case d.Config != nil:
+		return &found{settings: member.Settings{"config-file": *d.Config}, where: *d.Config, dir: "/", owner: "root", grp: "root"}, nil
+	default:
+		return readManifest(ctx, w, *d.Manifest)
+	}
+}
+
+func readManifest(ctx context.Context, w engine.World, path string) (*found, error) {
+	data, err := readFile(ctx, w, path, "manifest")
+	if err != nil {
+		return nil, err
+	}
+	pod, err := member.ParseManifest(data, path)
+	if err != nil {
+		return nil, err
+	}
+	return &found{
+		settings: pod.Settings, where: path, dir: "/", version: pod.Version, sources: []string{path},
+		owner: strconv.Itoa(pod.UID), grp: strconv.Itoa(pod.GID),
+	}, nil
+}
+
+// followConfig reads the configuration file that the settings name. etcd then
+// ignores every other setting.
+func (f *found) followConfig(ctx context.Context, w engine.World) error {
+	path := f.settings["config-file"]
+	if path == "" {
+		return nil
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(f.dir, path)
+	}
+	data, err := readFile(ctx, w, path, "config")
+	if err != nil {
+		return err
+	}
+	f.sources = append(f.sources, path)
+	f.settings, err = member.FromConfig(data, path)
+	return err
+}
+
+func memberResult(m member.Member, f *found) engine.Result {
+	res := engine.Result{
+		"name": m.Name, "data_dir": m.DataDir, "wal_dir": m.WALDir,
+		"peer_urls": m.PeerURLs, "listen_peer_urls": m.ListenPeerURLs,
+		"client_urls": m.ClientURLs, "listen_client_urls": m.ListenClientURLs,
+		"initial_cluster": m.InitialCluster, "initial_cluster_token": m.Token,
+		"unit": f.unit, "version": f.version, "sources": f.sources, "tls": nil,
+	}
+	if m.CertFile != "" || m.CAFile != "" {
+		res["tls"] = map[string]string{"cert": m.CertFile, "key": m.KeyFile, "ca": m.CAFile}
+	}
+	return res
+}
+
+// ownership adds whose the data directory is. Where it is gone, it is to
+// belong to the user that etcd runs as.
+func ownership(ctx context.Context, w engine.World, dataDir string, f *found, res engine.Result) error {
+	fact, err := w.Stat(ctx, dataDir)
+	if err != nil {
+		return err
+	}
+	if fact.Type == engine.TypeSymlink {
+		if fact, err = w.Stat(ctx, linkTarget(fact)); err != nil {
+			return err
+		}
+	}
+	if !fact.Exists {
+		fact.Mode = 0o700
+		if fact.UID, fact.GID, err = lookup(f.owner, f.grp); err != nil {
+			return err
+		}
+		fact.Owner, fact.Group = f.owner, f.grp
+		if fact.Group == "" {
+			fact.Group = strconv.Itoa(fact.GID)
+		}
+	}
+	res["owner"], res["group"] = fact.Owner, fact.Group
+	res["uid"], res["gid"] = fact.UID, fact.GID
+	res["mode"] = fmt.Sprintf("%04o", fact.Mode)
+	return nil
+}
+
+// lookup turns a user's and a group's name, or their numbers, into numbers.
+// Without a group it is the user's own.
+func lookup(owner, group string) (uid, gid int, err error) {
+	uid, err = strconv.Atoi(owner)
+	if err != nil {
+		u, err := user.Lookup(owner)
+		if err != nil {
+			return 0, 0, engine.Errorf("user "+owner, "there is no such user on this host").
+				WithHint("Create the user that etcd runs as, or set owner to one that exists.").WithAttribute("owner")
+		}
+		if uid, err = strconv.Atoi(u.Uid); err != nil {
+			return 0, 0, engine.Errorf("user "+owner, "its number %q is none: %w", u.Uid, err)
+		}
+		if group == "" {
+			group = u.Gid
+		}
+	}
+	if group == "" {
+		return uid, uid, nil
+	}
+	if gid, err = strconv.Atoi(group); err == nil {
+		return uid, gid, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, 0, engine.Errorf("group "+group, "there is no such group on this host").
+			WithHint("Create the group that etcd runs as, or set group to one that exists.").WithAttribute("group")
+	}
+	gid, err = strconv.Atoi(g.Gid)
+	return uid, gid, err
+}
+
+// readFile reads what will be at path. attribute names the attribute at fault
+// where there is nothing.
+func readFile(ctx context.Context, w engine.World, path, attribute string) ([]byte, error) {
+	data, err := readSource(ctx, w, path)
+	var unknown *engine.UnknownError
+	if err == nil || errors.As(err, &unknown) {
+		return data, err
+	}
+	return nil, engine.Errorf(path, "reading it: %w", rootCause(err)).
+		WithHint("Name a file that exists and that this user may read.").WithAttribute(attribute)
+}

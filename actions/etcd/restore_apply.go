@@ -1,0 +1,346 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/etcdutl/v3/snapshot"
+	"go.etcd.io/etcd/server/v3/storage/schema"
+
+	"runbook/actions/etcd/durable"
+	"runbook/actions/etcd/inspect"
+	"runbook/engine"
+)
+
+// Apply implements engine.Action. It makes the new directory under another
+// name, and only what is complete, verified and synced gets the name ".new"
+// and then changes places with the old.
+func (a *restore) Apply(ctx context.Context, c engine.Change, rep engine.Reporter) (engine.Result, error) {
+	if c.Empty() {
+		return c.Results, nil
+	}
+	r := &restored{}
+	if err := c.GetData(r); err != nil {
+		return nil, err
+	}
+	if err := r.refuseInUse(); err != nil {
+		return nil, err
+	}
+	staged, err := r.Data.staged()
+	if err != nil {
+		return nil, err
+	}
+	if !staged {
+		if err := r.stage(ctx, rep); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.putInPlace(rep); err != nil {
+		return nil, err
+	}
+	if err := durable.RemoveAll(r.staging()); err != nil {
+		return nil, err
+	}
+	return r.result(), r.confirm()
+}
+
+// Undo implements engine.Action.
+func (a *restore) Undo(_ context.Context, c engine.Change, rep engine.Reporter) error {
+	if c.Empty() {
+		return nil
+	}
+	r := &restored{}
+	if err := c.GetData(r); err != nil {
+		return err
+	}
+	if err := r.refuseInUse(); err != nil {
+		return err
+	}
+	if err := r.refuseForeign(); err != nil {
+		return err
+	}
+	rep.Progress(engine.Progress{Doing: "putting the old data back"})
+	if err := r.Data.undo(); err != nil {
+		return err
+	}
+	if r.onlyMember() {
+		if err := durable.RemoveAll(r.staging()); err != nil {
+			return err
+		}
+	}
+	if r.WAL == nil {
+		return nil
+	}
+	return r.WAL.undo()
+}
+
+func (r *restored) refuseInUse() error {
+	return refuseInUse(filepath.Join(r.DataDir, "member"), r.WALDir)
+}
+
+// keptMember is where the old directory "member" is once it was replaced.
+func (r *restored) keptMember() string {
+	if r.onlyMember() {
+		return r.Data.Kept
+	}
+	return filepath.Join(r.Data.Kept, "member")
+}
+
+// refuseForeign fails where there was nothing before and what is there now
+// isn't what this restore made.
+func (r *restored) refuseForeign() error {
+	if r.Data.Old != (identity{}) {
+		return nil // the swap knows by the identity
+	}
+	if at, err := identityOf(r.Data.Target); err != nil || at == (identity{}) {
+		return err
+	}
+	return r.confirm()
+}
+
+// staging is the data directory that the library fills.
+func (r *restored) staging() string { return r.Data.Partial }
+
+// stage makes the new directories, complete and on disk, as the swaps' New.
+func (r *restored) stage(ctx context.Context, rep engine.Reporter) error {
+	if err := r.clearStaging(); err != nil {
+		return err
+	}
+	rep.Progress(engine.Progress{Doing: "verifying the snapshot"})
+	info, err := r.unchanged(ctx)
+	if err != nil {
+		return err
+	}
+	rep.Progress(engine.Progress{Doing: "restoring the snapshot beside the old data", Total: info.Size})
+	if err := r.restore(); err != nil {
+		return err
+	}
+	rep.Progress(engine.Progress{Doing: "verifying the restored data", Done: info.Size, Total: info.Size})
+	if err := r.verify(ctx); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	rep.Progress(engine.Progress{Doing: "syncing the restored data to disk", Done: info.Size, Total: info.Size})
+	return r.complete()
+}
+
+// clearStaging removes what an interrupted call left half-made.
+func (r *restored) clearStaging() error {
+	if r.WAL != nil {
+		if err := r.WAL.clean(); err != nil {
+			return err
+		}
+	}
+	return durable.RemoveAll(r.staging())
+}
+
+// unchanged checks that the snapshot is the one that was planned with.
+func (r *restored) unchanged(ctx context.Context) (inspect.Info, error) {
+	info, err := inspect.File(ctx, r.Snapshot)
+	var damaged *inspect.Damaged
+	if errors.As(err, &damaged) {
+		return info, unusable(r.Snapshot, damaged.Reason)
+	}
+	if err != nil {
+		return info, err
+	}
+	if info.Hash != r.Hash || info.ContentHash != r.ContentHash || info.Revision != r.Revision {
+		return info, engine.Errorf(r.Snapshot, "the snapshot is not the one that was planned with: it has changed since").
+			WithHint("Nothing was changed. Plan again with the snapshot as it is now.").WithAttribute("snapshot")
+	}
+	return info, nil
+}
+
+// restore has etcd's library make the new data directory. The library panics
+// where it can't go on; here that is an error like any other.
+func (r *restored) restore() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = engine.Errorf(r.staging(), "restoring the snapshot: %v", p)
+		}
+	}()
+	err = snapshot.NewV3(zapLogger()).Restore(snapshot.RestoreConfig{
+		SnapshotPath:        r.Snapshot,
+		Name:                r.Name,
+		OutputDataDir:       r.staging(),
+		OutputWALDir:        r.stagingWAL(),
+		PeerURLs:            r.PeerURLs,
+		InitialCluster:      r.Cluster,
+		InitialClusterToken: r.Token,
+		SkipHashCheck:       r.Hash == "",
+		RevisionBump:        uint64(r.Bump),
+		MarkCompacted:       r.Bump > 0,
+	})
+	if err != nil {
+		return engine.Errorf(r.staging(), "restoring the snapshot: %w", err)
+	}
+	return r.clearAlarms()
+}
+
+// stagingWAL is the log's directory that the library fills; empty for its
+// place in the data directory.
+func (r *restored) stagingWAL() string {
+	if r.WAL != nil {
+		return r.WAL.Partial
+	}
+	if rest, inside := below(r.WALDir, r.DataDir); inside && r.WALDir != "" {
+		return filepath.Join(r.staging(), rest)
+	}
+	return ""
+}
+
+func (r *restored) stagingDB() string {
+	return filepath.Join(r.staging(), "member", "snap", "db")
+}
+
+// clearAlarms removes the snapshot's alarms. They name members of the old
+// cluster, so nobody could disarm them, and a NOSPACE among them would keep
+// the new cluster from taking writes.
+func (r *restored) clearAlarms() error {
+	db, err := bolt.Open(r.stagingDB(), 0o600, nil)
+	if err != nil {
+		return engine.Errorf(r.stagingDB(), "opening the restored database: %w", err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		if tx.Bucket(schema.Alarm.Name()) == nil {
+			return nil
+		}
+		if err := tx.DeleteBucket(schema.Alarm.Name()); err != nil {
+			return err
+		}
+		_, err := tx.CreateBucket(schema.Alarm.Name())
+		return err
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return engine.Errorf(r.stagingDB(), "clearing alarms: %w", err)
+	}
+	return nil
+}
+
+// verify compares the restored database with the snapshot.
+func (r *restored) verify(ctx context.Context) error {
+	info, err := inspect.File(ctx, r.stagingDB())
+	if err != nil {
+		return engine.Errorf(r.stagingDB(), "verifying the restored data: %w", err)
+	}
+	if info.Keys != r.Keys || info.ContentHash != r.ContentHash || info.Revision != r.Revision+r.Bump {
+		return engine.Errorf(r.stagingDB(), "the restored data differs from the snapshot: %d keys at revision %d, and not %d at %d",
+			info.Keys, info.Revision, r.Keys, r.Revision+r.Bump).
+			WithHint("The old data is untouched. Try another snapshot, or another disk: this one may return what wasn't written.")
+	}
+	return nil
+}
+
+// complete gives the new directories their record, owner and mode, syncs them
+// and names them New. The data directory comes last: its name says that all
+// is complete.
+func (r *restored) complete() error {
+	if r.WAL != nil {
+		if err := r.finish(r.WAL.Partial, r.WAL.New); err != nil {
+			return err
+		}
+	}
+	member := filepath.Join(r.staging(), "member")
+	record, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return engine.Errorf(member, "recording the restore: %w", err)
+	}
+	if err := durable.WriteFile(filepath.Join(member, markerName), record, 0o600); err != nil {
+		return err
+	}
+	if !r.onlyMember() {
+		return r.finish(r.staging(), r.Data.New)
+	}
+	if err := r.finish(member, r.Data.New); err != nil {
+		return err
+	}
+	return durable.RemoveAll(r.staging())
+}
+
+// finish makes the tree at partial durable and names it done.
+func (r *restored) finish(partial, done string) error {
+	if err := own(partial, r.UID, r.GID); err != nil {
+		return err
+	}
+	if err := os.Chmod(partial, fileMode(r.Mode)); err != nil {
+		return &engine.Error{Where: partial, Err: err}
+	}
+	if err := durable.SyncTree(partial); err != nil {
+		return err
+	}
+	if err := durable.Rename(partial, done); err != nil {
+		return err
+	}
+	return durable.Sync(filepath.Dir(done))
+}
+
+// fileMode turns a mode as of chmod(1) into Go's.
+func fileMode(mode uint32) fs.FileMode {
+	m := fs.FileMode(mode & 0o777)
+	for bit, goBit := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if mode&bit != 0 {
+			m |= goBit
+		}
+	}
+	return m
+}
+
+// own gives the tree at root to a user and a group.
+func own(root string, uid, gid int) error {
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = os.Lchown(path, uid, gid)
+		}
+		if err != nil {
+			return engine.Errorf(path, "giving it to user %d and group %d: %w", uid, gid, err)
+		}
+		return nil
+	})
+}
+
+// putInPlace swaps old and new. The log goes first: were the process killed
+// in between and etcd started, it would find a log that doesn't fit the old
+// data, where the old log would replay itself onto the new data, unnoticed.
+func (r *restored) putInPlace(rep engine.Reporter) error {
+	rep.Progress(engine.Progress{Doing: fmt.Sprintf("putting the restored data in the place of %s", r.Data.Target)})
+	if err := r.refuseInUse(); err != nil {
+		return err
+	}
+	if r.WAL != nil {
+		if err := r.WAL.apply(); err != nil {
+			return err
+		}
+	}
+	return r.Data.apply()
+}
+
+// confirm checks that what is in place is what this restore made.
+func (r *restored) confirm() error {
+	path := filepath.Join(r.DataDir, "member", markerName)
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &engine.Error{Where: path, Err: err}
+	}
+	m := &restored{}
+	if err == nil {
+		if m, err = decodeMarker(path, data); err != nil {
+			return err
+		}
+	}
+	if m.Run != r.Run || m.Token != r.Token {
+		return engine.Errorf(r.Data.Target, "someone else has put another directory here").
+			WithHint("Find out who did: is etcd running, or was it started by something? The restored data is in %s if it isn't here.", r.Data.New)
+	}
+	if r.Data.Old != (identity{}) {
+		return refuseInUse(r.keptMember(), "")
+	}
+	return nil
+}

@@ -1,0 +1,334 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+
+	"runbook/actions/etcd/inspect"
+	"runbook/engine"
+)
+
+// markerName is the restore's record inside the new directory "member". etcd
+// looks only at the names that it knows there.
+const markerName = "runbook-restore.json"
+
+// walSpace is what etcd preallocates for its log: a segment of 64 MiB and the
+// one that follows it.
+const walSpace = 2 * 64 << 20
+
+// Plan implements engine.Action.
+func (a *restore) Plan(ctx context.Context, w engine.World) (engine.Change, error) {
+	r := &restored{Run: w.Run().ID, Step: w.Run().Step, Snapshot: a.Snapshot}
+	if err := a.settle(r); err != nil {
+		return engine.Change{}, err
+	}
+	if err := a.place(ctx, w, r); err != nil {
+		return engine.Change{}, err
+	}
+	if done, err := a.finished(ctx, w, r); err != nil || done != nil {
+		return engine.Change{Results: done}, err
+	}
+	info, err := a.verify(ctx, w)
+	if err != nil {
+		return engine.Change{}, err
+	}
+	r.Hash, r.ContentHash, r.Revision, r.Keys = info.Hash, info.ContentHash, info.Revision, info.Keys
+	if err := a.identify(r, w.Run()); err != nil {
+		return engine.Change{}, err
+	}
+	if err := a.checkSpace(ctx, w, r, info); err != nil {
+		return engine.Change{}, err
+	}
+	return r.change(info)
+}
+
+// place finds out which directories change places, and whose they are to be.
+func (a *restore) place(ctx context.Context, w engine.World, r *restored) error {
+	var err error
+	if r.DataDir, err = resolveLink(ctx, w, r.DataDir, "data_dir"); err != nil {
+		return err
+	}
+	target := r.DataDir
+	mounted, err := isMountPoint(r.DataDir)
+	if err != nil {
+		return err
+	}
+	if mounted {
+		target = filepath.Join(r.DataDir, "member")
+	}
+	old, err := oldDirectory(ctx, w, newSwap(target, r.Run, identity{}))
+	if err != nil {
+		return err
+	}
+	r.Data = newSwap(target, r.Run, identity{Device: old.Device, Inode: old.Inode})
+	r.Data.Existed = old.Exists
+	if err := a.ownership(r, old); err != nil {
+		return err
+	}
+	return a.placeWAL(ctx, w, r)
+}
+
+// placeWAL plans the swap of a log that is outside the data directory.
+func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) error {
+	if r.WALDir == "" {
+		return nil
+	}
+	var err error
+	if r.WALDir, err = resolveLink(ctx, w, r.WALDir, "wal_dir"); err != nil {
+		return err
+	}
+	if _, inside := below(r.WALDir, r.DataDir); inside {
+		if r.onlyMember() {
+			return engine.Errorf(r.WALDir, "the log's directory is inside a data directory that is a mount point").
+				WithHint("Restore without this action, or move the log out of %s.", r.DataDir).WithAttribute("wal_dir")
+		}
+		return nil // it moves with the data directory
+	}
+	mounted, err := isMountPoint(r.WALDir)
+	if err != nil {
+		return err
+	}
+	if mounted {
+		return engine.Errorf(r.WALDir, "the log's directory is a mount point and can't change places with another").
+			WithHint("Start etcd with a directory below it as its wal-dir.").WithAttribute("wal_dir")
+	}
+	old, err := oldDirectory(ctx, w, newSwap(r.WALDir, r.Run, identity{}))
+	if err != nil {
+		return err
+	}
+	s := newSwap(r.WALDir, r.Run, identity{Device: old.Device, Inode: old.Inode})
+	s.Existed = old.Exists
+	r.WAL = &s
+	return nil
+}
+
+// resolveLink follows a symbolic link at the end of path and checks that what
+// is there can be a directory in an existing one.
+func resolveLink(ctx context.Context, w engine.World, path, attribute string) (string, error) {
+	path = filepath.Clean(path)
+	for range 40 { // as many links as the kernel follows
+		fact, err := w.Stat(ctx, path)
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case fact.Type == engine.TypeSymlink:
+			path = linkTarget(fact)
+			continue
+		case fact.Exists && fact.Type != engine.TypeDirectory:
+			return "", engine.Errorf(path, "it is not a directory").WithHint("Set %s to a directory.", attribute).WithAttribute(attribute)
+		}
+		return path, hasParent(ctx, w, path, attribute)
+	}
+	return "", engine.Errorf(path, "too many symbolic links").WithAttribute(attribute)
+}
+
+func hasParent(ctx context.Context, w engine.World, path, attribute string) error {
+	parent, err := w.Stat(ctx, filepath.Dir(path))
+	if err != nil || parent.Exists {
+		return err
+	}
+	return engine.Errorf(path, "its parent directory does not exist").
+		WithHint("Create %s, or set %s to the directory that etcd is started with.", parent.Path, attribute).WithAttribute(attribute)
+}
+
+// oldDirectory is the directory that is to be replaced. Where an earlier call
+// of this run was interrupted it may be under one of the names of the swap.
+func oldDirectory(ctx context.Context, w engine.World, s swap) (engine.PathFact, error) {
+	for _, path := range []string{s.Kept, s.New, s.Target} {
+		fact, err := w.Stat(ctx, path)
+		if err != nil {
+			return fact, err
+		}
+		if !fact.Exists {
+			continue
+		}
+		ours, err := marked(ctx, w, path, s)
+		if err != nil || !ours {
+			return fact, err
+		}
+	}
+	return engine.PathFact{}, nil
+}
+
+// marked reports whether the directory at path is one that this run restored.
+func marked(ctx context.Context, w engine.World, path string, s swap) (bool, error) {
+	m, err := readMarker(ctx, w, path)
+	return m != nil && m.Run == w.Run().ID && m.Data.Target == s.Target, err
+}
+
+// readMarker reads the record in a directory, either a data directory or its
+// "member"; nil if it has none.
+func readMarker(ctx context.Context, w engine.World, dir string) (*restored, error) {
+	for _, path := range []string{filepath.Join(dir, "member", markerName), filepath.Join(dir, markerName)} {
+		data, err := readSource(ctx, w, path)
+		var unknown *engine.UnknownError
+		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &unknown) {
+			continue // what an earlier step will have made isn't this restore's
+		}
+		if err != nil {
+			return nil, err
+		}
+		return decodeMarker(path, data)
+	}
+	return nil, nil
+}
+
+func decodeMarker(path string, data []byte) (*restored, error) {
+	m := &restored{}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, engine.Errorf(path, "understanding what restored this directory: %w", err).
+			WithHint("The file is runbook's own; move it away if the directory isn't the result of a restore.")
+	}
+	return m, nil
+}
+
+// finished returns the results of this very restore where it was done by an
+// earlier call of the same run, and nil otherwise.
+func (a *restore) finished(ctx context.Context, w engine.World, r *restored) (engine.Result, error) {
+	m, err := readMarker(ctx, w, r.Data.Target)
+	if err != nil || m == nil || m.Run != r.Run || m.Snapshot != r.Snapshot || m.Data.Target != r.Data.Target {
+		return nil, err
+	}
+	swaps := []swap{r.Data}
+	if r.WAL != nil {
+		swaps = append(swaps, *r.WAL)
+	}
+	for _, s := range swaps {
+		fact, err := w.Stat(ctx, s.New)
+		if err != nil || fact.Exists {
+			return nil, err // half-way
+		}
+	}
+	return m.result(), nil
+}
+
+// ownership decides whose the new directory is to be: as the attributes say,
+// else as the old one was, else as the member says.
+func (a *restore) ownership(r *restored, old engine.PathFact) error {
+	r.Mode = 0o700
+	var err error
+	switch m := a.Member; {
+	case old.Exists:
+		r.UID, r.GID, r.Mode = old.UID, old.GID, old.Mode
+	case m != nil && m.UID != nil && m.GID != nil:
+		r.UID, r.GID = *m.UID, *m.GID
+		if mode := deref(m.Mode); mode != "" {
+			if r.Mode, err = parseMode(mode); err != nil {
+				return err
+			}
+		}
+	}
+	if a.Owner == nil && a.Group == nil {
+		return nil
+	}
+	owner := deref(a.Owner)
+	if owner == "" {
+		owner = strconv.Itoa(r.UID)
+	}
+	group := deref(a.Group)
+	if group == "" && a.Owner == nil {
+		group = strconv.Itoa(r.GID)
+	}
+	r.UID, r.GID, err = lookup(owner, group)
+	return err
+}
+
+// verify checks the snapshot completely.
+func (a *restore) verify(ctx context.Context, w engine.World) (inspect.Info, error) {
+	now, err := w.Source(ctx, a.Snapshot)
+	if errors.Is(err, fs.ErrNotExist) {
+		return inspect.Info{}, unusable(a.Snapshot, "there is no such file")
+	}
+	if err != nil {
+		return inspect.Info{}, err
+	}
+	info, err := inspect.File(ctx, now)
+	var damaged *inspect.Damaged
+	if errors.As(err, &damaged) {
+		return inspect.Info{}, unusable(a.Snapshot, damaged.Reason)
+	}
+	if err != nil {
+		return inspect.Info{}, err
+	}
+	return info, a.checkVersion(info)
+}
+
+func unusable(path, reason string) error {
+	return engine.Errorf(path, "the snapshot can't be used: %s", reason).
+		WithHint("Take another snapshot; the data source etcd_snapshot finds the newest that verifies.").WithAttribute("snapshot")
+}
+
+// checkSpace refuses where the copy and the new log would not fit.
+func (a *restore) checkSpace(ctx context.Context, w engine.World, r *restored, info inspect.Info) error {
+	parent, err := w.Stat(ctx, filepath.Dir(r.Data.Target))
+	if err != nil {
+		return err
+	}
+	if need := space(info); parent.Free < need {
+		return engine.Errorf(parent.Path, "the restored data needs %d MiB, and only %d MiB are free", need>>20, parent.Free>>20).
+			WithHint("Make room on the file system of %s: the old data stays beside the new.", r.DataDir).WithAttribute("data_dir")
+	}
+	return nil
+}
+
+// space is how much the restored directory takes, in bytes: the database,
+// which grows a little by what the restore writes, and the log.
+func space(info inspect.Info) int64 { return info.Size + info.Size/4 + walSpace }
+
+// change is the plan that the record describes.
+func (r *restored) change(info inspect.Info) (engine.Change, error) {
+	s := r.Data
+	before := "absent"
+	if s.Existed {
+		before = "existing data"
+	}
+	c := engine.Change{Results: r.result()}
+	c.Items = append(c.Items, engine.Item{
+		Target: s.Target, Before: before, After: fmt.Sprintf("snapshot %s at revision %d", r.Snapshot, r.Revision),
+		Note: fmt.Sprintf("%d keys, %d MiB", r.Keys, info.Size>>20),
+	})
+	if s.Existed {
+		c.Items = append(c.Items, engine.Item{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target})
+		c.Effects = append(c.Effects, engine.Effect{Moved: &engine.Moved{From: s.Target, To: s.Kept}})
+		c.Kept = append(c.Kept, s.Kept)
+	}
+	c.Effects = append(c.Effects, engine.Effect{Created: &engine.Created{Fact: r.fact(s.Target), Bytes: space(info)}})
+	c.Items = append(c.Items,
+		engine.Item{Target: s.Target, Attribute: "cluster token", After: r.Token},
+		engine.Item{Target: s.Target, Attribute: "revision", Before: fmt.Sprint(r.Revision), After: fmt.Sprint(r.Revision + r.Bump)})
+	if len(info.Alarms) > 0 {
+		c.Items = append(c.Items, engine.Item{Target: s.Target, Attribute: "alarms", Before: fmt.Sprint(info.Alarms), After: "cleared"})
+	}
+	r.changeWAL(&c)
+	c.Checks = []string{s.Target + " is not in use", "the restored keys are the snapshot's"}
+	return c, c.SetData(r)
+}
+
+// changeWAL adds the swap of a separate log.
+func (r *restored) changeWAL(c *engine.Change) {
+	if r.WAL == nil {
+		return
+	}
+	before := "absent"
+	if r.WAL.Existed {
+		before = "existing log"
+		c.Items = append(c.Items, engine.Item{Target: r.WAL.Kept, Before: "absent", After: "the log that was in " + r.WAL.Target})
+		c.Effects = append(c.Effects, engine.Effect{Moved: &engine.Moved{From: r.WAL.Target, To: r.WAL.Kept}})
+		c.Kept = append(c.Kept, r.WAL.Kept)
+	}
+	c.Items = append(c.Items, engine.Item{Target: r.WAL.Target, Before: before, After: "the new cluster's log"})
+	c.Effects = append(c.Effects, engine.Effect{Created: &engine.Created{Fact: r.fact(r.WAL.Target)}})
+}
+
+func (r *restored) fact(path string) engine.PathFact {
+	return engine.PathFact{
+		Path: path, Exists: true, Type: engine.TypeDirectory, UID: r.UID, GID: r.GID, Mode: r.Mode,
+		Owner: strconv.Itoa(r.UID), Group: strconv.Itoa(r.GID),
+	}
+}

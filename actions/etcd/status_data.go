@@ -1,0 +1,142 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"runbook/actions/etcd/inspect"
+	"runbook/engine"
+)
+
+// statusData looks at a running etcd, if there is one.
+type statusData struct {
+	Endpoints []string  `cty:"endpoints"`
+	TLS       *tlsFiles `cty:"tls"`
+	Timeout   int64     `cty:"timeout_seconds"`
+	Snapshot  *string   `cty:"snapshot"`
+}
+
+var _ engine.DataSource = (*statusData)(nil)
+
+func statusDataSpec() engine.DataSpec {
+	return engine.DataSpec{
+		Name: "etcd_status",
+		Doc: "Looks whether etcd runs, how it is, and whether it holds what a snapshot holds. " +
+			"It doesn't fail where etcd is down: that is what it tells.",
+		Attributes: append(connectionAttributes(), engine.Attribute{
+			Name: "snapshot", Type: cty.String, Check: checkAbsolute, Doc: "A snapshot to compare with.",
+		}),
+		Results: []engine.Attribute{
+			{Name: "reachable", Type: cty.Bool, Doc: "Whether any endpoint answers."},
+			{Name: "healthy", Type: cty.Bool, Doc: "Whether all endpoints are healthy, as etcd_health checks it."},
+			{Name: "error", Type: cty.String, Doc: "What the first endpoint that isn't healthy says; empty if all are."},
+			{Name: "version", Type: cty.String, Doc: "etcd's version; empty if it isn't reachable."},
+			{Name: "revision", Type: cty.Number, Doc: "The revision at which it serves; 0 if it isn't reachable."},
+			{Name: "members", Type: cty.Number, Doc: "How many members the cluster has; 0 if they aren't known."},
+			{Name: "keys", Type: cty.Number, Doc: "How many live keys there are; 0 if they aren't known."},
+			{Name: "holds_snapshot", Type: cty.Bool, Doc: "Whether every key of the snapshot is there on every endpoint, as it was or newer."},
+			{Name: "missing", Type: cty.Number, Doc: "How many of the snapshot's keys are missing or differ; 0 if that isn't known."},
+		},
+		Example: `data "etcd_status" "now" {
+  endpoints = ["http://127.0.0.1:2379"]
+  snapshot  = "/var/backups/etcd/backup-1.db"
+}`,
+		New: func() engine.DataSource { return &statusData{} },
+	}
+}
+
+// compareWithin bounds how long a comparison may take while only looking.
+const compareWithin = 30 * time.Second
+
+// Read implements engine.DataSource.
+func (d *statusData) Read(ctx context.Context, w engine.World) (engine.Result, error) {
+	conn := connection{endpoints: d.Endpoints, tls: d.TLS, timeout: time.Duration(d.Timeout) * time.Second}
+	res := engine.Result{
+		"reachable": false, "healthy": true, "error": "", "version": "", "revision": 0,
+		"members": 0, "keys": 0, "holds_snapshot": false, "missing": 0,
+	}
+	if _, err := conn.tlsConfig(); err != nil {
+		unhealthy(res, err)
+		return res, nil
+	}
+	for _, endpoint := range d.Endpoints {
+		err := conn.at(ctx, endpoint, func(ctx context.Context, cli *clientv3.Client, endpoint string) error {
+			return look(ctx, cli, endpoint, res)
+		})
+		if err != nil {
+			unhealthy(res, err)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if d.Snapshot == nil || res["healthy"] == false {
+		return res, nil
+	}
+	return res, d.compare(ctx, w, conn, res)
+}
+
+// unhealthy notes the first reason for which etcd isn't healthy.
+func unhealthy(res engine.Result, err error) {
+	res["healthy"] = false
+	if res["error"] == "" {
+		res["error"] = err.Error()
+	}
+}
+
+// look adds what one endpoint says.
+func look(ctx context.Context, cli *clientv3.Client, endpoint string, res engine.Result) error {
+	status, err := cli.Status(ctx, endpoint)
+	if err != nil {
+		return notHealthy(endpoint, err)
+	}
+	res["reachable"], res["version"], res["revision"] = true, status.Version, status.Header.Revision
+	if _, err := askHealth(ctx, cli, endpoint); err != nil {
+		return err
+	}
+	list, err := cli.MemberList(ctx)
+	if err != nil {
+		return notHealthy(endpoint, err)
+	}
+	count, err := cli.Get(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly())
+	if err != nil {
+		return notHealthy(endpoint, err)
+	}
+	res["members"], res["keys"] = len(list.Members), count.Count
+	return nil
+}
+
+// compare adds whether every endpoint holds what the snapshot holds.
+func (d *statusData) compare(ctx context.Context, w engine.World, conn connection, res engine.Result) error {
+	info, err := inspectSource(ctx, w, *d.Snapshot)
+	var damaged *inspect.Damaged
+	if errors.As(err, &damaged) {
+		return unusable(*d.Snapshot, damaged.Reason)
+	}
+	if err != nil {
+		return err
+	}
+	holds, missing := true, int64(0)
+	conn.timeout = compareWithin
+	err = conn.each(ctx, func(ctx context.Context, cli *clientv3.Client, _ string) error {
+		diff, err := compareWith(ctx, cli, info, *d.Snapshot, 0)
+		if err == nil {
+			holds = holds && diff.holds()
+			missing = max(missing, diff.missing+diff.differing)
+		}
+		return err
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		unhealthy(res, err)
+		return nil
+	}
+	res["holds_snapshot"], res["missing"] = holds, missing
+	return nil
+}
