@@ -12,8 +12,10 @@ import (
 	"runbook/engine"
 )
 
-// Registry returns everything that this binary can do.
+// Registry returns everything that this binary can do. What libraries have to
+// say goes to log.
 func Registry(log hclog.Logger) *engine.Registry {
+	etcd.SetLogger(log)
 	return &engine.Registry{
 		Actions: slices.Concat(file.Actions(), systemd.Actions(), etcd.Actions()),
 		Data:    etcd.Data(),
@@ -23,4 +25,4 @@ func Registry(log hclog.Logger) *engine.Registry {
 
 // ChildMain serves a call of this binary by itself, in which an action looks
 // at something that may crash the process. It reports whether it was one.
-func ChildMain(args []string) bool { return false }
+func ChildMain(args []string) bool { return etcd.ChildMain(args) }

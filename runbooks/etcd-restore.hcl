@@ -106,7 +106,7 @@ step "etcd_members" "membership" {
   description = "This member and no other."
   endpoints   = data.etcd_member.this.client_urls
   tls         = data.etcd_member.this.tls
-  expected    = [{ name = data.etcd_member.this.name, peer_urls = data.etcd_member.this.peer_urls }]
+  expect      = { (data.etcd_member.this.name) = data.etcd_member.this.peer_urls }
 }
 
 step "etcd_compare" "all_keys_back" {
