@@ -4,17 +4,25 @@ package actions
 import (
 	"slices"
 
+	"github.com/hashicorp/go-hclog"
+
 	"runbook/actions/etcd"
 	"runbook/actions/file"
 	"runbook/actions/systemd"
 	"runbook/engine"
 )
 
-// Registry returns everything that this binary can do.
-func Registry() *engine.Registry {
+// Registry returns everything that this binary can do. What libraries have to
+// say goes to log.
+func Registry(log hclog.Logger) *engine.Registry {
+	etcd.SetLogger(log)
 	return &engine.Registry{
 		Actions: slices.Concat(file.Actions(), systemd.Actions(), etcd.Actions()),
 		Data:    etcd.Data(),
 		Facts:   systemd.Facts{},
 	}
 }
+
+// ChildMain serves a call of this binary by itself, in which an action looks
+// at something that may crash the process. It reports whether it was one.
+func ChildMain(args []string) bool { return etcd.ChildMain(args) }

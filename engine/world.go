@@ -17,8 +17,8 @@ type World interface {
 	// link at its end. An absent path is no error: Exists is false.
 	Stat(ctx context.Context, path string) (PathFact, error)
 	// Walk calls fn for root and everything below it, in lexical order by path
-	// element, without following symbolic links or entering other mounted file
-	// systems. Where an earlier step will have created root with one owner
+	// element, without following symbolic links or entering other mounts. What
+	// earlier steps will have put below root comes last. Where an earlier step will have created root with one owner
 	// throughout, only root is visited.
 	Walk(ctx context.Context, root string, fn func(PathFact) error) error
 	// Source returns the path at which the content that will be at path can be

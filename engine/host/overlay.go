@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 
 	"runbook/engine"
 )
@@ -23,7 +23,6 @@ type overlay struct {
 var _ engine.World = (*overlay)(nil)
 
 func (o *overlay) Run() engine.RunInfo { return o.run }
-
 
 // origin is where a path of the predicted world comes from.
 type origin struct {
@@ -186,21 +185,94 @@ func (o *overlay) Walk(ctx context.Context, root string, fn func(engine.PathFact
 	if from.created != nil {
 		return fn(top)
 	}
-	return filepath.WalkDir(from.path, func(p string, d fs.DirEntry, err error) error {
+	mount, err := mountID(from.path)
+	if err != nil {
+		return err
+	}
+	err = filepath.WalkDir(from.path, func(p string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // gone since its directory was read
+		}
 		if err != nil {
 			return &engine.Error{Where: p, Err: err}
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return o.visit(top, filepath.Clean(root)+strings.TrimPrefix(p, from.path), p, d, fn)
+		if skip, err := elsewhere(p, d, mount); skip || err != nil {
+			return err
+		}
+		return o.visit(top, join(root, strings.TrimPrefix(p, from.path)), p, d, fn)
 	})
+	if err != nil {
+		return err
+	}
+	return o.walkArrivals(ctx, root, fn)
+}
+
+// walkArrivals walks over what earlier steps will have put below root.
+func (o *overlay) walkArrivals(ctx context.Context, root string, fn func(engine.PathFact) error) error {
+	var walked []string
+	for i, e := range o.effects {
+		path := o.arrival(i, e)
+		rest, inside := under(path, root)
+		known := slices.ContainsFunc(walked, func(w string) bool { _, ok := under(path, w); return ok })
+		if !inside || rest == "" || known {
+			continue
+		}
+		if err := o.Walk(ctx, path, fn); err != nil {
+			return err
+		}
+		walked = append(walked, path)
+	}
+	return nil
+}
+
+// arrival is where in the predicted world the thing will be that effect i
+// puts somewhere; empty if it puts nothing anywhere.
+func (o *overlay) arrival(i int, e engine.Effect) string {
+	var path string
+	switch {
+	case e.Moved != nil:
+		path = e.Moved.To
+	case e.Created != nil:
+		path = e.Created.Fact.Path
+	}
+	for _, later := range o.effects[i+1:] {
+		if later.Moved == nil {
+			continue
+		}
+		if rest, ok := under(path, later.Moved.From); ok {
+			path = later.Moved.To + rest
+		}
+	}
+	return path
+}
+
+// join appends rest, what a walk has put behind its root, to root.
+func join(root, rest string) string { return filepath.Clean(root + "/" + rest) }
+
+// elsewhere reports whether p belongs to another mount than the walk, and
+// keeps the walk from entering it. A bind mount of the same file system is
+// another mount too; its device number wouldn't tell.
+func elsewhere(p string, d fs.DirEntry, mount uint64) (bool, error) {
+	id, err := mountID(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil || id == mount {
+		return false, err
+	}
+	if d.IsDir() {
+		return true, filepath.SkipDir
+	}
+	return true, nil
 }
 
 // visit hands one entry of a walk to fn. Entries that effects took away or
-// that are on another file system are passed over.
+// that have vanished are passed over.
 func (o *overlay) visit(top engine.PathFact, path, now string, d fs.DirEntry, fn func(engine.PathFact) error) error {
-	if at, err := o.locate(path); err != nil || at.absent {
+	if at, err := o.locate(path); err != nil || at.absent || at.created != nil || at.path != now {
 		return err
 	}
 	info, err := d.Info()
@@ -209,9 +281,6 @@ func (o *overlay) visit(top engine.PathFact, path, now string, d fs.DirEntry, fn
 	}
 	if err != nil {
 		return &engine.Error{Where: now, Err: err}
-	}
-	if d.IsDir() && info.Sys().(*syscall.Stat_t).Dev != top.Device {
-		return filepath.SkipDir
 	}
 	fact, err := fill(engine.PathFact{Path: now, Free: top.Free}, info)
 	if err != nil {

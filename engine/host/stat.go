@@ -85,6 +85,16 @@ func freeBytes(path string) (int64, error) {
 	}
 }
 
+// mountID identifies the mount that path itself is in.
+func mountID(path string) (uint64, error) {
+	var st unix.Statx_t
+	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+	if err := unix.Statx(unix.AT_FDCWD, path, flags, unix.STATX_MNT_ID, &st); err != nil {
+		return 0, engine.Errorf(path, "statx: %w", err)
+	}
+	return st.Mnt_id, nil
+}
+
 // names remembers user and group names: a walk asks for the same few again
 // and again. An entry lives as long as the process, which a rename of a user
 // in the middle of a recovery does not justify to shorten.

@@ -1,0 +1,107 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+)
+
+var removeSpec = engine.Spec{
+	Name: "remove",
+	Doc: "Takes a file or directory away without deleting it. " +
+		"It is renamed to a hidden name beside it, `.NAME.removed-RUN`, and the run's report names it; " +
+		"only `runbook prune` deletes it, when asked. " +
+		"Where nothing is at the path, the step has nothing to do.",
+	Attributes: []engine.Attribute{
+		{Name: "path", Type: cty.String, Required: true, Check: checkPath,
+			Doc: "Absolute path of the file or directory to take away. Of a symbolic link, the link itself is taken."},
+	},
+	Results: []engine.Attribute{
+		{Name: "kept", Type: cty.String, Doc: "Where it is kept; null where nothing was there."},
+	},
+	Example: `step "remove" "stale_data" {
+  path = "/var/lib/etcd/member"
+}`,
+	New: func() engine.Action { return new(remove) },
+}
+
+type remove struct {
+	Path string `cty:"path"`
+}
+
+var _ engine.Action = (*remove)(nil)
+
+// Plan implements engine.Action.
+func (a *remove) Plan(ctx context.Context, w engine.World) (engine.Change, error) {
+	path := filepath.Clean(a.Path)
+	fact, err := w.Stat(ctx, path)
+	if err != nil {
+		return engine.Change{}, err
+	}
+	if !fact.Exists {
+		return engine.Change{Results: engine.Result{"kept": nil}}, nil
+	}
+	if err := movable(ctx, w, path, "path"); err != nil {
+		return engine.Change{}, err
+	}
+	kept, err := quarantine(ctx, w, path)
+	if err != nil {
+		return engine.Change{}, err
+	}
+	c := engine.Change{
+		Items:   []engine.Item{{Target: path, Before: fact.Type, After: "absent", Note: "kept at " + kept}},
+		Effects: []engine.Effect{{Moved: &engine.Moved{From: path, To: kept}}},
+		Results: engine.Result{"kept": kept},
+		Kept:    []string{kept},
+	}
+	return c, c.SetData(relocation{From: path, To: kept, Inode: fact.Inode})
+}
+
+// quarantine chooses a free name beside path, since only there a rename
+// surely stays on its file system. A run that removes the same path twice
+// finds the first name taken.
+func quarantine(ctx context.Context, w engine.World, path string) (string, error) {
+	dir, base := filepath.Split(path)
+	suffix := ".removed-" + w.Run().ID
+	for n := 2; ; n++ {
+		candidate := dir + "." + cut(base, suffix) + suffix
+		fact, err := w.Stat(ctx, candidate)
+		if err != nil || !fact.Exists {
+			return candidate, err
+		}
+		suffix = fmt.Sprintf(".removed-%s.%d", w.Run().ID, n)
+	}
+}
+
+// cut shortens name so that it has room for the dot and the suffix within the
+// 255 bytes that Linux gives a name.
+func cut(name, suffix string) string {
+	room := min(len(name), 255-len(".")-len(suffix))
+	return strings.ToValidUTF8(name[:room], "") // no half of a character
+}
+
+// Apply implements engine.Action.
+func (a *remove) Apply(_ context.Context, c engine.Change, _ engine.Reporter) (engine.Result, error) {
+	if c.Empty() {
+		return c.Results, nil
+	}
+	r, err := carryRecorded(c, false)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Result{"kept": r.To}, nil
+}
+
+// Undo implements engine.Action.
+func (a *remove) Undo(_ context.Context, c engine.Change, _ engine.Reporter) error {
+	if c.Empty() {
+		return nil
+	}
+	_, err := carryRecorded(c, true)
+	return err
+}

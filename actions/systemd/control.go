@@ -1,0 +1,229 @@
+package systemd
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+
+	"runbook/engine"
+)
+
+// control brings one unit to a state. Each of its methods looks first and
+// does nothing where the unit is there already.
+type control struct {
+	conn   *dbus.Conn
+	unit   string
+	report engine.Reporter
+}
+
+// state is a unit's fact, with what systemd is about to do to it. A job may
+// have been left behind by a process that was killed after it had asked for
+// it; the fact alone then is about to change.
+type state struct {
+	engine.UnitFact
+	pending bool
+	oneshot bool
+}
+
+func (s state) up() bool   { return active(s.UnitFact) && !s.pending }
+func (s state) down() bool { return settledDown(s.UnitFact) && !s.pending }
+
+func (k control) read(ctx context.Context) (state, error) {
+	props, err := properties(ctx, k.conn, k.unit)
+	if err != nil {
+		return state{}, err
+	}
+	job, _ := props["Job"].([]any)
+	return state{
+		UnitFact: fact(k.unit, props),
+		pending:  len(job) > 0 && job[0] != uint32(0),
+		oneshot:  text(props["Type"]) == "oneshot",
+	}, nil
+}
+
+func (k control) start(ctx context.Context) error {
+	now, err := k.read(ctx)
+	if err != nil || now.up() {
+		return err
+	}
+	if err := k.resetFailed(ctx, now); err != nil {
+		return err
+	}
+	if err := k.job(ctx, "start", k.conn.StartUnitContext); err != nil {
+		return err
+	}
+	return k.await(ctx, "start", k.isUp)
+}
+
+// tryStart asks for a start and doesn't wait for it: so it was before, when
+// the unit never got up.
+func (k control) tryStart(ctx context.Context) error {
+	now, err := k.read(ctx)
+	if err != nil || now.up() || now.ActiveState == "activating" {
+		return err
+	}
+	if _, err := k.conn.StartUnitContext(ctx, k.unit, "replace", nil); err != nil {
+		return k.refused("start", err)
+	}
+	return nil
+}
+
+func (k control) stop(ctx context.Context) error {
+	now, err := k.read(ctx)
+	if err != nil || now.down() {
+		return err
+	}
+	if err := k.job(ctx, "stop", k.conn.StopUnitContext); err != nil {
+		return err
+	}
+	return k.await(ctx, "stop", func(u state) (bool, error) { return u.down(), nil })
+}
+
+// restartSince restarts the unit, unless it has been started anew since the
+// invocation was another one. A restart that is still under way is joined:
+// systemd merges a second request into it.
+func (k control) restartSince(ctx context.Context, invocation string) error {
+	now, err := k.read(ctx)
+	if err != nil {
+		return err
+	}
+	anew := now.InvocationID != invocation
+	if anew && now.up() {
+		return nil
+	}
+	if anew && now.ActiveState == "activating" && now.SubState != "auto-restart" {
+		return k.await(ctx, "restart", k.isUp)
+	}
+	if err := k.resetFailed(ctx, now); err != nil {
+		return err
+	}
+	if err := k.job(ctx, "restart", k.conn.RestartUnitContext); err != nil {
+		return err
+	}
+	return k.await(ctx, "restart", k.isUp)
+}
+
+func (k control) resetFailed(ctx context.Context, now state) error {
+	if now.ActiveState != "failed" {
+		return nil
+	}
+	if err := k.conn.ResetFailedUnitContext(ctx, k.unit); err != nil {
+		return k.refused("reset-failed", err)
+	}
+	return nil
+}
+
+// isUp reports whether a start has come to its end. A one-shot unit that
+// doesn't remain has succeeded when it is down again.
+func (k control) isUp(u state) (bool, error) {
+	switch {
+	case u.pending:
+		return false, nil
+	case active(u.UnitFact):
+		return true, nil
+	case u.ActiveState == "inactive" && u.oneshot && u.Result == "success":
+		return true, nil
+	case settledDown(u.UnitFact) || u.SubState == "auto-restart":
+		return false, k.failed("it went down right after its start", u)
+	}
+	return false, nil
+}
+
+// A request asks systemd for a job and sends the job's result.
+type request func(ctx context.Context, unit, mode string, result chan<- string) (int, error)
+
+// job asks for a job and waits for its end.
+func (k control) job(ctx context.Context, verb string, ask request) error {
+	done := make(chan string, 1)
+	if _, err := ask(ctx, k.unit, "replace", done); err != nil {
+		return k.refused(verb, err)
+	}
+	k.report.Progress(engine.Progress{Doing: "waiting for systemd to " + verb + " " + k.unit})
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case result := <-done:
+			return k.judge(ctx, verb, result)
+		case <-tick.C:
+			// The signal is lost where systemd re-executes itself meanwhile.
+			if now, err := k.read(ctx); err == nil && !now.pending {
+				return nil
+			}
+		case <-ctx.Done():
+			return k.interrupted(ctx, verb)
+		}
+	}
+}
+
+// judge turns a job's result into an error. "skipped" says that there was
+// nothing to do for it; the unit's state tells the rest.
+func (k control) judge(ctx context.Context, verb, result string) error {
+	if result == "done" || result == "skipped" {
+		return nil
+	}
+	now, err := k.read(ctx)
+	if err != nil {
+		return err
+	}
+	return k.failed("the "+verb+" ended with \""+result+"\"", now)
+}
+
+// await waits until the unit's state is as holds wants it.
+func (k control) await(ctx context.Context, verb string, holds func(state) (bool, error)) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		now, err := k.read(ctx)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err == nil {
+			if ok, err := holds(now); ok || err != nil {
+				return err
+			}
+			k.report.Progress(engine.Progress{Doing: k.unit + " is " + now.ActiveState + " (" + now.SubState + ")"})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return k.interrupted(ctx, verb)
+		}
+	}
+}
+
+func (k control) interrupted(ctx context.Context, verb string) error {
+	return engine.Errorf("unit "+k.unit, "the %s had not ended: %w", verb, context.Cause(ctx)).
+		WithHint("systemd goes on with it; see systemctl status %s.", k.unit)
+}
+
+func (k control) refused(verb string, err error) error {
+	return engine.Errorf("unit "+k.unit, "systemd refused to %s it: %w", verb, err).
+		WithHint("See systemctl status %s.", k.unit)
+}
+
+// failed describes a unit that did not come to where it should.
+func (k control) failed(what string, u state) error {
+	log := journalTail(k.unit)
+	if log != "" {
+		log = "; it last said:\n" + log
+	}
+	return engine.Errorf("unit "+k.unit, "%s: the unit is %s (%s), result %s%s", what, u.ActiveState, u.SubState, u.Result, log).
+		WithHint("journalctl -u %s -n 20 tells more.", k.unit)
+}
+
+// journalTail returns the unit's last log lines. It only adds to an error, so
+// where there is no journal it is empty.
+func journalTail(unit string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "journalctl", "-u", unit, "-n", "5", "-o", "cat", "-q", "--no-pager").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(bytes.ToValidUTF8(out, []byte("?"))))
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"runbook/actions"
+	"runbook/cmd/runbook/view"
+	"runbook/engine"
+	"runbook/engine/host"
+	"runbook/engine/journal"
+	"runbook/engine/run"
+)
+
+// exitCode is what the process ends with.
+type exitCode int
+
+const (
+	exitDone    exitCode = 0
+	exitError   exitCode = 1 // an error, and nothing to resume
+	exitStopped exitCode = 3 // stopped; can be resumed
+	exitLocked  exitCode = 6 // another run holds the lock
+)
+
+// app is the program: what is wired once and used by every command.
+type app struct {
+	ctx, stop context.Context
+	in        io.Reader
+	out, err  io.Writer
+	view      *view.Human
+	reg       *engine.Registry
+	stateDir  string
+}
+
+func newApp(ctx, stop context.Context) *app {
+	return &app{
+		ctx: ctx, stop: stop, in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		view: view.NewHuman(os.Stdout, os.Stderr),
+	}
+}
+
+func (a *app) host() engine.Host { return host.NewLocal(a.registry()) }
+
+func (a *app) store() run.Store { return run.Store{Dir: a.stateDir} }
+
+// registry is wired on first use: `runbook --help` needs none of it.
+func (a *app) registry() *engine.Registry {
+	if a.reg == nil {
+		a.reg = actions.Registry(a.logger())
+	}
+	return a.reg
+}
+
+// logger writes what libraries have to say to stderr, where RUNBOOK_LOG asks
+// for it: debug, info, warn, error.
+func (a *app) logger() hclog.Logger {
+	level := hclog.LevelFromString(os.Getenv("RUNBOOK_LOG"))
+	if level == hclog.NoLevel {
+		level = hclog.Off
+	}
+	return hclog.New(&hclog.LoggerOptions{Name: "runbook", Level: level, Output: a.err})
+}
+
+func (a *app) main(args []string) exitCode {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.Execute()
+	if err != nil {
+		a.view.Error(err)
+	}
+	var stopped *stoppedError
+	if errors.As(err, &stopped) {
+		a.view.Stopped(stopped.id, stopped.phase)
+	}
+	return codeOf(err)
+}
+
+func codeOf(err error) exitCode {
+	var locked *journal.LockedError
+	var stopped *stoppedError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &locked):
+		return exitLocked
+	case errors.As(err, &stopped):
+		return exitStopped
+	}
+	return exitError
+}
+
+// stoppedError says that a run stopped and can be resumed.
+type stoppedError struct {
+	id    string
+	phase run.Phase
+	err   error
+}
+
+func (e *stoppedError) Error() string { return e.err.Error() }
+func (e *stoppedError) Unwrap() error { return e.err }
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "runbook",
+		Short: "Carry a written recovery procedure out, safely",
+		Long: `runbook carries a written recovery procedure out, safely, on a machine that is
+already in trouble. A runbook is an HCL file of steps. Look at what it would do
+with plan; run checkpoints every step, so that an interrupted run resumes and a
+finished one can be rolled back.`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("runbook {{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals (RUNBOOK_STATE_DIR)")
+	root.AddCommand(
+		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
+		a.listCommand(), a.showCommand(), a.abandonCommand(), a.explainCommand(),
+	)
+	return root
+}
+
+func defaultStateDir() string {
+	if dir := os.Getenv("RUNBOOK_STATE_DIR"); dir != "" {
+		return dir
+	}
+	return "/var/lib/runbook"
+}
+
+// variables parses NAME=VALUE settings.
+func variables(settings []string) (map[string]string, error) {
+	set := map[string]string{}
+	for _, s := range settings {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, engine.Errorf("--var "+s, "it has no value").WithHint("Write --var NAME=VALUE")
+		}
+		set[name] = value
+	}
+	return set, nil
+}
+
+func addVarFlag(cmd *cobra.Command, to *[]string) {
+	cmd.Flags().StringArrayVar(to, "var", nil, "set a variable: `NAME=VALUE` (repeatable)")
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"runbook/engine"
+	"runbook/engine/run"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the runs of this machine, the newest first",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			runs, err := a.store().List()
+			if err != nil {
+				return err
+			}
+			a.view.List(runs)
+			return nil
+		},
+	}
+}
+
+func (a *app) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show [RUN]",
+		Short: "Show a run: its steps, results, and what it kept; the newest run if none is named",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			id, err := a.named(args)
+			if err != nil {
+				return err
+			}
+			state, err := a.store().Load(id)
+			if err != nil {
+				return err
+			}
+			a.view.Show(state)
+			return nil
+		},
+	}
+}
+
+// named is the run that the operator named, or the newest one.
+func (a *app) named(args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	runs, err := a.store().List()
+	if err != nil {
+		return "", err
+	}
+	if len(runs) == 0 {
+		return "", engine.Errorf(a.stateDir, "there are no runs yet")
+	}
+	return runs[0].ID, nil
+}
+
+func (a *app) abandonCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "abandon RUN --reason TEXT",
+		Short: "Give an unfinished run up, leaving the host as it is",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if _, err := a.pick(args, "", func(run.Summary) bool { return true }); err != nil {
+				return err
+			}
+			release, err := a.lock("abandon", args[0])
+			if err != nil {
+				return err
+			}
+			defer release()
+			if err := a.store().Abandon(args[0], reason); err != nil {
+				return err
+			}
+			a.view.Note("Run %s is given up. The host was left as it is.", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why it is given up; kept in its journal")
+	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that doesn't exist
+	return cmd
+}
+
+func (a *app) explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [NAME]",
+		Short: "Explain an action or a data source; list them all if none is named",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			reg := a.registry()
+			if len(args) == 0 {
+				a.view.ExplainAll(reg)
+				return nil
+			}
+			if spec, ok := reg.Action(args[0]); ok {
+				a.view.ExplainAction(spec)
+				return nil
+			}
+			if spec, ok := reg.DataSource(args[0]); ok {
+				a.view.ExplainData(spec)
+				return nil
+			}
+			return engine.Errorf(args[0], "there is no action or data source of that name").
+				WithHint("`runbook explain` lists them all")
+		},
+	}
+}

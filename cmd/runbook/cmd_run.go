@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"runbook/engine"
+	"runbook/engine/run"
+)
+
+// blocked is an error if preconditions of the plan are known not to hold.
+func blocked(p *run.Plan) error {
+	failing := p.Failing()
+	if len(failing) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, s := range p.Steps {
+		for _, c := range failing[s.Name] {
+			lines = append(lines, fmt.Sprintf("  step %s: %s (%s)", s.Name, c.Message, c.Condition))
+		}
+	}
+	return engine.Errorf("runbook "+p.Runbook, "preconditions don't hold:\n%s", strings.Join(lines, "\n")).
+		WithHint("Nothing has been changed. Put right what they ask for, and plan again")
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var settings []string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Plan a runbook, ask, and carry it out",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.run(args[0], settings, yes)
+		},
+	}
+	addVarFlag(cmd, &settings)
+	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
+	return cmd
+}
+
+func (a *app) run(file string, settings []string, yes bool) error {
+	book, err := a.load(file)
+	if err != nil {
+		return err
+	}
+	id := run.NewID(time.Now())
+	release, err := a.lock("run", id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := a.noneUnfinished(); err != nil {
+		return err
+	}
+	p, scope, err := a.plan(book, settings, id)
+	if err != nil {
+		return err
+	}
+	a.view.Plan(p)
+	if err := blocked(p); err != nil || p.GoalHolds() {
+		return err
+	}
+	if !yes && !p.NothingToDo() {
+		if err := a.confirm("Carry this out?"); err != nil {
+			return err
+		}
+	}
+	r, err := a.store().Begin(a.host(), scope, p, version, a.view.Event)
+	if err != nil {
+		return err
+	}
+	return a.drive(r, id, r.Run)
+}
+
+// drive runs or rolls back until it ends, and says what to do next if it
+// ended early.
+func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
+	defer context.AfterFunc(a.stop, func() { a.view.Event(engine.Stopping{}) })()
+	err := errors.Join(work(a.ctx, a.stop), r.Close())
+	if err == nil {
+		return nil
+	}
+	return &stoppedError{id: id, phase: r.State().Phase, err: err}
+}
+
+// lock takes the machine's lock and returns what drops it.
+func (a *app) lock(doing, id string) (func(), error) {
+	if err := a.store().Prepare(); err != nil {
+		return nil, err
+	}
+	l, err := a.store().Lock(doing, id)
+	if err != nil {
+		return nil, err
+	}
+	// The kernel drops the lock with the process in any case, so a failure to
+	// drop it early has no consequence.
+	return func() { _ = l.Release() }, nil
+}
+
+// noneUnfinished refuses to start beside a run that was left half-way.
+func (a *app) noneUnfinished() error {
+	id, err := a.store().Unfinished()
+	if err != nil || id == "" {
+		return err
+	}
+	return engine.Errorf("run "+id, "it was begun on this machine and has not ended").
+		WithHint("Go on with `runbook resume`, undo it with `runbook rollback`, or give it up with `runbook abandon %s`", id)
+}
+
+// confirm asks on a terminal; elsewhere --yes has to be given.
+func (a *app) confirm(question string) error {
+	f, ok := a.in.(*os.File)
+	if !ok || !isatty.IsTerminal(f.Fd()) {
+		return engine.Errorf("runbook", "this needs a yes, and there is no terminal to ask on").
+			WithHint("Look at the plan, then give --yes")
+	}
+	a.view.Ask(question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(f).ReadString('\n') // an unreadable answer is no yes
+		answer <- strings.TrimSpace(strings.ToLower(line))
+	}()
+	select {
+	case text := <-answer:
+		if slices.Contains([]string{"y", "yes"}, text) {
+			return nil
+		}
+	case <-a.stop.Done():
+	}
+	return engine.Errorf("runbook", "not confirmed; nothing was changed")
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"runbook/engine"
+	"runbook/engine/lang"
+	"runbook/engine/run"
+	"runbook/runbooks"
+)
+
+// sources reads the runbook that the operator named: a file, or else one of
+// those that come with the binary.
+func (a *app) sources(name string) (*lang.Sources, error) {
+	src, err := lang.ReadSources(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return src, err
+	}
+	text, embedErr := runbooks.FS.ReadFile(filepath.Base(name))
+	if embedErr != nil || filepath.Base(name) != name {
+		return nil, &engine.Error{Where: name, Err: errors.New("no such runbook file"), Hint: "These come with runbook and need no file: " + runbooks.Names()}
+	}
+	a.view.Note("There is no file %s here; using the one that comes with runbook %s.", name, version)
+	return lang.NewSources(lang.Source{Name: name, Text: string(text)}), nil
+}
+
+// load reads and checks a runbook.
+func (a *app) load(name string) (*lang.Runbook, error) {
+	src, err := a.sources(name)
+	if err != nil {
+		return nil, err
+	}
+	book, diags := lang.Load(src, a.registry())
+	if diags.HasErrors() {
+		return nil, &lang.Error{Book: book, Diags: diags}
+	}
+	return book, nil
+}
+
+// plan makes a plan of a runbook for the run called id.
+func (a *app) plan(book *lang.Runbook, settings []string, id string) (*run.Plan, *lang.Scope, error) {
+	set, err := variables(settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	vars, diags := book.VariableValues(set)
+	if diags.HasErrors() {
+		return nil, nil, &lang.Error{Book: book, Diags: diags}
+	}
+	info := engine.RunInfo{ID: id, Runbook: book.Name, Started: time.Now().UTC().Truncate(time.Second)}
+	scope := lang.NewScope(book, vars, info)
+	p, diags := run.MakePlan(a.stop, a.host(), scope)
+	if diags.HasErrors() {
+		return nil, nil, &lang.Error{Book: book, Diags: diags}
+	}
+	return p, scope, nil
+}

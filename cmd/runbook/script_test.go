@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"runbook/actions"
+	"runbook/engine/journal"
+)
+
+func TestMain(m *testing.M) {
+	if actions.ChildMain(os.Args[1:]) {
+		return
+	}
+	testscript.Main(m, map[string]func(){"runbook": func() { os.Exit(int(execute())) }})
+}
+
+// TestScripts runs the scripts in testdata, one for each thing that the
+// command line promises.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("RUNBOOK_STATE_DIR", filepath.Join(env.WorkDir, "state"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exit": exitWith, "holdlock": holdLock,
+		},
+	})
+}
+
+// exitWith runs a command and wants an exit code: exit CODE COMMAND ARG…
+func exitWith(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit CODE COMMAND ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if err != nil {
+		if _, scanErr := fmt.Sscanf(err.Error(), "exit status %d", &got); scanErr != nil {
+			ts.Fatalf("%v", err)
+		}
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// holdLock holds the state directory's lock until the script ends.
+func holdLock(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.Getenv("RUNBOOK_STATE_DIR")
+	ts.Check(os.MkdirAll(dir, 0o700))
+	l, err := journal.Acquire(filepath.Join(dir, "lock"), journal.Holder{
+		PID: 4711, Run: "r-first", Doing: "run", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	})
+	ts.Check(err)
+	ts.Defer(func() { _ = l.Release() })
+}

@@ -1,0 +1,123 @@
+package view
+
+import (
+	"fmt"
+	"time"
+
+	"runbook/engine"
+	"runbook/engine/run"
+)
+
+// Event shows one event of a run.
+func (h *Human) Event(e engine.Event) {
+	switch e := e.(type) {
+	case engine.RunStarted:
+		h.started(e)
+	case engine.JournalTorn:
+		h.line("The journal's last record was cut short by a crash (%d bytes); it was set aside to %s.", e.Bytes, e.Aside)
+	case engine.StepStarted:
+		h.doing, h.shown = "", time.Now()
+		h.line("\n%s  %s", h.bold.Sprintf("[%d/%d] %s", e.Step.Index, e.Step.Total, e.Step.Name), h.faint.Sprint(headline(e.Step)))
+	case engine.StepExamined:
+		h.line("  %s it was in flight when the run ended: %s", h.note.Sprint("examined:"), e.Finding)
+	case engine.StepProgress:
+		h.progress(e.Progress)
+	case engine.StepRetried:
+		h.progress(engine.Progress{Doing: fmt.Sprintf("not yet: %s", e.Err)})
+	case engine.StepDone:
+		h.done(e)
+	case engine.StepFailed:
+		h.line("  %s", h.bad.Sprint("failed"))
+	case engine.Stopping:
+		h.line("\nStopping after the step in hand. Press Ctrl-C again to cut it short.")
+	case engine.RunFinished:
+		h.finished(e)
+	default:
+		h.undo(e)
+	}
+}
+
+func headline(s engine.StepInfo) string {
+	if s.Description != "" {
+		return s.Description
+	}
+	return s.Action
+}
+
+func (h *Human) started(e engine.RunStarted) {
+	if e.Resumed {
+		h.line("Run %s of %s on %s goes on; %s done before.", h.bold.Sprint(e.ID), e.Runbook, e.Host, count(e.Done, "step"))
+		return
+	}
+	h.line("\nRun %s of %s on %s.", h.bold.Sprint(e.ID), e.Runbook, e.Host)
+}
+
+// progress shows what is being done: when that changes, and at most once a
+// second, so that a log stays readable.
+func (h *Human) progress(p engine.Progress) {
+	if p.Doing == h.doing || time.Since(h.shown) < time.Second {
+		return
+	}
+	h.doing, h.shown = p.Doing, time.Now()
+	size := ""
+	if p.Total > 0 {
+		size = " (" + bytes(p.Total) + ")"
+	}
+	h.line("  … %s%s", p.Doing, size)
+}
+
+func (h *Human) done(e engine.StepDone) {
+	for _, it := range e.Change.Items {
+		h.item("  ", it)
+	}
+	for _, c := range e.Change.Checks {
+		h.line("  %s %s", h.good.Sprint("✓"), c)
+	}
+	word := "done"
+	if e.Unchanged && len(e.Change.Checks) == 0 {
+		word = "already so"
+	}
+	h.line("  %s in %s", h.good.Sprint(word), took(e.Took))
+}
+
+func (h *Human) finished(e engine.RunFinished) {
+	h.line("\n%s Run %s took %s.", h.good.Sprint("Finished."), e.ID, took(e.Took))
+	if len(e.Kept) > 0 {
+		h.line("What was replaced is kept:")
+	}
+	for _, path := range e.Kept {
+		h.line("  %s", path)
+	}
+}
+
+func (h *Human) undo(e engine.Event) {
+	switch e := e.(type) {
+	case engine.UndoStarted:
+		h.doing, h.shown = "", time.Now()
+		h.line("\n%s  %s", h.bold.Sprintf("[undo %d] %s", e.Step.Index, e.Step.Name), h.faint.Sprint(headline(e.Step)))
+	case engine.UndoDone:
+		if e.Reason != "" {
+			h.line("  left as it is: %s", e.Reason)
+			return
+		}
+		h.line("  %s", h.good.Sprint("undone"))
+	case engine.UndoFailed:
+		h.line("  %s", h.bad.Sprint("failed"))
+	case engine.RolledBack:
+		h.line("\n%s Run %s is rolled back.", h.good.Sprint("Done."), e.ID)
+	}
+}
+
+// Stopped says that a run stopped early, and how to go on.
+func (h *Human) Stopped(id string, phase run.Phase) {
+	h.Note("\nRun %s has stopped. Everything it did is recorded.", id)
+	howToGoOn(h.Note, id, phase)
+}
+
+func howToGoOn(say func(format string, args ...any), id string, phase run.Phase) {
+	say("  go on:    runbook resume %s", id)
+	if phase == run.Running {
+		say("  undo it:  runbook rollback %s", id)
+	}
+	say("  look:     runbook show %s", id)
+}

@@ -1,0 +1,91 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/mitchellh/go-wordwrap"
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+)
+
+// ExplainAll lists the actions and data sources.
+func (h *Human) ExplainAll(reg *engine.Registry) {
+	w := tabwriter.NewWriter(h.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "Actions:")
+	for _, s := range reg.Actions {
+		fmt.Fprintf(w, "  %s\t%s\n", s.Name, firstSentence(s.Doc))
+	}
+	fmt.Fprintln(w, "\nData sources:")
+	for _, s := range reg.Data {
+		fmt.Fprintf(w, "  %s\t%s\n", s.Name, firstSentence(s.Doc))
+	}
+	_ = w.Flush() // as with line
+	h.line("\n`runbook explain NAME` explains one.")
+}
+
+func firstSentence(doc string) string {
+	if first, _, ok := strings.Cut(doc, ". "); ok {
+		return first + "."
+	}
+	return doc
+}
+
+// ExplainAction explains an action.
+func (h *Human) ExplainAction(s engine.Spec) {
+	h.line("%s  action", h.bold.Sprint(s.Name))
+	h.explain(s.Doc, s.Attributes, s.Results, s.Example, "step.NAME")
+}
+
+// ExplainData explains a data source.
+func (h *Human) ExplainData(s engine.DataSpec) {
+	h.line("%s  data source", h.bold.Sprint(s.Name))
+	h.explain(s.Doc, s.Attributes, s.Results, s.Example, "data."+s.Name+".NAME")
+}
+
+func (h *Human) explain(doc string, attrs, results []engine.Attribute, example, ref string) {
+	h.line("\n%s\n\n%s", h.wrap(doc, ""), h.bold.Sprint("Attributes"))
+	for _, a := range attrs {
+		h.line("  %s  %s", h.bold.Sprint(a.Name), h.faint.Sprint(kind(a)))
+		h.line("%s", h.wrap(a.Doc, "      "))
+	}
+	if len(results) > 0 {
+		h.line("\n%s (%s.…)", h.bold.Sprint("Results"), ref)
+	}
+	for _, r := range results {
+		h.line("  %s  %s", h.bold.Sprint(r.Name), h.faint.Sprint(r.Type.FriendlyName()))
+		h.line("%s", h.wrap(r.Doc, "      "))
+	}
+	h.line("\n%s\n%s", h.bold.Sprint("Example"), strings.TrimSpace(example))
+}
+
+// kind is an attribute's type, and whether it has to be set.
+func kind(a engine.Attribute) string {
+	text := a.Type.FriendlyNameForConstraint()
+	switch {
+	case a.Required:
+		return text + ", required"
+	case a.Default == cty.NilVal || a.Default.IsNull():
+		return text + ", optional"
+	}
+	return fmt.Sprintf("%s, default %s", text, constant(a.Default))
+}
+
+func constant(v cty.Value) string {
+	switch v.Type() {
+	case cty.String:
+		return fmt.Sprintf("%q", v.AsString())
+	case cty.Number:
+		return v.AsBigFloat().Text('f', -1)
+	case cty.Bool:
+		return fmt.Sprint(v.True())
+	}
+	return "empty"
+}
+
+func (h *Human) wrap(text, indent string) string {
+	lines := wordwrap.WrapString(text, min(h.width, 100)-uint(len(indent)))
+	return indent + strings.ReplaceAll(lines, "\n", "\n"+indent)
+}

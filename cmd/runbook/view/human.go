@@ -1,0 +1,143 @@
+// Package view shows people what the engine does.
+package view
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/fatih/color"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mattn/go-isatty"
+	"golang.org/x/term"
+
+	"runbook/engine"
+	"runbook/engine/journal"
+	"runbook/engine/lang"
+	"runbook/engine/run"
+)
+
+// Human writes for a person at a terminal: what was asked for on out, errors
+// and notes on err.
+type Human struct {
+	out, err     io.Writer
+	width        uint
+	colors       bool
+	bold, faint  *color.Color
+	good, bad    *color.Color
+	change, note *color.Color
+	doing        string // the last progress line, not to be repeated
+	shown        time.Time
+}
+
+// NewHuman returns a view that uses colours if out is a terminal and NO_COLOR
+// is unset.
+func NewHuman(out, err *os.File) *Human {
+	colors := isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	h := &Human{
+		out: out, err: err, width: 80, colors: colors,
+		bold: color.New(color.Bold), faint: color.New(color.Faint),
+		good: color.New(color.FgGreen), bad: color.New(color.FgRed),
+		change: color.New(color.FgYellow), note: color.New(color.FgCyan),
+	}
+	if w, _, err := term.GetSize(int(out.Fd())); err == nil && w > 20 {
+		h.width = uint(w)
+	}
+	for _, c := range []*color.Color{h.bold, h.faint, h.good, h.bad, h.change, h.note} {
+		if colors {
+			c.EnableColor()
+		} else {
+			c.DisableColor()
+		}
+	}
+	return h
+}
+
+// line writes a line to out. Output that can't be shown is not a reason to
+// leave a recovery half-way: the journal has it, so write errors are ignored.
+func (h *Human) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(h.out, format+"\n", args...)
+}
+
+// Note tells something beside the result.
+func (h *Human) Note(format string, args ...any) {
+	_, _ = fmt.Fprintf(h.err, format+"\n", args...)
+}
+
+// Ask writes a question; the answer follows on the same line.
+func (h *Human) Ask(question string) {
+	_, _ = fmt.Fprintf(h.out, "\n%s [yes/no] ", h.bold.Sprint(question))
+}
+
+// Valid says that a runbook has no mistakes.
+func (h *Human) Valid(book *lang.Runbook) {
+	h.line("%s: %s", h.good.Sprint("valid"), count(len(book.Steps), "step"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Error shows what went wrong, where, and what to do now.
+func (h *Human) Error(err error) {
+	var book *lang.Error
+	var failure *run.Failure
+	var locked *journal.LockedError
+	switch {
+	case errors.As(err, &book):
+		h.diagnostics(book.Book, book.Diags)
+	case errors.As(err, &failure):
+		h.diagnostics(failure.Book, hcl.Diagnostics{failure.Diag})
+	case errors.Is(err, run.ErrInterrupted):
+	case errors.As(err, &locked):
+		h.plainError(locked, "Wait for it to end. If it is stuck, end that process: the lock goes with it, and `runbook resume` goes on")
+	default:
+		h.plainError(err, engine.HintOf(err))
+	}
+}
+
+func (h *Human) plainError(err error, hint string) {
+	h.Note("%s %s", h.bad.Sprint("Error:"), err)
+	if hint != "" {
+		h.Note("%s.", strings.TrimSuffix(hint, "."))
+	}
+}
+
+func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
+	files := map[string]*hcl.File{}
+	if book != nil {
+		files = book.Files
+	}
+	w := hcl.NewDiagnosticTextWriter(h.err, files, h.width, h.colors)
+	_ = w.WriteDiagnostics(diags) // as with line
+}
+
+// bytes is a size as people read it.
+func bytes(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/unit, 0
+	for f >= unit && i < 4 {
+		f, i = f/unit, i+1
+	}
+	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
+}
+
+// took is a duration as people read it.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return max(d.Round(time.Millisecond), time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,172 @@
+package view
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+
+	"runbook/engine"
+	"runbook/engine/lang"
+	"runbook/engine/run"
+)
+
+// Plan shows a plan.
+func (h *Human) Plan(p *run.Plan) {
+	h.line("%s on %s", h.bold.Sprintf("Runbook %s", p.Runbook), p.Host)
+	for _, d := range p.Data {
+		h.line("\n%s", h.bold.Sprintf("data %s.%s", d.Type, d.Name))
+		h.result(d.Result, "  ")
+	}
+	if p.GoalHolds() {
+		h.line("\n%s %s", h.good.Sprint("Nothing to do."), p.Goal.Message)
+		return
+	}
+	h.line("")
+	for i, s := range p.Steps {
+		h.step(i+1, s)
+	}
+	h.line("%s", h.summary(p))
+}
+
+func (h *Human) step(n int, s run.StepPlan) {
+	h.line("%s  %s", h.bold.Sprintf("%2d  %s", n, s.Name), h.faint.Sprint(s.Action))
+	const indent = "    "
+	if s.Description != "" {
+		h.line("%s%s", indent, s.Description)
+	}
+	for _, c := range s.Preconditions {
+		h.condition(indent, c)
+	}
+	if s.KnownAfter != "" {
+		h.line("%s%s known after step %s", indent, h.note.Sprint("?"), s.KnownAfter)
+	}
+	for _, it := range s.Change.Items {
+		h.item(indent, it)
+	}
+	for _, c := range s.Change.Checks {
+		h.line("%s%s check: %s", indent, h.note.Sprint("?"), c)
+	}
+	if s.KnownAfter == "" && s.Change.Empty() && len(s.Change.Checks) == 0 && !s.Blocked() {
+		h.line("%s%s already so", indent, h.good.Sprint("="))
+	}
+	for _, kept := range s.Change.Kept {
+		h.line("%s  keeps what it replaces: %s", indent, kept)
+	}
+	if s.CantUndo != "" {
+		h.line("%s%s can't be undone: %s", indent, h.bad.Sprint("!"), s.CantUndo)
+	}
+	if s.Undo != "" {
+		h.line("%s  rolled back with: %s", indent, s.Undo)
+	}
+	h.line("")
+}
+
+func (h *Human) condition(indent string, c lang.CheckResult) {
+	switch {
+	case c.Unknown && c.Because != "":
+		h.line("%s%s precondition, known after step %s: %s", indent, h.note.Sprint("?"), c.Because, c.Condition)
+	case c.Unknown:
+		h.line("%s%s precondition, not known yet: %s", indent, h.note.Sprint("?"), c.Condition)
+	case c.OK:
+		h.line("%s%s precondition holds: %s", indent, h.good.Sprint("✓"), c.Condition)
+	default:
+		h.line("%s%s precondition fails: %s", indent, h.bad.Sprint("✗"), c.Message)
+		h.line("%s    %s", indent, c.Condition)
+	}
+}
+
+func (h *Human) item(indent string, it engine.Item) {
+	target := it.Target
+	if it.Attribute != "" {
+		target += " " + it.Attribute
+	}
+	note := ""
+	if it.Note != "" {
+		note = h.faint.Sprintf("  (%s)", it.Note)
+	}
+	h.line("%s%s %s: %s → %s%s", indent, h.change.Sprint("~"), target, it.Before, it.After, note)
+}
+
+func (h *Human) summary(p *run.Plan) string {
+	var changing, checking, later int
+	for _, s := range p.Steps {
+		switch {
+		case s.KnownAfter != "":
+			later++
+		case !s.Change.Empty():
+			changing++
+		case len(s.Change.Checks) > 0:
+			checking++
+		}
+	}
+	if p.NothingToDo() {
+		return fmt.Sprintf("%s %s, %d of which check something.", h.good.Sprint("No changes."), count(len(p.Steps), "step"), checking)
+	}
+	text := fmt.Sprintf("%s: %d to change the host, %d to check", count(len(p.Steps), "step"), changing, checking)
+	if later > 0 {
+		text += fmt.Sprintf(", %d known only later", later)
+	}
+	if n := len(p.Failing()); n > 0 {
+		text += ", " + h.bad.Sprintf("%d blocked by a precondition", n)
+	}
+	return text + "."
+}
+
+// result shows the values of a result, a line each.
+func (h *Human) result(r engine.Result, indent string) {
+	names := make([]string, 0, len(r))
+	width := 0
+	for name, v := range r {
+		if text(v) == "" {
+			continue
+		}
+		names = append(names, name)
+		width = max(width, len(name))
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		h.line("%s%-*s  %s", indent, width, name, text(r[name]))
+	}
+}
+
+// text is a result's value on one line; empty for what says nothing.
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case float64: // numbers that came through JSON
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case []any:
+		return list(v)
+	case []string:
+		return strings.Join(v, ", ")
+	case map[string]any:
+		return fields(v)
+	}
+	return fmt.Sprint(v)
+}
+
+func list(all []any) string {
+	parts := make([]string, len(all))
+	for i, x := range all {
+		parts[i] = text(x)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func fields(m map[string]any) string {
+	names := make([]string, 0, len(m))
+	for name, v := range m {
+		if text(v) != "" {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	for i, name := range names {
+		names[i] = name + " " + text(m[name])
+	}
+	return strings.Join(names, ", ")
+}

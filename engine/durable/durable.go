@@ -1,0 +1,122 @@
+// Package durable is the one place from which names and small files reach the
+// disk for good: write, fsync, rename, fsync the directory.
+//
+// A failed fsync is final. The kernel may have dropped the pages it could not
+// write, so a second fsync that succeeds proves nothing; no caller may retry.
+package durable
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"runbook/engine"
+)
+
+// Rename moves from to to, which must not exist, and returns once both
+// directories are on disk. The error Is fs.ErrExist where to exists.
+func Rename(from, to string) error {
+	return rename(from, to, unix.RENAME_NOREPLACE)
+}
+
+// Replace moves from to to, in place of what may be there, and returns once
+// both directories are on disk.
+func Replace(from, to string) error { return rename(from, to, 0) }
+
+func rename(from, to string, flags uint) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, flags)
+	if err != nil {
+		return renameError(from, to, err)
+	}
+	return SyncParents(from, to)
+}
+
+func renameError(from, to string, err error) error {
+	e := engine.Errorf(from, "rename to %s: %w", to, err)
+	switch {
+	case errors.Is(err, unix.EXDEV):
+		e.Hint = "Both have to be on one file system, in one mount."
+	case errors.Is(err, unix.EBUSY):
+		e.Hint = "It is a mount point or in use as one; see findmnt."
+	case errors.Is(err, unix.EINVAL):
+		e.Hint = "The file system may not know how to rename without replacing."
+	}
+	return e
+}
+
+// SyncParents makes the entries of both paths in their directories durable.
+// It also completes a Rename that a crash cut off after its rename.
+func SyncParents(a, b string) error {
+	if err := SyncDir(filepath.Dir(a)); err != nil {
+		return err
+	}
+	if filepath.Dir(a) == filepath.Dir(b) {
+		return nil
+	}
+	return SyncDir(filepath.Dir(b))
+}
+
+// SyncDir makes the entries of directory dir durable.
+func SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return &engine.Error{Where: dir, Err: err}
+	}
+	err = f.Sync()
+	return wrap(dir, errors.Join(err, f.Close()))
+}
+
+// SyncFS makes everything on the file system of path durable, which is one
+// wait where a whole tree has changed.
+func SyncFS(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) {
+		return SyncFS(filepath.Dir(path))
+	}
+	if err != nil {
+		return engine.Errorf(path, "open: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Syncfs(fd); err != nil {
+		return engine.Errorf(path, "syncfs: %w", err)
+	}
+	return nil
+}
+
+// WriteFile puts data at path, so that after a crash the file holds either
+// all of data or what was there before. What an earlier crash left of the
+// temporary file is overwritten.
+func WriteFile(path string, data []byte, perm os.FileMode) error {
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
+	if err := writeSynced(tmp, data, perm); err != nil {
+		return err
+	}
+	return Replace(tmp, path)
+}
+
+func writeSynced(path string, data []byte, perm os.FileMode) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return &engine.Error{Where: path, Err: err}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return &engine.Error{Where: path, Err: err}
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(perm) // the umask has had its say
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return wrap(path, errors.Join(err, f.Close()))
+}
+
+func wrap(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &engine.Error{Where: where, Err: err}
+}

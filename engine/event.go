@@ -1,0 +1,100 @@
+package engine
+
+import "time"
+
+// Event is something that a view may show. Whatever an event reports as done
+// is durable by then. The set is closed: a view handles every type.
+type Event interface{ event() }
+
+// StepInfo says which step an event is about.
+type StepInfo struct {
+	Name, Action, Description string
+	Index, Total              int // Index counts from 1
+}
+
+type (
+	// RunStarted says that a run's journal exists; Resumed, that it is taken
+	// up again.
+	RunStarted struct {
+		ID, Runbook, Host string
+		Resumed           bool
+		Done              int // steps finished earlier
+	}
+	// JournalTorn says that a crash left an incomplete record, which was set
+	// aside.
+	JournalTorn struct {
+		Bytes int
+		Aside string
+	}
+	// StepStarted says that a step begins.
+	StepStarted struct{ Step StepInfo }
+	// StepExamined says how far a step in doubt had got: Finding is "done",
+	// "not begun" or "half-way".
+	StepExamined struct {
+		Step    StepInfo
+		Finding string
+	}
+	// StepProgress says how far a step is.
+	StepProgress struct {
+		Step     StepInfo
+		Progress Progress
+	}
+	// StepRetried says that an attempt failed and another follows after Delay.
+	StepRetried struct {
+		Step              StepInfo
+		Attempt, Attempts int
+		Delay             time.Duration
+		Err               error
+	}
+	// StepDone says that a step is finished. Unchanged says that the host
+	// already was as the step wants it.
+	StepDone struct {
+		Step      StepInfo
+		Unchanged bool
+		Change    Change
+		Result    Result
+		Took      time.Duration
+	}
+	// StepFailed says that a step ended with an error.
+	StepFailed struct {
+		Step StepInfo
+		Err  error
+	}
+	// Stopping says that a request to stop was seen; the step in hand is
+	// finished first.
+	Stopping struct{}
+	// RunFinished says that all steps are done.
+	RunFinished struct {
+		ID   string
+		Took time.Duration
+		Kept []string
+	}
+	// UndoStarted, UndoDone and UndoFailed are a rollback's steps. Reason is
+	// set where a step has nothing to undo.
+	UndoStarted struct{ Step StepInfo }
+	UndoDone    struct {
+		Step   StepInfo
+		Reason string
+	}
+	UndoFailed struct {
+		Step StepInfo
+		Err  error
+	}
+	// RolledBack says that all steps are undone.
+	RolledBack struct{ ID string }
+)
+
+func (RunStarted) event()   {}
+func (JournalTorn) event()  {}
+func (StepStarted) event()  {}
+func (StepExamined) event() {}
+func (StepProgress) event() {}
+func (StepRetried) event()  {}
+func (StepDone) event()     {}
+func (StepFailed) event()   {}
+func (Stopping) event()     {}
+func (RunFinished) event()  {}
+func (UndoStarted) event()  {}
+func (UndoDone) event()     {}
+func (UndoFailed) event()   {}
+func (RolledBack) event()   {}

@@ -1,0 +1,258 @@
+// Package journal is the durable record of a run: an append-only file, a JSON
+// record a line, checksummed and chained, synced record by record.
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"runbook/engine"
+)
+
+// FileName is the journal's name inside its run's directory.
+const FileName = "journal.jsonl"
+
+// A Journal is open for appending by one process.
+type Journal struct {
+	file *os.File
+	path string
+	seq  int
+	sum  string
+	err  error // the first failure to append: final
+}
+
+// Create makes dir with a journal in it that holds one record. Both are
+// durable when it returns. It fails if dir exists.
+func Create(dir, kind string, data any) (*Journal, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, &engine.Error{Where: dir, Err: err}
+	}
+	path := filepath.Join(dir, FileName)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, &engine.Error{Where: path, Err: err}
+	}
+	j := &Journal{file: f, path: path}
+	if err := j.take(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	for _, step := range []func() error{
+		func() error { return j.Append(kind, data) },
+		func() error { return syncDir(dir) },
+		func() error { return syncDir(filepath.Dir(dir)) },
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	return j, nil
+}
+
+// Torn describes the incomplete last line that a crash left behind.
+type Torn struct {
+	Bytes int
+	Aside string // the file that it was set aside to
+}
+
+// Open opens the journal in dir for appending and returns its records. A torn
+// last line, which was never acknowledged, is set aside; torn is nil where
+// there was none. Damage anywhere else is an error that says where.
+func Open(dir string) (j *Journal, records []Record, torn *Torn, err error) {
+	path := filepath.Join(dir, FileName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return nil, nil, nil, &engine.Error{Where: path, Err: err}
+	}
+	j = &Journal{file: f, path: path}
+	if err := j.take(); err != nil {
+		return nil, nil, nil, errors.Join(err, f.Close())
+	}
+	records, torn, err = j.load()
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, f.Close())
+	}
+	return j, records, torn, nil
+}
+
+// take locks the journal for this process. An open file description lock can
+// be looked at without taking it, which Busy needs.
+func (j *Journal) take() error {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(j.file.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
+		return engine.Errorf(j.path, "another process is working on this run: %w", err).
+			WithHint("Wait for it to end, then try again")
+	}
+	return nil
+}
+
+func (j *Journal) load() ([]Record, *Torn, error) {
+	scan, err := read(j.file, j.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	j.seq, j.sum = len(scan.records), scan.sum
+	if len(scan.tail) == 0 {
+		return scan.records, nil, nil
+	}
+	torn, err := j.setAside(scan)
+	return scan.records, torn, err
+}
+
+// setAside keeps a torn last line in a file of its own and cuts it off.
+func (j *Journal) setAside(s scan) (*Torn, error) {
+	aside := j.path + ".torn-" + strconv.FormatInt(s.size, 10)
+	if err := os.WriteFile(aside, s.tail, 0o600); err != nil {
+		return nil, &engine.Error{Where: aside, Err: err}
+	}
+	if err := syncFile(aside); err != nil {
+		return nil, err
+	}
+	if err := syncDir(filepath.Dir(j.path)); err != nil {
+		return nil, err
+	}
+	if err := j.file.Truncate(s.size); err != nil {
+		return nil, &engine.Error{Where: j.path, Err: err}
+	}
+	if err := j.file.Sync(); err != nil {
+		return nil, engine.Errorf(j.path, "sync: %w", err)
+	}
+	return &Torn{Bytes: len(s.tail), Aside: aside}, nil
+}
+
+// Append writes one record and syncs it. After a failure nothing more can be
+// appended: what the disk holds then is only known to the next Open.
+func (j *Journal) Append(kind string, data any) error {
+	if j.err != nil {
+		return j.err
+	}
+	j.err = j.append(kind, data)
+	return j.err
+}
+
+func (j *Journal) append(kind string, data any) error {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return engine.Errorf(j.path, "encoding a %s record: %w", kind, err)
+	}
+	line, sum, err := encode(Record{Seq: j.seq + 1, Time: time.Now().UTC(), Kind: kind, Data: raw}, j.sum)
+	if err != nil {
+		return &engine.Error{Where: j.path, Err: err}
+	}
+	const hint = "Nothing was changed on the host after the last record. Make room or mend the disk, then `runbook resume`"
+	if _, err := j.file.Write(line); err != nil {
+		return engine.Errorf(j.path, "the journal can't be written: %w", err).WithHint(hint)
+	}
+	if err := j.file.Sync(); err != nil {
+		return engine.Errorf(j.path, "the journal can't be synced: %w", err).WithHint(hint)
+	}
+	j.seq, j.sum = j.seq+1, sum
+	return nil
+}
+
+// Close releases the journal.
+func (j *Journal) Close() error { return j.file.Close() }
+
+// Read returns the records of the journal in dir without changing anything or
+// keeping a writer out. An incomplete last line is passed over: a writer may
+// be in the middle of it.
+func Read(dir string) ([]Record, error) {
+	path := filepath.Join(dir, FileName)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &engine.Error{Where: path, Err: err}
+	}
+	defer f.Close()
+	s, err := read(f, path)
+	return s.records, err
+}
+
+// Busy reports whether a process holds the journal in dir open for appending.
+func Busy(dir string) (bool, error) {
+	path := filepath.Join(dir, FileName)
+	f, err := os.Open(path)
+	if err != nil {
+		return false, &engine.Error{Where: path, Err: err}
+	}
+	defer f.Close()
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &whole); err != nil {
+		return false, engine.Errorf(path, "lock: %w", err)
+	}
+	return whole.Type != unix.F_UNLCK, nil
+}
+
+// scan is what reading a journal found.
+type scan struct {
+	records []Record
+	sum     string
+	size    int64  // of the intact lines, in bytes
+	tail    []byte // the torn last line
+}
+
+func read(r io.Reader, path string) (scan, error) {
+	var s scan
+	in := bufio.NewReaderSize(r, 1<<16)
+	for {
+		line, err := in.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return s, &engine.Error{Where: path, Err: err}
+		}
+		if len(line) == 0 {
+			return s, nil
+		}
+		rec, sum, bad := decode(line, s.sum, len(s.records)+1)
+		if bad != nil {
+			_, peek := in.Peek(1)
+			if peek == io.EOF && isTorn(line, s) {
+				s.tail = line
+				return s, nil
+			}
+			return s, damaged(path, len(s.records)+1, s.size, bad)
+		}
+		s.records, s.sum, s.size = append(s.records, rec), sum, s.size+int64(len(line))
+	}
+}
+
+// isTorn tells the line that a crash cut short from one that was damaged
+// later. A record is acknowledged only once it is on disk with its newline, so
+// a torn line lacks that, or has zeroes where blocks never reached the disk. A
+// line whose every byte but the last is right was complete once.
+func isTorn(line []byte, s scan) bool {
+	if bytes.IndexByte(line, 0) >= 0 {
+		return true
+	}
+	if line[len(line)-1] == '\n' {
+		return false
+	}
+	repaired := append(line[:len(line)-1:len(line)-1], '\n')
+	_, _, err := decode(repaired, s.sum, len(s.records)+1)
+	return err != nil
+}
+
+func damaged(path string, line int, offset int64, err error) error {
+	return engine.Errorf(fmt.Sprintf("%s:%d (byte %d)", path, line, offset), "the journal is damaged: %w", err).
+		WithHint("The lines before it are intact and can be read with less. The run can't be resumed safely from here: look at the host, finish by hand, and start a new run")
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return &engine.Error{Where: path, Err: err}
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(engine.Errorf(path, "sync: %w", err), f.Close())
+	}
+	return f.Close()
+}
+
+func syncDir(path string) error { return syncFile(path) }

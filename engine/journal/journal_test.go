@@ -1,0 +1,278 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+type note struct{ Text string }
+
+// write makes a journal of n records and returns its directory and content.
+func write(t *testing.T, n int) (string, []byte) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "run")
+	j, err := Create(dir, "first", note{"0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i < n; i++ {
+		if err := j.Append("more", note{fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, text
+}
+
+// put writes a journal's content into a new directory.
+func put(t *testing.T, text []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, FileName), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// prefix fails unless records are the first len(records) that write made.
+func prefix(t *testing.T, records []Record) {
+	t.Helper()
+	for i, r := range records {
+		var n note
+		if err := r.Decode(&n); err != nil {
+			t.Fatal(err)
+		}
+		if r.Seq != i+1 || n.Text != fmt.Sprint(i) {
+			t.Fatalf("record %d is %d with %q", i+1, r.Seq, n.Text)
+		}
+	}
+}
+
+func TestAppendedRecordsAreReadBack(t *testing.T) {
+	dir, _ := write(t, 5)
+	j, records, torn, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if len(records) != 5 || torn != nil {
+		t.Fatalf("%d records, torn %v", len(records), torn)
+	}
+	prefix(t, records)
+	if err := j.Append("more", note{"5"}); err != nil {
+		t.Fatal(err)
+	}
+	records, err = Read(dir)
+	if err != nil || len(records) != 6 {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	prefix(t, records)
+}
+
+// Whatever length a crash cut the file to, the acknowledged records before the
+// cut are there, the rest is set aside, and the journal can be continued.
+func TestTruncatedAtEveryLength(t *testing.T) {
+	_, text := write(t, 4)
+	for size := range len(text) {
+		dir := put(t, text[:size])
+		whole := bytes.Count(text[:size], []byte("\n"))
+		rest := size - (bytes.LastIndexByte(text[:size], '\n') + 1)
+		j, records, torn, err := Open(dir)
+		if err != nil {
+			t.Fatalf("size %d: %v", size, err)
+		}
+		prefix(t, records)
+		if len(records) != whole || (torn != nil) != (rest > 0) {
+			t.Fatalf("size %d: %d records, want %d; torn %v, rest %d", size, len(records), whole, torn, rest)
+		}
+		continueJournal(t, dir, j, len(records))
+		if torn != nil {
+			aside, err := os.ReadFile(torn.Aside)
+			if err != nil || !bytes.Equal(aside, text[size-rest:size]) {
+				t.Fatalf("size %d: set aside %q, %v", size, aside, err)
+			}
+		}
+	}
+}
+
+func continueJournal(t *testing.T, dir string, j *Journal, n int) {
+	t.Helper()
+	if err := j.Append("more", note{fmt.Sprint(n)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records, err := Read(dir)
+	if err != nil || len(records) != n+1 {
+		t.Fatalf("%d records after continuing at %d: %v", len(records), n, err)
+	}
+	prefix(t, records)
+}
+
+// A flipped bit is never read as something else, and never passes as the
+// remains of a crash.
+func TestEveryBitFlipIsFound(t *testing.T) {
+	_, text := write(t, 3)
+	for i := range text {
+		for bit := range 8 {
+			broken := bytes.Clone(text)
+			broken[i] ^= 1 << bit
+			if _, records, torn, err := Open(put(t, broken)); err == nil {
+				t.Fatalf("byte %d, bit %d: read %d records, torn %v", i, bit, len(records), torn)
+			}
+		}
+	}
+}
+
+func TestLinesCannotBeMovedOrLeftOut(t *testing.T) {
+	_, text := write(t, 4)
+	lines := strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n")
+	lines[3] += "\n"
+	for name, order := range map[string][]int{
+		"swapped": {0, 2, 1, 3}, "left out": {0, 1, 3}, "first left out": {1, 2, 3}, "doubled": {0, 1, 1, 2, 3},
+	} {
+		var b strings.Builder
+		for _, i := range order {
+			b.WriteString(lines[i])
+		}
+		_, _, _, err := Open(put(t, []byte(b.String())))
+		if err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDamageSaysWhere(t *testing.T) {
+	_, text := write(t, 3)
+	second := bytes.IndexByte(text, '\n') + 1
+	text[second+20] ^= 1
+	_, _, _, err := Open(put(t, text))
+	want := fmt.Sprintf("%s:2 (byte %d)", FileName, second)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Fatalf("%v does not say %q", err, want)
+	}
+}
+
+func TestZeroedTailIsTorn(t *testing.T) {
+	_, text := write(t, 3)
+	last := bytes.LastIndexByte(text[:len(text)-1], '\n') + 1
+	broken := append(bytes.Clone(text[:last+10]), make([]byte, 50)...)
+	j, records, torn, err := Open(put(t, append(broken, '\n')))
+	if err != nil || len(records) != 2 || torn == nil {
+		t.Fatalf("%d records, torn %v, %v", len(records), torn, err)
+	}
+	_ = j.Close()
+}
+
+func TestOneWriter(t *testing.T) {
+	dir, _ := write(t, 1)
+	if busy, err := Busy(dir); busy || err != nil {
+		t.Fatal(busy, err)
+	}
+	j, _, _, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if busy, err := Busy(dir); !busy || err != nil {
+		t.Fatal(busy, err)
+	}
+	if _, _, _, err := Open(dir); err == nil {
+		t.Fatal("opened twice")
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if busy, err := Busy(dir); busy || err != nil {
+		t.Fatal(busy, err)
+	}
+}
+
+func TestAppendAfterAFailureIsRefused(t *testing.T) {
+	dir, _ := write(t, 1)
+	j, _, _, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first := j.Append("more", note{"1"})
+	if first == nil {
+		t.Fatal("wrote to a closed file")
+	}
+	if second := j.Append("more", note{"1"}); !errors.Is(second, first) {
+		t.Fatalf("after %v came %v", first, second)
+	}
+}
+
+func TestLockTellsWhoHoldsIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	since := time.Now().UTC().Truncate(time.Second)
+	l, err := Acquire(path, Holder{PID: 7, Run: "r1", Doing: "resume", Since: since})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var locked *LockedError
+	if _, err := Acquire(path, Holder{PID: 8}); !errors.As(err, &locked) || locked.Holder != (Holder{7, "r1", "resume", since}) {
+		t.Fatalf("%v, %+v", err, locked)
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	l, err = Acquire(path, Holder{PID: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Release()
+}
+
+// The kernel drops the lock of a process that was killed.
+func TestDeadOwnerDoesNotBlock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if os.Getenv("RUNBOOK_TEST_LOCK") != "" {
+		if _, err := Acquire(os.Getenv("RUNBOOK_TEST_LOCK"), Holder{PID: os.Getpid()}); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("locked")
+		select {}
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestDeadOwnerDoesNotBlock$")
+	cmd.Env = append(os.Environ(), "RUNBOOK_TEST_LOCK="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 6)
+	if _, err := out.Read(buf); err != nil || string(buf) != "locked" {
+		t.Fatalf("%q, %v", buf, err)
+	}
+	if _, err := Acquire(path, Holder{PID: 1}); err == nil {
+		t.Fatal("took a lock that is held")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	l, err := Acquire(path, Holder{PID: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Release()
+}

@@ -1,0 +1,76 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Record is one entry of a journal.
+type Record struct {
+	Seq  int             `json:"seq"` // from 1 on, without gaps
+	Time time.Time       `json:"time"`
+	Kind string          `json:"kind"`
+	Data json.RawMessage `json:"data"`
+}
+
+// Decode decodes the record's data into v.
+func (r Record) Decode(v any) error {
+	if err := json.Unmarshal(r.Data, v); err != nil {
+		return fmt.Errorf("record %d (%s): %w", r.Seq, r.Kind, err)
+	}
+	return nil
+}
+
+// A line is the record's JSON object with one more member at its end, sum:
+// the SHA-256, in hexadecimal, of the sum of the line before and the bytes of
+// the object without it. So a line can be checked byte by byte, and none can
+// be changed, left out or moved without breaking all that follow.
+const (
+	sumKey  = `,"sum":"`
+	sumEnd  = "\"}\n"
+	sumSize = sha256.Size * 2
+	tailLen = len(sumKey) + sumSize + len(sumEnd)
+)
+
+// encode returns r as a line, and its sum.
+func encode(r Record, prev string) ([]byte, string, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, "", fmt.Errorf("record %d (%s): %w", r.Seq, r.Kind, err)
+	}
+	sum := chain(prev, body)
+	line := append(body[:len(body)-1:len(body)-1], sumKey+sum+sumEnd...)
+	return line, sum, nil
+}
+
+func chain(prev string, body []byte) string {
+	h := sha256.New()
+	h.Write([]byte(prev))
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// decode checks a line, its newline included, and returns its record and sum.
+func decode(line []byte, prev string, seq int) (Record, string, error) {
+	var r Record
+	at := len(line) - tailLen
+	if at < 1 || !bytes.HasPrefix(line[at:], []byte(sumKey)) || !bytes.HasSuffix(line, []byte(sumEnd)) {
+		return r, "", fmt.Errorf("not a journal record")
+	}
+	body := append(line[:at:at], '}')
+	sum := string(line[at+len(sumKey) : at+len(sumKey)+sumSize])
+	if want := chain(prev, body); sum != want {
+		return r, "", fmt.Errorf("checksum mismatch: the line says %.12s…, its content and the lines before give %.12s…", sum, want)
+	}
+	if err := json.Unmarshal(body, &r); err != nil {
+		return r, "", err
+	}
+	if r.Seq != seq {
+		return r, "", fmt.Errorf("record %d where record %d belongs", r.Seq, seq)
+	}
+	return r, sum, nil
+}

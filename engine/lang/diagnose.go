@@ -1,0 +1,27 @@
+package lang
+
+import (
+	"errors"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"runbook/engine"
+)
+
+// Diagnose says where in the runbook a failure of a block belongs: at the
+// attribute that err blames, or else at the block's header.
+func (c Config) Diagnose(summary string, err error) *hcl.Diagnostic {
+	detail := sentence(err.Error())
+	if hint := engine.HintOf(err); hint != "" {
+		detail += "\n\n" + sentence(hint)
+	}
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: c.Range.Ptr()}
+	var e *engine.Error
+	for cause := err; errors.As(cause, &e); cause = e.Err {
+		if a := c.Given[e.Attribute]; a != nil {
+			d.Subject = a.Range.Ptr()
+			break
+		}
+	}
+	return d
+}

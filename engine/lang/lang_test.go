@@ -1,0 +1,322 @@
+package lang_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+	"runbook/engine/lang"
+)
+
+var update = flag.Bool("update", false, "write the diagnostics that were found into testdata")
+
+// registry declares things to write runbooks about. Nothing is ever carried
+// out with it.
+func registry() *engine.Registry {
+	text := func(name string, required bool) engine.Attribute {
+		return engine.Attribute{Name: name, Type: cty.String, Required: required}
+	}
+	absolute := text("path", true)
+	absolute.Check = func(v cty.Value) error {
+		if !strings.HasPrefix(v.AsString(), "/") {
+			return errors.New("it has to be an absolute path")
+		}
+		return nil
+	}
+	return &engine.Registry{
+		Actions: []engine.Spec{{
+			Name:       "touch",
+			Attributes: []engine.Attribute{absolute, {Name: "size", Type: cty.Number, Default: cty.NumberIntVal(7)}, text("owner", false)},
+			Results:    []engine.Attribute{{Name: "inode", Type: cty.Number}},
+		}},
+		Data: []engine.DataSpec{{
+			Name:       "disk",
+			Attributes: []engine.Attribute{text("device", true)},
+			Results:    []engine.Attribute{{Name: "size", Type: cty.Number}, {Name: "label", Type: cty.String}},
+		}},
+	}
+}
+
+func load(text string) (*lang.Runbook, hcl.Diagnostics) {
+	return lang.Load(lang.NewSources(lang.Source{Name: "test.hcl", Text: text}), registry())
+}
+
+func render(t *testing.T, rb *lang.Runbook, diags hcl.Diagnostics) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := hcl.NewDiagnosticTextWriter(&b, rb.Files, 78, false).WriteDiagnostics(diags); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// Every mistake in testdata gets the diagnostics that stand beside it: all of
+// them, in the order of the file.
+func TestDiagnostics(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rb, diags := load(string(ar.Files[0].Data))
+			got := render(t, rb, diags)
+			if *update {
+				ar.Files = append(ar.Files[:1], txtar.File{Name: "diagnostics", Data: []byte(got)})
+				if err := os.WriteFile(name, txtar.Format(ar), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if want := string(ar.Files[1].Data); got != want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+const header = "runbook \"test\" {}\n"
+
+func scopeOf(t *testing.T, text string, set map[string]string) *lang.Scope {
+	t.Helper()
+	rb, diags := load(header + text)
+	if diags.HasErrors() {
+		t.Fatal(render(t, rb, diags))
+	}
+	vars, diags := rb.VariableValues(set)
+	if diags.HasErrors() {
+		t.Fatal(render(t, rb, diags))
+	}
+	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return lang.NewScope(rb, vars, engine.RunInfo{ID: "r1", Started: started})
+}
+
+func config(t *testing.T, s *lang.Scope, step string) lang.Evaluated {
+	t.Helper()
+	cfg, diags := s.Config(s.Book.Step(step).Config, cty.NilVal)
+	if diags.HasErrors() {
+		t.Fatal(render(t, s.Book, diags))
+	}
+	return cfg
+}
+
+func TestEvaluation(t *testing.T) {
+	s := scopeOf(t, `
+variable "dir" { type = string }
+variable "sizes" { type = list(number) }
+locals {
+  base = "${var.dir}/${run.id}"
+  file = "${local.base}.${formatdate("YYYY", run.started)}"
+}
+data "disk" "root" { device = "/dev/sda" }
+step "touch" "one" {
+  path = local.file
+  size = max(var.sizes...) + data.disk.root.size
+}
+`, map[string]string{"dir": "/srv", "sizes": "[1, 30, 2]"})
+	s.Data["disk.root"] = cty.ObjectVal(map[string]cty.Value{"size": cty.NumberIntVal(100), "label": cty.StringVal("x")})
+	got := config(t, s, "one").Value
+	want := cty.ObjectVal(map[string]cty.Value{
+		"path": cty.StringVal("/srv/r1.2026"), "size": cty.NumberIntVal(130), "owner": cty.NullVal(cty.String),
+	})
+	if !got.RawEquals(want) {
+		t.Errorf("got %#v", got)
+	}
+}
+
+func TestDefaultsFillWhatIsNotSetOrNull(t *testing.T) {
+	s := scopeOf(t, `
+step "touch" "unset" { path = "/a" }
+step "touch" "null" {
+  path = "/a"
+  size = null
+}
+`, nil)
+	for _, step := range []string{"unset", "null"} {
+		if got := config(t, s, step).Value.GetAttr("size"); !got.RawEquals(cty.NumberIntVal(7)) {
+			t.Errorf("%s: %#v", step, got)
+		}
+	}
+}
+
+// What an earlier step will produce is unknown, through locals too, and the
+// step that it waits for is named.
+func TestUnknownValuesNameTheirStep(t *testing.T) {
+	s := scopeOf(t, `
+locals { inode = step.one.inode }
+step "touch" "one" { path = "/a" }
+step "touch" "two" {
+  path = "/a"
+  size = local.inode + 1
+}
+`, nil)
+	cfg := config(t, s, "two")
+	if cfg.Known() || cfg.Because != "one" {
+		t.Errorf("known %v, because %q", cfg.Known(), cfg.Because)
+	}
+	s.Steps["one"] = cty.ObjectVal(map[string]cty.Value{"inode": cty.NumberIntVal(5)})
+	if got := config(t, s, "two").Value.GetAttr("size"); !got.RawEquals(cty.NumberIntVal(6)) {
+		t.Errorf("got %#v", got)
+	}
+}
+
+func TestSensitiveValues(t *testing.T) {
+	const secret = "hunter2-secret"
+	s := scopeOf(t, `
+variable "password" {
+  type = string
+  sensitive = true
+}
+step "touch" "one" {
+  path = "/x/${upper(var.password)}"
+  owner = "root"
+  precondition {
+    condition = length(var.password) == 0
+    error_message = "bad: ${var.password}"
+  }
+  precondition {
+    condition = var.password + 1 == 2
+    error_message = "no number"
+  }
+}
+`, map[string]string{"password": secret})
+	cfg := config(t, s, "one")
+	if len(cfg.Sensitive) != 1 || cfg.Sensitive[0] != "path" || len(cfg.Secrets) != 1 || cfg.Secrets[0] != "/x/HUNTER2-SECRET" {
+		t.Errorf("sensitive %v, secrets %v", cfg.Sensitive, cfg.Secrets)
+	}
+	step := s.Book.Step("one")
+	for _, c := range step.Preconditions {
+		res, diags := s.Check(c, cty.NilVal)
+		if res.OK {
+			t.Error("the condition holds")
+		}
+		if shown := render(t, s.Book, diags) + res.Message; strings.Contains(shown, secret) {
+			t.Errorf("the secret is shown:\n%s", shown)
+		}
+	}
+}
+
+// facts are those of a made-up host.
+type facts struct{ hashed *bool }
+
+func (f facts) Path(path string, hash bool) (engine.PathFact, error) {
+	*f.hashed = *f.hashed || hash
+	if path == "/later" {
+		return engine.PathFact{}, &engine.UnknownError{Step: "mover"}
+	}
+	return engine.PathFact{Path: path, Exists: path == "/there", Type: engine.TypeFile, Mode: 0o600, Free: 1000, SHA256: "abc"}, nil
+}
+
+func (facts) Unit(name string) (engine.UnitFact, error) {
+	return engine.UnitFact{Name: name, LoadState: "loaded", ActiveState: "failed", SubState: "failed"}, nil
+}
+
+func TestFacts(t *testing.T) {
+	for _, c := range []struct {
+		condition     string
+		ok            bool
+		because       string
+		hashed, fails bool
+	}{
+		{condition: `path("/there").exists && path("/there").mode == "0600" && path("/nowhere").free == 1000`, ok: true},
+		{condition: `path("/nowhere").exists`},
+		{condition: `path("/nowhere").owner == null`, ok: true},
+		{condition: `path("/there").sha256 == "abc"`, ok: true, hashed: true},
+		{condition: `path("/later").exists`, because: "mover"},
+		{condition: `unit("etcd.service").loaded && !unit("etcd.service").active && unit("x").state == "failed"`, ok: true},
+		{condition: `path("/there").nothing`, fails: true},
+	} {
+		rb, diags := load(header + "step \"touch\" \"one\" {\n path = \"/a\"\n precondition {\n condition = " + c.condition + "\n error_message = \"no\"\n }\n}\n")
+		if diags.HasErrors() != c.fails {
+			t.Errorf("%s: %s", c.condition, render(t, rb, diags))
+		}
+		if c.fails {
+			continue
+		}
+		hashed := false
+		s := lang.NewScope(rb, nil, engine.RunInfo{})
+		s.Facts = facts{&hashed}
+		res, diags := s.Check(rb.Steps[0].Preconditions[0], cty.NilVal)
+		if diags.HasErrors() || res.OK != c.ok || res.Because != c.because || hashed != c.hashed {
+			t.Errorf("%s: %+v, hashed %v, %v", c.condition, res, hashed, diags)
+		}
+	}
+}
+
+// A file that was read is part of the sources; a resume sees what was read
+// then and nothing else.
+func TestFilesBesideTheRunbookArePinned(t *testing.T) {
+	dir := t.TempDir()
+	text := header + "step \"touch\" \"one\" { path = trimspace(file(\"name.txt\")) }\n"
+	for name, content := range map[string]string{"test.hcl": text, "name.txt": "/first\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	src, err := lang.ReadSources(filepath.Join(dir, "test.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, diags := lang.Load(src, registry()); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if err := os.Remove(filepath.Join(dir, "name.txt")); err != nil {
+		t.Fatal(err)
+	}
+	rb, diags := lang.Load(lang.NewSources(src.All()...), registry())
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	s := lang.NewScope(rb, nil, engine.RunInfo{})
+	if got := config(t, s, "one").Value.GetAttr("path").AsString(); got != "/first" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestVariableMistakes(t *testing.T) {
+	rb, diags := load(header + "variable \"n\" { type = number }\nvariable \"m\" { type = list(string) }\n")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	for name, c := range map[string]struct {
+		set  map[string]string
+		want string
+	}{
+		"missing":    {map[string]string{"m": "[]"}, "--var n="},
+		"wrong type": {map[string]string{"n": "many", "m": "[]"}, `given for "n"`},
+		"not HCL":    {map[string]string{"n": "1", "m": "[oops"}, `given for "m"`},
+		"undeclared": {map[string]string{"n": "1", "m": "[]", "k": "1"}, `"k"`},
+	} {
+		if _, diags := rb.VariableValues(c.set); !strings.Contains(render(t, rb, diags), c.want) {
+			t.Errorf("%s: %q not in\n%s", name, c.want, render(t, rb, diags))
+		}
+	}
+}
+
+func TestRetryDelaysGrowToTheirBound(t *testing.T) {
+	r := lang.Retry{Backoff: 2, MaxDelay: 5 * time.Second}
+	var got []time.Duration
+	for d, i := time.Second, 0; i < 4; d, i = r.Next(d), i+1 {
+		got = append(got, d/time.Second)
+	}
+	want := []time.Duration{1, 2, 4, 5}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("got %v", got)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package lang
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"runbook/engine"
+)
+
+var rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+	{Type: "runbook", LabelNames: []string{"name"}},
+	{Type: "variable", LabelNames: []string{"name"}},
+	{Type: "locals"},
+	{Type: "data", LabelNames: []string{"type", "name"}},
+	{Type: "step", LabelNames: []string{"action", "name"}},
+}}
+
+// Load parses and checks a runbook against what reg can do. It reports all
+// mistakes at once, in the order of the file. The Runbook is only usable if
+// the diagnostics hold no error, but its Files are always set.
+func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
+	main := src.All()[0]
+	file, diags := hclsyntax.ParseConfig([]byte(main.Text), main.Name, hcl.InitialPos)
+	rb := &Runbook{Sources: src, broken: map[string]bool{}, Files: map[string]*hcl.File{main.Name: file}}
+	if diags.HasErrors() {
+		return rb, diags
+	}
+	p := &parser{rb: rb, reg: reg}
+	p.root(file.Body)
+	p.add(checkExpressions(rb))
+	return rb, inOrder(append(diags, p.diags...))
+}
+
+// inOrder sorts diagnostics by position, so that the same file gives the same
+// output every time.
+func inOrder(diags hcl.Diagnostics) hcl.Diagnostics {
+	sort.SliceStable(diags, func(i, j int) bool {
+		a, b := diags[i].Subject, diags[j].Subject
+		if a == nil || b == nil {
+			return b != nil
+		}
+		if a.Filename != b.Filename {
+			return a.Filename < b.Filename
+		}
+		return a.Start.Byte < b.Start.Byte
+	})
+	return diags
+}
+
+// parser collects the blocks of one runbook and all that is wrong with them.
+type parser struct {
+	rb    *Runbook
+	reg   *engine.Registry
+	diags hcl.Diagnostics
+}
+
+func (p *parser) add(diags hcl.Diagnostics) { p.diags = append(p.diags, diags...) }
+
+func (p *parser) errorf(at hcl.Range, summary, detail string, args ...any) {
+	p.diags = append(p.diags, &hcl.Diagnostic{
+		Severity: hcl.DiagError,
+		Summary:  summary,
+		Detail:   fmt.Sprintf(detail, args...),
+		Subject:  at.Ptr(),
+	})
+}
+
+func (p *parser) root(body hcl.Body) {
+	content, diags := body.Content(rootSchema)
+	p.add(diags)
+	for _, b := range content.Blocks {
+		if len(b.Labels) > 0 {
+			last := len(b.Labels) - 1
+			if name := b.Labels[last]; b.Type != "runbook" && !hclsyntax.ValidIdentifier(name) {
+				p.errorf(b.LabelRanges[last], "Invalid name", "%q can't be referred to: a name has letters, digits, underscores and dashes, and begins with a letter or an underscore.", name)
+			}
+		}
+		switch b.Type {
+		case "runbook":
+			p.runbook(b)
+		case "variable":
+			p.variable(b)
+		case "locals":
+			p.locals(b)
+		case "data":
+			p.data(b)
+		case "step":
+			p.step(b)
+		}
+	}
+	if p.rb.Name == "" && !diags.HasErrors() {
+		p.errorf(body.MissingItemRange(), "Missing runbook block", `A file begins with a block that names it: runbook "NAME" { … }.`)
+	}
+}
+
+// unique reports a second declaration of the same thing.
+func (p *parser) unique(what string, at hcl.Range, first *hcl.Range) bool {
+	if first == nil {
+		return true
+	}
+	p.errorf(at, "Declared twice", "%s is declared already at %s.", what, first)
+	return false
+}
+
+func (p *parser) runbook(b *hcl.Block) {
+	if p.rb.Name != "" {
+		p.unique("The runbook", b.DefRange, &p.rb.Range)
+		return
+	}
+	p.rb.Name, p.rb.Range = b.Labels[0], b.DefRange
+	if !validRunbookName(p.rb.Name) {
+		p.errorf(b.LabelRanges[0], "Invalid runbook name", "A runbook's name has 1 to 64 letters, digits, dashes, dots and underscores and begins with a letter: it becomes part of file names.")
+	}
+	content, diags := b.Body.Content(&hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "time_budget"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "goal"}},
+	})
+	p.add(diags)
+	p.rb.Description = p.literalString(content.Attributes["description"])
+	p.rb.TimeBudget = p.literalDuration(content.Attributes["time_budget"])
+	for _, g := range content.Blocks {
+		if p.rb.Goal != nil {
+			p.unique("The goal", g.DefRange, &p.rb.Goal.Range)
+			continue
+		}
+		p.rb.Goal = p.check(g, "message")
+	}
+}
+
+func validRunbookName(name string) bool {
+	if name == "" || len(name) > 64 {
+		return false
+	}
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		other := r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
+		if !letter && (i == 0 || !other) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *parser) locals(b *hcl.Block) {
+	attrs, diags := b.Body.JustAttributes()
+	p.add(diags)
+	for _, a := range attrs {
+		if old := p.rb.local(a.Name); old != nil {
+			p.unique("local."+a.Name, a.NameRange, &old.Range)
+			continue
+		}
+		p.rb.Locals = append(p.rb.Locals, &Local{Name: a.Name, Expr: a.Expr, Range: a.NameRange})
+	}
+	sort.Slice(p.rb.Locals, func(i, j int) bool { return p.rb.Locals[i].Name < p.rb.Locals[j].Name })
+}
+
+func (p *parser) data(b *hcl.Block) {
+	d := &Data{Type: b.Labels[0], Name: b.Labels[1]}
+	if old := p.rb.DataSource(d.Type, d.Name); old != nil {
+		p.unique(fmt.Sprintf("data.%s.%s", d.Type, d.Name), b.DefRange, &old.Config.Range)
+		return
+	}
+	spec, ok := p.reg.DataSource(d.Type)
+	if !ok {
+		p.rb.broken["data."+d.Type+"."+d.Name] = true
+		p.errorf(b.LabelRanges[0], "Unknown data source", "There is no data source %q. `runbook explain` lists them all.", d.Type)
+		return
+	}
+	d.Spec = spec
+	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: attributeSchema(spec.Attributes)})
+	p.add(diags)
+	d.Config = Config{Declared: spec.Attributes, Given: content.Attributes, Range: b.DefRange}
+	p.rb.Data = append(p.rb.Data, d)
+}
+
+func attributeSchema(declared []engine.Attribute) []hcl.AttributeSchema {
+	schema := make([]hcl.AttributeSchema, len(declared))
+	for i, a := range declared {
+		schema[i] = hcl.AttributeSchema{Name: a.Name, Required: a.Required}
+	}
+	return schema
+}

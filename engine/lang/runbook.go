@@ -1,0 +1,156 @@
+// Package lang turns HCL into a Runbook and evaluates its expressions.
+package lang
+
+import (
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+)
+
+// Runbook is a runbook as it was written: parsed and checked, its expressions
+// not yet evaluated.
+type Runbook struct {
+	Name        string
+	Description string
+	TimeBudget  time.Duration // 0: none
+	Goal        *Check        // holds if there is nothing to do; nil: none
+	Variables   []*Variable
+	Locals      []*Local
+	Data        []*Data
+	Steps       []*Step
+
+	Sources *Sources
+	Files   map[string]*hcl.File // for the snippets of diagnostics
+	Range   hcl.Range
+
+	// broken names what is declared but can't be used, as "step.NAME" or
+	// "data.TYPE.NAME", so that references to it aren't reported as well.
+	broken map[string]bool
+}
+
+// Variable is a value that the operator may set.
+type Variable struct {
+	Name        string
+	Description string
+	Type        cty.Type
+	Default     cty.Value // cty.NilVal: the operator has to set it
+	Sensitive   bool
+	Range       hcl.Range
+}
+
+// Local is a named expression.
+type Local struct {
+	Name  string
+	Expr  hcl.Expression
+	Range hcl.Range
+}
+
+// Data is a data block.
+type Data struct {
+	Type, Name string
+	Spec       engine.DataSpec
+	Config     Config
+}
+
+// Step is a step block.
+type Step struct {
+	Action, Name   string
+	Description    string
+	Spec           engine.Spec
+	Config         Config
+	Preconditions  []*Check
+	Postconditions []*Check
+	Retry          *Retry
+	Timeout        time.Duration // 0: none
+	Rollback       *Rollback     // nil: the action's own undo
+}
+
+// Config is the body of a block whose attributes an action or a data source
+// declares.
+type Config struct {
+	Declared []engine.Attribute
+	Given    hcl.Attributes
+	Range    hcl.Range // of the block's header
+}
+
+// Check is a condition that has to hold.
+type Check struct {
+	Condition hcl.Expression
+	Message   hcl.Expression
+	Range     hcl.Range
+}
+
+// Retry says how often a failed step is tried again.
+type Retry struct {
+	Attempts int           // all tries, the first one included
+	Delay    time.Duration // before the second try
+	Backoff  float64       // what Delay is multiplied by after each try
+	MaxDelay time.Duration // 0: no bound
+}
+
+// Rollback replaces an action's own undo.
+type Rollback struct {
+	// Reason says why there is nothing to undo; set for rollback "none" alone.
+	Reason string
+	Action string
+	Spec   engine.Spec
+	Config Config
+}
+
+// Step returns the step called name, or nil.
+func (r *Runbook) Step(name string) *Step {
+	for _, s := range r.Steps {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func (r *Runbook) variable(name string) *Variable {
+	for _, v := range r.Variables {
+		if v.Name == name {
+			return v
+		}
+	}
+	return nil
+}
+
+func (r *Runbook) local(name string) *Local {
+	for _, l := range r.Locals {
+		if l.Name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// DataSource returns the data block of that type and name, or nil.
+func (r *Runbook) DataSource(typ, name string) *Data {
+	for _, d := range r.Data {
+		if d.Type == typ && d.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// Next is the delay that follows after d.
+func (r *Retry) Next(d time.Duration) time.Duration {
+	next := time.Duration(float64(d) * r.Backoff)
+	if r.MaxDelay > 0 {
+		next = min(next, r.MaxDelay)
+	}
+	return next
+}
+
+// Error is what is wrong with a runbook, with what it takes to show where.
+type Error struct {
+	Book  *Runbook
+	Diags hcl.Diagnostics
+}
+
+func (e *Error) Error() string { return e.Diags.Error() }

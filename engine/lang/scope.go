@@ -1,0 +1,353 @@
+package lang
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"runbook/engine"
+)
+
+// Facts answer path() and unit(). An *engine.UnknownError makes the value
+// unknown.
+type Facts interface {
+	Path(path string, hash bool) (engine.PathFact, error)
+	Unit(name string) (engine.UnitFact, error)
+}
+
+// Scope holds the values that expressions see. What is not set is unknown.
+type Scope struct {
+	Book  *Runbook
+	Vars  map[string]cty.Value
+	Data  map[string]cty.Value // by "TYPE.NAME"
+	Steps map[string]cty.Value
+	Run   engine.RunInfo
+	Facts Facts // nil: all facts are unknown
+}
+
+// NewScope returns a scope with the variables' values and nothing else yet.
+func NewScope(rb *Runbook, vars map[string]cty.Value, run engine.RunInfo) *Scope {
+	return &Scope{Book: rb, Vars: vars, Data: map[string]cty.Value{}, Steps: map[string]cty.Value{}, Run: run}
+}
+
+// Evaluated is a block's configuration with its values.
+type Evaluated struct {
+	Value cty.Value // of the declared object type, without marks
+	// Because names the step that must run before the value is known; empty
+	// if it is known.
+	Because string
+	// Sensitive names the attributes that hold something sensitive, and
+	// Secrets are the texts in them.
+	Sensitive []string
+	Secrets   []string
+}
+
+// Known reports whether every attribute has its value.
+func (e Evaluated) Known() bool { return e.Value.IsWhollyKnown() }
+
+// Config evaluates a block's attributes, fills in defaults and checks the
+// values. self may be cty.NilVal.
+func (s *Scope) Config(c Config, self cty.Value) (Evaluated, hcl.Diagnostics) {
+	var diags hcl.Diagnostics
+	var out Evaluated
+	vals := make(map[string]cty.Value, len(c.Declared))
+	for _, d := range c.Declared {
+		a := c.Given[d.Name]
+		if a == nil {
+			vals[d.Name] = orDefault(d)
+			continue
+		}
+		v, because, more := s.attribute(d, a, self)
+		diags = append(diags, more...)
+		if v.ContainsMarked() {
+			out.Sensitive = append(out.Sensitive, d.Name)
+			out.Secrets = append(out.Secrets, SecretsIn(v)...)
+			v, _ = v.UnmarkDeep()
+		}
+		if because != "" {
+			out.Because = because
+		}
+		vals[d.Name] = v
+	}
+	out.Value = cty.ObjectVal(vals)
+	return out, diags
+}
+
+func orDefault(d engine.Attribute) cty.Value {
+	if d.Default == cty.NilVal {
+		return cty.NullVal(d.Type)
+	}
+	return d.Default
+}
+
+func (s *Scope) attribute(d engine.Attribute, a *hcl.Attribute, self cty.Value) (cty.Value, string, hcl.Diagnostics) {
+	unknown := cty.UnknownVal(d.Type)
+	v, because, diags := s.eval(a.Expr, self)
+	if diags.HasErrors() {
+		return unknown, "", diags
+	}
+	v, err := convert.Convert(v, d.Type)
+	if err != nil {
+		return unknown, "", diags.Append(attrDiag(a, "Wrong type", fmt.Sprintf("%s takes a %s: %s.", d.Name, d.Type.FriendlyNameForConstraint(), err)))
+	}
+	bare, _ := v.UnmarkDeep()
+	if bare.IsNull() {
+		if d.Required {
+			return unknown, "", diags.Append(attrDiag(a, "Missing value", fmt.Sprintf("%s must not be null.", d.Name)))
+		}
+		return orDefault(d), "", diags
+	}
+	if d.Check != nil && bare.IsWhollyKnown() {
+		if err := d.Check(bare); err != nil {
+			return unknown, "", diags.Append(attrDiag(a, "Wrong value for "+d.Name, sentence(err.Error())))
+		}
+	}
+	return v, because, diags
+}
+
+func sentence(text string) string {
+	text = strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):]
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	return text
+}
+
+func attrDiag(a *hcl.Attribute, summary, detail string) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: a.Expr.Range().Ptr(), Context: a.Range.Ptr()}
+}
+
+// SecretsIn lists the texts below the sensitive marks of v.
+func SecretsIn(v cty.Value) []string {
+	var out []string
+	bare, paths := v.UnmarkDeepWithPaths()
+	for _, p := range paths {
+		at, err := p.Path.Apply(bare)
+		if err != nil {
+			continue // below a collection that was marked as a whole
+		}
+		_ = cty.Walk(at, func(_ cty.Path, leaf cty.Value) (bool, error) {
+			if leaf.IsKnown() && !leaf.IsNull() && leaf.Type() == cty.String && leaf.AsString() != "" {
+				out = append(out, leaf.AsString())
+			}
+			return true, nil
+		})
+	}
+	return out
+}
+
+// CheckResult is how a check stands.
+type CheckResult struct {
+	Condition string `json:"condition"` // as written
+	OK        bool   `json:"ok"`
+	Message   string `json:"message,omitempty"` // what is wrong, where it isn't OK
+	// Because names the step that must run before it is known; empty if it is
+	// known.
+	Because string `json:"because,omitempty"`
+	Unknown bool   `json:"unknown,omitempty"`
+}
+
+// Check evaluates a check's condition, and its message as well where the
+// condition doesn't hold.
+func (s *Scope) Check(c *Check, self cty.Value) (CheckResult, hcl.Diagnostics) {
+	res := CheckResult{Condition: s.Book.text(c.Condition.Range())}
+	v, because, diags := s.eval(c.Condition, self)
+	if diags.HasErrors() {
+		return res, diags
+	}
+	v, err := convert.Convert(v, cty.Bool)
+	if err != nil || v.IsKnown() && v.IsNull() {
+		return res, diags.Append(exprDiag(c.Condition, "Wrong type", "A condition is true or false."))
+	}
+	v, _ = v.Unmark()
+	if !v.IsKnown() {
+		res.Unknown, res.Because = true, because
+		_, more := s.message(c, self)
+		return res, append(diags, more...)
+	}
+	res.OK = v.True()
+	text, more := s.message(c, self)
+	res.Message = text
+	return res, append(diags, more...)
+}
+
+func (s *Scope) message(c *Check, self cty.Value) (string, hcl.Diagnostics) {
+	v, _, diags := s.eval(c.Message, self)
+	if diags.HasErrors() {
+		return "", diags
+	}
+	if v.ContainsMarked() {
+		return "(sensitive)", diags
+	}
+	v, err := convert.Convert(v, cty.String)
+	if err != nil {
+		return "", diags.Append(exprDiag(c.Message, "Wrong type", "A message is a text."))
+	}
+	if !v.IsKnown() || v.IsNull() {
+		return "", diags
+	}
+	return v.AsString(), diags
+}
+
+func exprDiag(e hcl.Expression, summary, detail string) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: e.Range().Ptr()}
+}
+
+// eval evaluates an expression. Where the value isn't wholly known, because
+// names the step that has to run first.
+func (s *Scope) eval(expr hcl.Expression, self cty.Value) (v cty.Value, because string, diags hcl.Diagnostics) {
+	facts := &factReader{facts: s.Facts, hash: wantsHash(expr)}
+	ctx, diags := s.context(expr, self, facts)
+	if diags.HasErrors() {
+		return cty.DynamicVal, "", diags
+	}
+	v, diags = expr.Value(ctx)
+	diags = hideSensitive(diags)
+	if !diags.HasErrors() && !v.IsWhollyKnown() {
+		because = s.because(expr, facts)
+	}
+	return v, because, diags
+}
+
+func (s *Scope) because(expr hcl.Expression, facts *factReader) string {
+	because := facts.unknown
+	for _, ref := range s.Book.closure(expr) {
+		if ref.root != "step" {
+			continue
+		}
+		if v, ok := s.Steps[ref.name]; !ok || !v.IsWhollyKnown() {
+			because = ref.name
+		}
+	}
+	return because
+}
+
+// context holds just what expr refers to, so that evaluating stays cheap in a
+// runbook of thousands of steps.
+func (s *Scope) context(expr hcl.Expression, self cty.Value, facts *factReader) (*hcl.EvalContext, hcl.Diagnostics) {
+	roots := map[string]map[string]cty.Value{}
+	put := func(root, name string, v cty.Value) {
+		if roots[root] == nil {
+			roots[root] = map[string]cty.Value{}
+		}
+		roots[root][name] = v
+	}
+	var diags hcl.Diagnostics
+	data := map[string]map[string]cty.Value{}
+	for _, r := range refsOf(expr) {
+		switch r.root {
+		case "var":
+			put("var", r.name, s.variable(r.name))
+		case "local":
+			v, more := s.local(r.name, facts)
+			diags = append(diags, more...)
+			put("local", r.name, v)
+		case "data":
+			typ, name, _ := strings.Cut(r.name, ".")
+			if data[typ] == nil {
+				data[typ] = map[string]cty.Value{}
+			}
+			data[typ][name] = s.data(typ, name)
+			put("data", typ, cty.ObjectVal(data[typ]))
+		case "step":
+			put("step", r.name, s.step(r.name))
+		}
+	}
+	vars := map[string]cty.Value{"run": s.run()}
+	for root, vals := range roots {
+		vars[root] = cty.ObjectVal(vals)
+	}
+	if self != cty.NilVal {
+		vars["self"] = self
+	}
+	return &hcl.EvalContext{Variables: vars, Functions: functions(s.Book.Sources, facts)}, diags
+}
+
+func (s *Scope) variable(name string) cty.Value {
+	if v, ok := s.Vars[name]; ok {
+		return v
+	}
+	decl := s.Book.variable(name)
+	v := cty.UnknownVal(decl.Type)
+	if decl.Sensitive {
+		v = v.Mark(Sensitive)
+	}
+	return v
+}
+
+func (s *Scope) local(name string, facts *factReader) (cty.Value, hcl.Diagnostics) {
+	l := s.Book.local(name)
+	inner := &factReader{facts: facts.facts, hash: wantsHash(l.Expr)}
+	ctx, diags := s.context(l.Expr, cty.NilVal, inner)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags
+	}
+	v, diags := l.Expr.Value(ctx)
+	if inner.unknown != "" {
+		facts.unknown = inner.unknown
+	}
+	return v, hideSensitive(diags)
+}
+
+func (s *Scope) data(typ, name string) cty.Value {
+	if v, ok := s.Data[typ+"."+name]; ok {
+		return v
+	}
+	d := s.Book.DataSource(typ, name)
+	if d == nil { // its block is broken, which is reported there
+		return cty.DynamicVal
+	}
+	return cty.UnknownVal(engine.ObjectType(d.Spec.Results))
+}
+
+func (s *Scope) step(name string) cty.Value {
+	if v, ok := s.Steps[name]; ok {
+		return v
+	}
+	st := s.Book.Step(name)
+	if st == nil { // likewise
+		return cty.DynamicVal
+	}
+	return cty.UnknownVal(engine.ObjectType(st.Spec.Results))
+}
+
+func (s *Scope) run() cty.Value {
+	if s.Run.ID == "" {
+		return cty.UnknownVal(cty.Object(map[string]cty.Type{"id": cty.String, "started": cty.String}))
+	}
+	return cty.ObjectVal(map[string]cty.Value{
+		"id":      cty.StringVal(s.Run.ID),
+		"started": cty.StringVal(s.Run.Started.UTC().Format(time.RFC3339)),
+	})
+}
+
+// text is the runbook's text at rng, on one line.
+func (r *Runbook) text(rng hcl.Range) string {
+	f := r.Files[rng.Filename]
+	if f == nil || !rng.CanSliceBytes(f.Bytes) {
+		return ""
+	}
+	return strings.Join(strings.Fields(string(rng.SliceBytes(f.Bytes))), " ")
+}
+
+// hideSensitive takes the values away from diagnostics that would print
+// sensitive ones: the diagnostic writer shows the variables of an expression.
+func hideSensitive(diags hcl.Diagnostics) hcl.Diagnostics {
+	for _, d := range diags {
+		if d.Expression == nil || d.EvalContext == nil {
+			continue
+		}
+		for _, t := range d.Expression.Variables() {
+			v, more := t.TraverseAbs(d.EvalContext)
+			if more.HasErrors() || v.ContainsMarked() {
+				d.Expression, d.EvalContext = nil, nil
+				break
+			}
+		}
+	}
+	return diags
+}

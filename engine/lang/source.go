@@ -1,0 +1,66 @@
+package lang
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Source is a file as it was read.
+type Source struct {
+	Name string `json:"name"` // as given by the user, or relative to the runbook's directory
+	Text string `json:"text"`
+}
+
+// Sources are all files that a runbook is made of: itself and what it reads
+// with file(). The first one is the runbook. A run keeps them in its journal,
+// so that a resume follows what was started and not what is on disk now.
+type Sources struct {
+	dir    string // the runbook's directory; empty once sealed
+	files  []Source
+	sealed bool
+}
+
+// ReadSources reads the runbook at path.
+func ReadSources(path string) (*Sources, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := NewSources(Source{Name: path, Text: string(text)})
+	s.dir, s.sealed = filepath.Dir(path), false
+	return s, nil
+}
+
+// NewSources returns sources that are complete: nothing else is read from disk.
+func NewSources(files ...Source) *Sources {
+	return &Sources{files: files, sealed: true}
+}
+
+// Seal stops reading from disk: what has been read so far is all there is.
+func (s *Sources) Seal() { s.sealed = true }
+
+// All returns the files, the runbook first.
+func (s *Sources) All() []Source { return s.files }
+
+// read returns the content of a file that the runbook names.
+func (s *Sources) read(name string) (string, error) {
+	for _, f := range s.files[1:] {
+		if f.Name == name {
+			return f.Text, nil
+		}
+	}
+	if s.sealed {
+		return "", fmt.Errorf("%s was not read when the run began; a file's name must not depend on a step's result", name)
+	}
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.dir, name)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	s.files = append(s.files, Source{Name: name, Text: string(text)})
+	return string(text), nil
+}

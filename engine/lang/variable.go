@@ -1,0 +1,132 @@
+package lang
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// sensitiveMark is the cty mark of values that must not be shown.
+type sensitiveMark struct{}
+
+// Sensitive marks values that must never reach the screen, a log or a file.
+var Sensitive = sensitiveMark{}
+
+func (p *parser) variable(b *hcl.Block) {
+	v := &Variable{Name: b.Labels[0], Type: cty.DynamicPseudoType, Range: b.DefRange}
+	if old := p.rb.variable(v.Name); old != nil {
+		p.unique("var."+v.Name, b.DefRange, &old.Range)
+		return
+	}
+	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+		{Name: "type"}, {Name: "default"}, {Name: "description"}, {Name: "sensitive"},
+	}})
+	p.add(diags)
+	v.Description = p.literalString(content.Attributes["description"])
+	v.Sensitive = p.literalBool(content.Attributes["sensitive"])
+	if a := content.Attributes["type"]; a != nil {
+		t, diags := typeexpr.TypeConstraint(a.Expr)
+		p.add(diags)
+		if !diags.HasErrors() {
+			v.Type = t
+		}
+	}
+	if a := content.Attributes["default"]; a != nil {
+		v.Default = p.defaultValue(a, v.Type)
+	}
+	p.rb.Variables = append(p.rb.Variables, v)
+}
+
+func (p *parser) defaultValue(a *hcl.Attribute, want cty.Type) cty.Value {
+	if refs := a.Expr.Variables(); len(refs) > 0 {
+		p.errorf(refs[0].SourceRange(), "Not a constant", "A variable's default can't refer to anything: write the value itself.")
+		return cty.NilVal
+	}
+	v, diags := a.Expr.Value(nil)
+	if p.add(diags); diags.HasErrors() {
+		return cty.NilVal
+	}
+	v, err := convert.Convert(v, want)
+	if err != nil {
+		p.errorf(a.Expr.Range(), "Wrong type", "The default is no %s: %s.", want.FriendlyName(), err)
+		return cty.NilVal
+	}
+	return v
+}
+
+// VariableValues evaluates the operator's settings: text by variable name, as
+// given on the command line. Text for a string is taken as it is; for other
+// types it is an HCL expression.
+func (r *Runbook) VariableValues(set map[string]string) (map[string]cty.Value, hcl.Diagnostics) {
+	vals := make(map[string]cty.Value, len(r.Variables))
+	var diags hcl.Diagnostics
+	for name := range set {
+		if r.variable(name) == nil {
+			diags = append(diags, &hcl.Diagnostic{
+				Severity: hcl.DiagError,
+				Summary:  "No such variable",
+				Detail:   fmt.Sprintf("A value was given for %q, but runbook %q declares no variable of that name.", name, r.Name),
+			})
+		}
+	}
+	for _, v := range r.Variables {
+		val, diag := v.value(set)
+		if diag != nil {
+			diags = append(diags, diag)
+			continue
+		}
+		if v.Sensitive {
+			val = val.Mark(Sensitive)
+		}
+		vals[v.Name] = val
+	}
+	return vals, inOrder(diags)
+}
+
+func (v *Variable) value(set map[string]string) (cty.Value, *hcl.Diagnostic) {
+	text, ok := set[v.Name]
+	if !ok && v.Default != cty.NilVal {
+		return v.Default, nil
+	}
+	if !ok {
+		return cty.NilVal, v.diag("No value for a variable", fmt.Sprintf("Variable %q has no default. Set it with --var %s=….", v.Name, v.Name))
+	}
+	val, err := v.parse(text)
+	if err != nil {
+		return cty.NilVal, v.diag("Wrong value for a variable", fmt.Sprintf("The value given for %q is no %s: %s.", v.Name, v.Type.FriendlyName(), err))
+	}
+	return val, nil
+}
+
+func (v *Variable) parse(text string) (cty.Value, error) {
+	if v.Type == cty.String || v.Type == cty.DynamicPseudoType {
+		return cty.StringVal(text), nil
+	}
+	expr, diags := hclsyntax.ParseExpression([]byte(text), "--var", hcl.InitialPos)
+	if diags.HasErrors() {
+		return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
+	}
+	val, diags := expr.Value(nil)
+	if diags.HasErrors() {
+		return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
+	}
+	return convert.Convert(val, v.Type)
+}
+
+func (v *Variable) diag(summary, detail string) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: v.Range.Ptr()}
+}
+
+// SensitiveValue evaluates one sensitive variable for a resume.
+func (r *Runbook) SensitiveValue(name string, set map[string]string) (cty.Value, *hcl.Diagnostic) {
+	val, diag := r.variable(name).value(set)
+	if diag != nil {
+		diag.Detail += " The journal doesn't keep sensitive values."
+		return cty.NilVal, diag
+	}
+	return val.Mark(Sensitive), nil
+}

@@ -1,0 +1,188 @@
+package run
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"runbook/engine"
+	"runbook/engine/journal"
+	"runbook/engine/lang"
+)
+
+// Begin makes the run of a plan durable and returns its Runner. Nothing has
+// changed on the host by then.
+func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version string, emit func(engine.Event)) (*Runner, error) {
+	planned.Book.Sources.Seal()
+	scope := lang.NewScope(planned.Book, planned.Vars, planned.Run)
+	scope.Data = planned.Data
+	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
+	r.state = &State{Phase: Running, Steps: map[string]*StepState{}}
+	head, err := r.header(plan, version)
+	if err != nil {
+		return nil, err
+	}
+	r.state.Header = head
+	raw, err := r.secrets.rewrite(head, r.secrets.hide)
+	if err != nil {
+		return nil, fmt.Errorf("the journal's header: %w", err)
+	}
+	if r.journal, err = journal.Create(s.run(scope.Run.ID), kindRun, raw); err != nil {
+		return nil, err
+	}
+	emit(engine.RunStarted{ID: scope.Run.ID, Runbook: scope.Book.Name, Host: host.Name()})
+	return r, nil
+}
+
+func (r *Runner) header(plan *Plan, version string) (Header, error) {
+	h := Header{
+		Format: formatVersion, Version: version, Run: r.scope.Run, Host: r.host.Name(),
+		Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
+		Variables: map[string]json.RawMessage{}, Sensitive: map[string]string{},
+	}
+	for name, v := range r.scope.Vars {
+		raw, err := encodeVariable(v)
+		if err != nil {
+			return h, fmt.Errorf("variable %s: %w", name, err)
+		}
+		if v.ContainsMarked() {
+			h.Sensitive[name] = r.secrets.hash(string(raw))
+			r.secrets.add(lang.SecretsIn(v)...)
+			continue
+		}
+		h.Variables[name] = raw
+	}
+	return h, nil
+}
+
+// encodeVariable encodes a value with its type, without its marks.
+func encodeVariable(v cty.Value) (json.RawMessage, error) {
+	bare, _ := v.UnmarkDeep()
+	return ctyjson.Marshal(bare, cty.DynamicPseudoType)
+}
+
+// Resume takes a run up again, with the runbook as it was when the run began.
+// set holds the texts of the sensitive variables, which the journal doesn't
+// keep. The error may be a *lang.Error.
+func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set map[string]string, version string, emit func(engine.Event)) (*Runner, error) {
+	j, records, torn, err := journal.Open(s.run(id))
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{host: host, journal: j, emit: emit}
+	if torn != nil {
+		emit(engine.JournalTorn{Bytes: torn.Bytes, Aside: torn.Aside})
+	}
+	if err := r.restore(records, reg, set); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	if err := r.append(kindResumed, resumed{Version: version, PID: os.Getpid()}); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	emit(engine.RunStarted{ID: id, Runbook: r.scope.Book.Name, Host: host.Name(), Resumed: true, Done: r.state.done()})
+	return r, nil
+}
+
+// restore brings back what the runner knew when the run was interrupted.
+func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map[string]string) error {
+	var err error
+	if r.state, err = Replay(records); err != nil {
+		return err
+	}
+	head := r.state.Header
+	r.secrets = newSecrets(head.Salt)
+	book, diags := lang.Load(lang.NewSources(head.Sources...), reg)
+	if diags.HasErrors() {
+		return &lang.Error{Book: book, Diags: diags}
+	}
+	vars, err := r.variables(book, set)
+	if err != nil {
+		return err
+	}
+	r.scope = lang.NewScope(book, vars, head.Run)
+	for _, d := range head.Plan.Data {
+		if err := setData(r.scope, book.DataSource(d.Type, d.Name), d.Result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// variables are those of the journal, and the sensitive ones, which must be
+// what they were.
+func (r *Runner) variables(book *lang.Runbook, set map[string]string) (map[string]cty.Value, error) {
+	head := r.state.Header
+	for name := range set {
+		if _, ok := head.Sensitive[name]; !ok {
+			return nil, engine.Errorf("run "+r.id(), "variable %q can't be set now: the run has kept its value", name).
+				WithHint("Only sensitive variables are asked for again")
+		}
+	}
+	vars := map[string]cty.Value{}
+	for name, raw := range head.Variables {
+		v, err := ctyjson.Unmarshal(raw, cty.DynamicPseudoType)
+		if err != nil {
+			return nil, fmt.Errorf("variable %s: %w", name, err)
+		}
+		vars[name] = v
+	}
+	for name, hash := range head.Sensitive {
+		v, diag := book.SensitiveValue(name, set)
+		if diag != nil {
+			return nil, &lang.Error{Book: book, Diags: hcl.Diagnostics{diag}}
+		}
+		raw, err := encodeVariable(v)
+		if err != nil {
+			return nil, fmt.Errorf("variable %s: %w", name, err)
+		}
+		if r.secrets.hash(string(raw)) != hash {
+			return nil, engine.Errorf("variable "+name, "this is not the value that the run began with").
+				WithHint("A run keeps its values to the end. Give the same one, or roll the run back")
+		}
+		vars[name] = v
+		r.secrets.add(lang.SecretsIn(v)...)
+	}
+	return vars, nil
+}
+
+// Close releases the run's journal.
+func (r *Runner) Close() error { return r.journal.Close() }
+
+// State returns what the journal says of the run by now.
+func (r *Runner) State() *State { return r.state }
+
+// Book returns the runbook that the run follows.
+func (r *Runner) Book() *lang.Runbook { return r.scope.Book }
+
+// Abandon gives a run up: it is neither resumed nor rolled back any more.
+func (s Store) Abandon(id, reason string) error {
+	j, records, _, err := journal.Open(s.run(id))
+	if err != nil {
+		return err
+	}
+	state, err := Replay(records)
+	if err == nil && !state.Phase.Open() {
+		err = engine.Errorf("run "+id, "it is %s already", state.Phase)
+	}
+	if err == nil {
+		err = j.Append(kindAbandoned, abandoned{Reason: reason})
+	}
+	return errors.Join(err, j.Close())
+}
+
+// done counts the steps that are finished.
+func (s *State) done() int {
+	n := 0
+	for _, st := range s.Steps {
+		if st.Done {
+			n++
+		}
+	}
+	return n
+}

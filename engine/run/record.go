@@ -1,0 +1,238 @@
+package run
+
+import (
+	"encoding/json"
+	"time"
+
+	"runbook/engine"
+	"runbook/engine/journal"
+	"runbook/engine/lang"
+)
+
+// The kinds of a journal's records.
+const (
+	kindRun         = "run"         // Header; the first record
+	kindIntent      = "intent"      // intent: a step is about to change the host
+	kindDone        = "done"        // done: a step is finished
+	kindFailed      = "failed"      // failed: a step ended with an error
+	kindExamined    = "examined"    // examined: how far a step in doubt had got
+	kindInterrupted = "interrupted" // stopped by request
+	kindResumed     = "resumed"     // resumed: taken up again
+	kindFinished    = "finished"    // all steps are done
+	kindRollback    = "rollback"    // a rollback begins
+	kindUndo        = "undo"        // intent: a step is about to be undone
+	kindUndone      = "undone"      // undone: a step is undone
+	kindUndoFailed  = "undo_failed" // failed
+	kindRolledBack  = "rolled_back" // all steps are undone
+	kindAbandoned   = "abandoned"   // abandoned: given up by the operator
+)
+
+// formatVersion is the version of the records' format.
+const formatVersion = 1
+
+// Header is a journal's first record: everything that a resume needs to
+// follow what was started.
+type Header struct {
+	Format    int                        `json:"format"`
+	Version   string                     `json:"version"` // of the binary
+	Run       engine.RunInfo             `json:"run"`
+	Host      string                     `json:"host"`
+	Sources   []lang.Source              `json:"sources"`
+	Variables map[string]json.RawMessage `json:"variables"` // with their types
+	// Sensitive holds the salted hashes of sensitive variables, whose values
+	// are asked for again.
+	Sensitive map[string]string `json:"sensitive,omitempty"`
+	Salt      string            `json:"salt"`
+	Plan      *Plan             `json:"plan"`
+}
+
+type intent struct {
+	Step    string             `json:"step"`
+	Request engine.StepRequest `json:"request"`
+	// Sensitive names the attributes that Request leaves out.
+	Sensitive []string      `json:"sensitive,omitempty"`
+	Change    engine.Change `json:"change"`
+}
+
+type done struct {
+	Step      string        `json:"step"`
+	Unchanged bool          `json:"unchanged,omitempty"`
+	Result    engine.Result `json:"result,omitempty"`
+	Took      time.Duration `json:"took_ns"`
+}
+
+type failed struct {
+	Step  string `json:"step"`
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+type examined struct {
+	Step    string `json:"step"`
+	Finding string `json:"finding"`
+}
+
+type resumed struct {
+	Version string `json:"version"`
+	PID     int    `json:"pid"`
+}
+
+type undone struct {
+	Step   string `json:"step"`
+	Reason string `json:"reason,omitempty"` // why there was nothing to undo
+}
+
+type abandoned struct {
+	Reason string `json:"reason"`
+}
+
+// Phase is where a run stands.
+type Phase string
+
+// The phases of a run.
+const (
+	Running     Phase = "running"      // or stopped, and can be resumed
+	Finished    Phase = "finished"     // every step is done
+	RollingBack Phase = "rolling back" // or stopped while doing so
+	RolledBack  Phase = "rolled back"
+	Abandoned   Phase = "abandoned"
+)
+
+// Open reports whether the run is still to be brought to an end.
+func (p Phase) Open() bool { return p == Running || p == RollingBack }
+
+// State is what a journal says of its run.
+type State struct {
+	Header  Header
+	Phase   Phase
+	Updated time.Time
+	Steps   map[string]*StepState
+	// Failure is the last error, if the run stopped with one.
+	Failure *FailureRecord
+	// Interrupted says that the run stopped by request.
+	Interrupted bool
+}
+
+// FailureRecord is an error as the journal keeps it.
+type FailureRecord struct {
+	Step, Error, Hint string
+}
+
+// StepState is what a journal says of one step.
+type StepState struct {
+	intent    *intent
+	undo      *intent // of a rollback block
+	Started   time.Time
+	Done      bool
+	Unchanged bool
+	Change    engine.Change
+	Result    engine.Result
+	Took      time.Duration
+	Undone    bool
+	UndoNote  string
+}
+
+// begun reports whether the step may have changed the host.
+func (s *StepState) begun() bool { return s != nil && s.intent != nil }
+
+// InDoubt reports whether the step began and no outcome is recorded.
+func (s *StepState) InDoubt() bool { return s.begun() && !s.Done }
+
+func (s *State) step(name string) *StepState {
+	if s.Steps[name] == nil {
+		s.Steps[name] = &StepState{}
+	}
+	return s.Steps[name]
+}
+
+// Replay turns a journal's records into the state of its run.
+func Replay(records []journal.Record) (*State, error) {
+	s := &State{Phase: Running, Steps: map[string]*StepState{}}
+	if len(records) == 0 || records[0].Kind != kindRun {
+		return nil, engine.Errorf("journal", "it has no header: the run never began").
+			WithHint("Nothing was changed on the host. Start a new run")
+	}
+	for _, r := range records {
+		s.Updated = r.Time
+		if err := s.apply(r); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *State) apply(r journal.Record) error {
+	switch r.Kind {
+	case kindRun:
+		if err := r.Decode(&s.Header); err != nil {
+			return err
+		}
+		if s.Header.Format != formatVersion {
+			return engine.Errorf("journal", "it has format %d, and this version of runbook reads format %d", s.Header.Format, formatVersion).
+				WithHint("Use the version that began the run: %s", s.Header.Version)
+		}
+	case kindIntent, kindUndo:
+		return s.applyIntent(r)
+	case kindDone, kindUndone:
+		return s.applyOutcome(r)
+	case kindFailed, kindUndoFailed:
+		var f failed
+		if err := r.Decode(&f); err != nil {
+			return err
+		}
+		s.Failure = &FailureRecord{Step: f.Step, Error: f.Error, Hint: f.Hint}
+	case kindInterrupted:
+		s.Interrupted = true
+	case kindResumed:
+		s.Interrupted, s.Failure = false, nil
+	case kindExamined:
+	default:
+		return s.applyPhase(r)
+	}
+	return nil
+}
+
+func (s *State) applyPhase(r journal.Record) error {
+	phase, ok := map[string]Phase{
+		kindFinished: Finished, kindRollback: RollingBack, kindRolledBack: RolledBack, kindAbandoned: Abandoned,
+	}[r.Kind]
+	if !ok {
+		return engine.Errorf("journal", "record %d is of a kind that this version of runbook doesn't know: %q", r.Seq, r.Kind).
+			WithHint("Use the version that began the run: %s", s.Header.Version)
+	}
+	s.Phase, s.Interrupted, s.Failure = phase, false, nil
+	return nil
+}
+
+func (s *State) applyIntent(r journal.Record) error {
+	var in intent
+	if err := r.Decode(&in); err != nil {
+		return err
+	}
+	st := s.step(in.Step)
+	if r.Kind == kindUndo {
+		st.undo = &in
+		return nil
+	}
+	st.intent, st.Change, st.Started = &in, in.Change, r.Time
+	return nil
+}
+
+func (s *State) applyOutcome(r journal.Record) error {
+	if r.Kind == kindUndone {
+		var u undone
+		if err := r.Decode(&u); err != nil {
+			return err
+		}
+		st := s.step(u.Step)
+		st.Undone, st.UndoNote = true, u.Reason
+		return nil
+	}
+	var d done
+	if err := r.Decode(&d); err != nil {
+		return err
+	}
+	st := s.step(d.Step)
+	st.Done, st.Unchanged, st.Result, st.Took = true, d.Unchanged, d.Result, d.Took
+	return nil
+}

@@ -1,0 +1,513 @@
+package run_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/hcl/v2"
+
+	"runbook/actions"
+	"runbook/engine"
+	"runbook/engine/host"
+	"runbook/engine/journal"
+	"runbook/engine/lang"
+	"runbook/engine/run"
+)
+
+// bench is a directory with a few files, a state directory, and a runbook that
+// works on them with the real file actions.
+type bench struct {
+	t      *testing.T
+	dir    string
+	text   string
+	vars   map[string]string
+	store  run.Store
+	reg    *engine.Registry
+	events []engine.Event
+	// onEvent is called with each event, to do something in the middle.
+	onEvent func(engine.Event)
+	open    *run.Runner
+}
+
+func newBench(t *testing.T, text string) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: t.TempDir(), reg: actions.Registry(hclog.NewNullLogger()), vars: map[string]string{}}
+	b.text = "runbook \"test\" {}\nvariable \"dir\" { type = string }\n" + text
+	b.vars["dir"] = b.dir
+	b.store = run.Store{Dir: filepath.Join(t.TempDir(), "state")}
+	if err := b.store.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		b.write(name, name)
+	}
+	return b
+}
+
+func (b *bench) write(name, content string) {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(content), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// files lists the names in the bench's directory.
+func (b *bench) files() string {
+	b.t.Helper()
+	entries, err := os.ReadDir(b.dir)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return strings.Join(names, " ")
+}
+
+func (b *bench) want(files string) {
+	b.t.Helper()
+	if got := b.files(); got != files {
+		b.t.Fatalf("files: %s; want: %s", got, files)
+	}
+}
+
+func (b *bench) emit(e engine.Event) {
+	b.events = append(b.events, e)
+	if b.onEvent != nil {
+		b.onEvent(e)
+	}
+}
+
+func (b *bench) host() engine.Host { return host.NewLocal(b.reg) }
+
+func (b *bench) plan(id string) (*run.Plan, *lang.Scope, hcl.Diagnostics) {
+	b.t.Helper()
+	rb, diags := lang.Load(lang.NewSources(lang.Source{Name: "test.hcl", Text: b.text}), b.reg)
+	if diags.HasErrors() {
+		b.t.Fatal(diags)
+	}
+	vars, diags := rb.VariableValues(b.vars)
+	if diags.HasErrors() {
+		b.t.Fatal(diags)
+	}
+	scope := lang.NewScope(rb, vars, engine.RunInfo{ID: id, Runbook: rb.Name, Started: time.Now()})
+	p, diags := run.MakePlan(context.Background(), b.host(), scope)
+	return p, scope, diags
+}
+
+func (b *bench) begin() *run.Runner {
+	b.t.Helper()
+	p, scope, diags := b.plan("r1")
+	if diags.HasErrors() {
+		b.t.Fatal(diags)
+	}
+	r, err := b.store.Begin(b.host(), scope, p, "test", b.emit)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.open = r
+	return r
+}
+
+// close lets go of the run, as the end of the process would.
+func (b *bench) close() {
+	b.t.Helper()
+	if b.open == nil {
+		return
+	}
+	if err := b.open.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.open = nil
+}
+
+func (b *bench) resume(set map[string]string) *run.Runner {
+	b.t.Helper()
+	b.close()
+	r, err := b.store.Resume("r1", b.host(), b.reg, set, "test", b.emit)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.open = r
+	return r
+}
+
+func (b *bench) journal() string {
+	b.t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.store.Dir, "runs", "r1", journal.FileName))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// kinds are the kinds of the journal's records, and the steps they are about.
+func (b *bench) kinds() string {
+	b.t.Helper()
+	records, err := journal.Read(filepath.Join(b.store.Dir, "runs", "r1"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out []string
+	for _, r := range records {
+		var about struct{ Step string }
+		if err := r.Decode(&about); err != nil {
+			b.t.Fatal(err)
+		}
+		out = append(out, strings.TrimSuffix(r.Kind+":"+about.Step, ":"))
+	}
+	return strings.Join(out, " ")
+}
+
+func do(t *testing.T, work func(ctx, stop context.Context) error) {
+	t.Helper()
+	if err := work(context.Background(), context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const threeMoves = `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+}
+step "move" "two" {
+  from = step.one.path
+  to   = "${var.dir}/y"
+}
+step "move" "three" {
+  from = "${var.dir}/b"
+  to   = "${var.dir}/a"
+  precondition {
+    condition     = path("${var.dir}/y").exists && !path("${var.dir}/x").exists
+    error_message = "y isn't there yet."
+  }
+}
+`
+
+func TestPlanSeesWhatEarlierStepsWillHaveDoneAndChangesNothing(t *testing.T) {
+	b := newBench(t, threeMoves)
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	b.want("a b c")
+	if len(p.Steps) != 3 || len(p.Failing()) != 0 || p.NothingToDo() {
+		t.Fatalf("%+v", p)
+	}
+	r := b.begin()
+	do(t, r.Run)
+	b.want("a c y")
+	for _, s := range p.Steps {
+		if got := r.State().Steps[s.Name].Change; !got.SameAs(s.Change) {
+			t.Errorf("step %s: planned\n%s\ndone\n%s", s.Name, run.Describe(s.Change), run.Describe(got))
+		}
+	}
+	if got, want := b.kinds(), "run intent:one done:one intent:two done:two intent:three done:three finished"; got != want {
+		t.Errorf("journal: %s\nwant: %s", got, want)
+	}
+}
+
+func TestRollbackUndoesInReverse(t *testing.T) {
+	b := newBench(t, threeMoves)
+	do(t, b.begin().Run)
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
+	if got, want := b.kinds(), "rollback undone:three undone:two undone:one rolled_back"; !strings.HasSuffix(got, want) {
+		t.Errorf("journal: %s", got)
+	}
+}
+
+func TestStopBetweenStepsAndResume(t *testing.T) {
+	b := newBench(t, threeMoves)
+	stop, cancel := context.WithCancel(context.Background())
+	b.onEvent = func(e engine.Event) {
+		if e, ok := e.(engine.StepStarted); ok && e.Step.Name == "two" {
+			cancel() // the step in hand is finished first
+		}
+	}
+	r := b.begin()
+	if err := r.Run(context.Background(), stop); !errors.Is(err, run.ErrInterrupted) {
+		t.Fatal(err)
+	}
+	b.want("b c y")
+	b.close()
+	do(t, b.resume(nil).Run)
+	b.want("a c y")
+	if n := strings.Count(b.kinds(), "intent"); n != 3 {
+		t.Errorf("%d intents: %s", n, b.kinds())
+	}
+}
+
+func TestStopDuringARollbackAndGoOn(t *testing.T) {
+	b := newBench(t, threeMoves)
+	do(t, b.begin().Run)
+	stop, cancel := context.WithCancel(context.Background())
+	b.onEvent = func(e engine.Event) {
+		if _, ok := e.(engine.UndoDone); ok {
+			cancel()
+		}
+	}
+	r := b.resume(nil)
+	if err := r.Rollback(context.Background(), stop); !errors.Is(err, run.ErrInterrupted) {
+		t.Fatal(err)
+	}
+	b.close()
+	b.want("b c y")
+	b.onEvent = nil
+	r = b.resume(nil)
+	if r.State().Phase != run.RollingBack {
+		t.Fatal(r.State().Phase)
+	}
+	do(t, r.Rollback)
+	b.want("a b c")
+}
+
+// Where the host has drifted since the plan, the run stops before the step and
+// shows both.
+func TestDriftStopsTheRun(t *testing.T) {
+	b := newBench(t, threeMoves)
+	r := b.begin()
+	if err := os.Remove(filepath.Join(b.dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(b.dir, "b"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var failure *run.Failure
+	if err := r.Run(context.Background(), context.Background()); !errors.As(err, &failure) {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"has changed since", "file", "directory", "runbook rollback r1"} {
+		if !strings.Contains(failure.Error(), part) {
+			t.Errorf("%q not in: %s", part, failure)
+		}
+	}
+	b.want("b c y")
+}
+
+func TestFailedPreconditionStopsBeforeTheStep(t *testing.T) {
+	b := newBench(t, threeMoves)
+	r := b.begin()
+	b.onEvent = func(e engine.Event) {
+		if e, ok := e.(engine.StepStarted); ok && e.Step.Name == "three" {
+			b.write("x", "again")
+		}
+	}
+	var failure *run.Failure
+	if err := r.Run(context.Background(), context.Background()); !errors.As(err, &failure) || !strings.Contains(err.Error(), "y isn't there yet") {
+		t.Fatal(err)
+	}
+	b.close()
+	b.want("b c x y")
+	if strings.Contains(b.kinds(), "intent:three") {
+		t.Error("an intent was recorded")
+	}
+	if err := os.Remove(filepath.Join(b.dir, "x")); err != nil {
+		t.Fatal(err)
+	}
+	b.onEvent = nil
+	do(t, b.resume(nil).Run)
+	b.want("a c y")
+}
+
+func TestPlanReportsFailingPreconditions(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  precondition {
+    condition     = path("${var.dir}/nothing").exists
+    error_message = "There is nothing."
+  }
+}
+`)
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() || len(p.Failing()["one"]) != 1 || p.Failing()["one"][0].Message != "There is nothing." {
+		t.Fatalf("%+v %v", p, diags)
+	}
+}
+
+func TestPostconditionsAreTriedAgain(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  retry {
+    attempts = 3
+    delay    = "1ms"
+  }
+  postcondition {
+    condition     = self.path == "${var.dir}/x" && path("${var.dir}/ready").exists
+    error_message = "not ready"
+  }
+}
+`)
+	b.onEvent = func(e engine.Event) {
+		if e, ok := e.(engine.StepRetried); ok && e.Attempt == 2 {
+			b.write("ready", "")
+		}
+	}
+	do(t, b.begin().Run)
+	b.want("b c ready x")
+	if strings.Count(b.kinds(), "intent") != 1 {
+		t.Error(b.kinds())
+	}
+}
+
+func TestTimeoutEndsTheRetries(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from    = "${var.dir}/a"
+  to      = "${var.dir}/x"
+  timeout = "30ms"
+  retry {
+    attempts = 1000
+    delay    = "1ms"
+  }
+  postcondition {
+    condition     = false
+    error_message = "never"
+  }
+}
+`)
+	err := b.begin().Run(context.Background(), context.Background())
+	if err == nil || !strings.Contains(err.Error(), "timeout of 30ms") || !strings.Contains(err.Error(), "never") {
+		t.Fatal(err)
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
+}
+
+func TestRollbackBlocks(t *testing.T) {
+	b := newBench(t, `
+step "move" "kept" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  rollback "none" { reason = "x is better than a." }
+}
+step "move" "other" {
+  from = "${var.dir}/b"
+  to   = "${var.dir}/y"
+  rollback "move" {
+    from = self.path
+    to   = "${var.dir}/z"
+  }
+}
+`)
+	p, _, _ := b.plan("r1")
+	if p.Steps[0].CantUndo != "x is better than a." || p.Steps[1].Undo != "move" {
+		t.Errorf("%+v", p.Steps)
+	}
+	do(t, b.begin().Run)
+	do(t, b.resume(nil).Rollback)
+	b.want("c x z")
+	if !strings.Contains(b.kinds(), "undo:other undone:other undone:kept") {
+		t.Error(b.kinds())
+	}
+}
+
+func TestGoalThatHoldsIsAnEmptyPlan(t *testing.T) {
+	b := newBench(t, threeMoves)
+	b.text = strings.Replace(b.text, "{}", `{
+  goal {
+    condition = path("${var.dir}/c").exists
+    message   = "c is there."
+  }
+}`, 1)
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() || !p.GoalHolds() || !p.NothingToDo() || len(p.Steps) != 0 || p.Goal.Message != "c is there." {
+		t.Fatalf("%+v %v", p, diags)
+	}
+}
+
+const secretMove = `
+variable "secret" {
+  type      = string
+  sensitive = true
+}
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/${var.secret}"
+}
+step "move" "two" {
+  from = "${var.dir}/b"
+  to   = "${var.dir}/x"
+  precondition {
+    condition     = path("${var.dir}/go").exists
+    error_message = "Not yet, ${var.secret}."
+  }
+}
+`
+
+// Sensitive values reach neither the journal nor an error; a resume asks for
+// them, takes the same one only, and goes on with what was recorded.
+func TestSensitiveValuesStayOutOfTheJournal(t *testing.T) {
+	const secret = "s3cr3t-name"
+	b := newBench(t, secretMove)
+	b.vars["secret"] = secret
+	b.write("go", "")
+	r := b.begin()
+	if err := os.Remove(filepath.Join(b.dir, "go")); err != nil {
+		t.Fatal(err)
+	}
+	err := r.Run(context.Background(), context.Background())
+	if err == nil || strings.Contains(err.Error(), secret) {
+		t.Fatal(err)
+	}
+	b.close()
+	if strings.Contains(b.journal(), secret) {
+		t.Errorf("the journal holds the secret:\n%s", b.journal())
+	}
+	for _, set := range []map[string]string{nil, {"secret": "wrong"}, {"secret": secret, "dir": "/"}} {
+		if _, err := b.store.Resume("r1", b.host(), b.reg, set, "test", b.emit); err == nil || strings.Contains(err.Error(), secret) {
+			t.Fatalf("resumed with %v: %v", set, err)
+		}
+	}
+	b.write("go", "")
+	r = b.resume(map[string]string{"secret": secret})
+	do(t, r.Run)
+	b.close()
+	b.want("c go " + secret + " x")
+	do(t, b.resume(map[string]string{"secret": secret}).Rollback)
+	b.want("a b c go")
+	if strings.Contains(b.journal(), secret) {
+		t.Error("the journal holds the secret")
+	}
+}
+
+func TestSecondWriterIsKeptOut(t *testing.T) {
+	b := newBench(t, threeMoves)
+	b.begin()
+	if _, err := b.store.Resume("r1", b.host(), b.reg, nil, "test", b.emit); err == nil {
+		t.Fatal("two processes work on one run")
+	}
+}
+
+func TestUnfinishedRunsAndAbandoning(t *testing.T) {
+	b := newBench(t, threeMoves)
+	if id, err := b.store.Unfinished(); id != "" || err != nil {
+		t.Fatal(id, err)
+	}
+	b.begin()
+	b.close()
+	if id, err := b.store.Unfinished(); id != "r1" || err != nil {
+		t.Fatal(id, err)
+	}
+	if err := b.store.Abandon("r1", "by hand"); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := b.store.Unfinished(); id != "" || err != nil {
+		t.Fatal(id, err)
+	}
+	if err := b.store.Abandon("r1", "again"); err == nil {
+		t.Fatal("abandoned twice")
+	}
+}

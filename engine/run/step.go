@@ -1,0 +1,307 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+	"runbook/engine/lang"
+)
+
+// work is a step that is ready to be applied.
+type work struct {
+	step   *lang.Step
+	info   engine.StepInfo
+	req    engine.StepRequest
+	change engine.Change
+}
+
+// step carries one step out: prepared afresh, or taken up where the journal
+// left it in doubt.
+func (r *Runner) step(ctx, stop context.Context, s *lang.Step, info engine.StepInfo) error {
+	r.emit(engine.StepStarted{Step: info})
+	w := &work{step: s, info: info}
+	var err error
+	if st := r.state.Steps[s.Name]; st.InDoubt() {
+		err = r.examine(ctx, w, st)
+	} else {
+		err = r.prepare(ctx, w)
+	}
+	if err != nil {
+		return err
+	}
+	return r.carryOut(ctx, stop, w)
+}
+
+// prepare checks the preconditions, plans the step against the host as it is,
+// and records the intent.
+func (r *Runner) prepare(ctx context.Context, w *work) error {
+	s := w.step
+	if d := r.preconditions(ctx, s); d != nil {
+		return r.fail(kindFailed, s, w.info, d)
+	}
+	cfg, d := r.config(ctx, s.Config, cty.NilVal)
+	if d != nil {
+		return r.fail(kindFailed, s, w.info, d)
+	}
+	var err error
+	if w.req, err = newRequest(r.scope.Run, s.Name, s.Spec, cfg); err == nil {
+		w.change, err = r.host.Plan(ctx, w.req)
+	}
+	if err != nil {
+		return r.fail(kindFailed, s, w.info, s.Config.Diagnose("Step "+s.Name+" can't be carried out", err))
+	}
+	if d := r.drift(s, w.change); d != nil {
+		return r.fail(kindFailed, s, w.info, d)
+	}
+	if w.change.Empty() {
+		return nil
+	}
+	return r.append(kindIntent, intent{
+		Step: s.Name, Request: without(w.req, cfg.Sensitive), Sensitive: cfg.Sensitive, Change: w.change,
+	})
+}
+
+// without is req with the sensitive attributes set to null.
+func without(req engine.StepRequest, sensitive []string) engine.StepRequest {
+	for _, name := range sensitive {
+		req.Config = setAttribute(req.Config, name, json.RawMessage("null"))
+	}
+	return req
+}
+
+// setAttribute replaces one attribute of an encoded configuration, which is
+// always a JSON object.
+func setAttribute(config json.RawMessage, name string, value json.RawMessage) json.RawMessage {
+	var attrs map[string]json.RawMessage
+	if json.Unmarshal(config, &attrs) != nil {
+		return config
+	}
+	attrs[name] = value
+	out, err := json.Marshal(attrs)
+	if err != nil {
+		return config
+	}
+	return out
+}
+
+func (r *Runner) preconditions(ctx context.Context, s *lang.Step) *hcl.Diagnostic {
+	r.scope.Facts = hostFacts{ctx: ctx, host: r.host}
+	for _, c := range s.Preconditions {
+		if d := r.holds(c, cty.NilVal, "A precondition of step "+s.Name+" doesn't hold"); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+func (r *Runner) holds(c *lang.Check, self cty.Value, summary string) *hcl.Diagnostic {
+	res, diags := r.scope.Check(c, self)
+	if d := first(diags); d != nil {
+		return d
+	}
+	if res.OK {
+		return nil
+	}
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: res.Message, Subject: c.Condition.Range().Ptr()}
+}
+
+// drift compares what the step would change now with what the plan said. A
+// host that already is as the step wants it is no drift.
+func (r *Runner) drift(s *lang.Step, now engine.Change) *hcl.Diagnostic {
+	planned := r.state.Header.Plan.step(s.Name)
+	if planned.KnownAfter != "" || now.Empty() || now.SameAs(planned.Change) {
+		return nil
+	}
+	return &hcl.Diagnostic{
+		Severity: hcl.DiagError,
+		Summary:  "The host has changed since the plan was made",
+		Detail: fmt.Sprintf("Step %s was planned to change\n%s\nand would now change\n%s\n\nFind out who changed the host. Then undo this run with `runbook rollback %s`, or give it up with `runbook abandon %s` and start a new one.",
+			s.Name, Describe(planned.Change), Describe(now), r.id(), r.id()),
+		Subject: s.Config.Range.Ptr(),
+	}
+}
+
+// examine finds out how far a step in doubt had got, by planning it against
+// the host as it is and comparing with the recorded change. Whatever it finds,
+// the recorded change is then applied again: Apply looks how far it got, and
+// what is done already stays as it is.
+func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
+	var err error
+	if w.req, w.change, err = r.recorded(ctx, w.step.Config, st.intent, cty.NilVal); err != nil {
+		return r.fail(kindFailed, w.step, w.info, w.step.Config.Diagnose("Step "+w.step.Name+" can't be taken up again", err))
+	}
+	finding := "half-way"
+	switch now, err := r.host.Plan(ctx, w.req); {
+	case err != nil: // a half-done step may well be impossible to plan
+	case now.Empty():
+		finding = "done"
+	case now.SameAs(w.change):
+		finding = "not begun"
+	}
+	if err := r.append(kindExamined, examined{Step: w.step.Name, Finding: finding}); err != nil {
+		return err
+	}
+	r.emit(engine.StepExamined{Step: w.info, Finding: finding})
+	return nil
+}
+
+// recorded returns what an intent recorded, with the sensitive values put
+// back, for which the block is evaluated again.
+func (r *Runner) recorded(ctx context.Context, c lang.Config, in *intent, self cty.Value) (engine.StepRequest, engine.Change, error) {
+	req, change := in.Request, in.Change
+	if len(in.Sensitive) > 0 {
+		cfg, d := r.config(ctx, c, self)
+		if d != nil {
+			return req, change, d
+		}
+		fresh, err := engine.EncodeConfig(c.Declared, cfg.Value)
+		if err != nil {
+			return req, change, err
+		}
+		var attrs map[string]json.RawMessage
+		if err := json.Unmarshal(fresh, &attrs); err != nil {
+			return req, change, err
+		}
+		for _, name := range in.Sensitive {
+			req.Config = setAttribute(req.Config, name, attrs[name])
+		}
+	}
+	raw, err := r.secrets.rewrite(change, r.secrets.show)
+	if err != nil {
+		return req, change, err
+	}
+	change = engine.Change{}
+	return req, change, json.Unmarshal(raw, &change)
+}
+
+// carryOut applies a step, tries again as its retry block says, and records
+// the outcome.
+func (r *Runner) carryOut(ctx, stop context.Context, w *work) error {
+	started := time.Now()
+	res, err := r.attempts(ctx, stop, w)
+	if err == ErrInterrupted {
+		return r.interrupted()
+	}
+	if err != nil {
+		d, ok := err.(*hcl.Diagnostic)
+		if !ok {
+			d = w.step.Config.Diagnose("Step "+w.step.Name+" failed", err)
+		}
+		return r.fail(kindFailed, w.step, w.info, d)
+	}
+	out := done{Step: w.step.Name, Unchanged: w.change.Empty(), Result: res, Took: time.Since(started)}
+	if err := r.append(kindDone, out); err != nil {
+		return err
+	}
+	r.emit(engine.StepDone{Step: w.info, Unchanged: out.Unchanged, Change: w.change, Result: res, Took: out.Took})
+	return r.adopt(w.step, res)
+}
+
+func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, error) {
+	if w.step.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, w.step.Timeout,
+			engine.Errorf("step "+w.step.Name, "it was not done within its timeout of %s", w.step.Timeout))
+		defer cancel()
+	}
+	if w.change.Empty() { // only looks or waits: there is nothing to finish first
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(stop, cancel)()
+	}
+	retry := w.step.Retry
+	if retry == nil {
+		retry = &lang.Retry{Attempts: 1}
+	}
+	delay := retry.Delay
+	var last error
+	for attempt := 1; ; attempt++ {
+		res, err := r.attempt(ctx, w)
+		if err == nil {
+			return res, nil
+		}
+		if ctx.Err() == nil || last == nil { // what cutting short does to an attempt says little
+			last = err
+		}
+		if ctx.Err() == nil && attempt >= retry.Attempts {
+			return nil, last
+		}
+		if ctx.Err() == nil {
+			r.emit(engine.StepRetried{Step: w.info, Attempt: attempt, Attempts: retry.Attempts, Delay: delay, Err: err})
+		}
+		if !pause(ctx, stop, delay) {
+			return nil, whyCut(ctx, stop, last)
+		}
+		delay = retry.Next(delay)
+	}
+}
+
+// whyCut tells a request to stop from a timeout, whose last error is kept.
+func whyCut(ctx, stop context.Context, last error) error {
+	cause := context.Cause(ctx)
+	if e, ok := cause.(*engine.Error); ok {
+		return engine.Errorf(e.Where, "%w; last: %w", e.Err, last).WithHint("%s", engine.HintOf(last))
+	}
+	if stop.Err() != nil || cause != nil {
+		return ErrInterrupted
+	}
+	return last
+}
+
+// pause waits for d and reports whether to go on.
+func pause(ctx, stop context.Context, d time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-stop.Done():
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attempt applies the change once and checks the postconditions.
+func (r *Runner) attempt(ctx context.Context, w *work) (engine.Result, error) {
+	res := engine.Result{}
+	for k, v := range w.change.Results {
+		res[k] = v
+	}
+	if !w.change.Empty() || len(w.change.Checks) > 0 {
+		got, err := r.host.Apply(ctx, w.req, w.change, reporter{r, w.info})
+		if err != nil {
+			return nil, err
+		}
+		for k, v := range got {
+			res[k] = v
+		}
+	}
+	return res, r.postconditions(ctx, w.step, res)
+}
+
+func (r *Runner) postconditions(ctx context.Context, s *lang.Step, res engine.Result) error {
+	self, err := engine.ResultValue(s.Spec.Results, res, false)
+	if err != nil {
+		return err
+	}
+	r.scope.Facts = hostFacts{ctx: ctx, host: r.host}
+	r.scope.Steps[s.Name] = self
+	defer delete(r.scope.Steps, s.Name)
+	for _, c := range s.Postconditions {
+		if d := r.holds(c, self, "A postcondition of step "+s.Name+" doesn't hold"); d != nil {
+			return d
+		}
+	}
+	return nil
+}
