@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -37,7 +38,7 @@ func TestInspect(t *testing.T) {
 		"cut at a page":        {func() []byte { return good[:2*page] }, "truncated: its database has"},
 		"not a database":       {func() []byte { return make([]byte, 8*page) }, "not a bbolt database"},
 		"one bit flipped":      {damage(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), "don't match its SHA-256"},
-		"page header, rehash":  {damage(func(b []byte) []byte { clear(b[3*page : 3*page+16]); return rehash(b) }), ""},
+		"root page, rehash":    {damage(func(b []byte) []byte { clear(b[rootPage(b)*page:][:16]); return rehash(b) }), "damaged"},
 		"both metas, rehash":   {damage(func(b []byte) []byte { b[20] ^= 1; b[page+20] ^= 1; return rehash(b) }), "not a bbolt database"},
 		"all pages, rehash":    {damage(func(b []byte) []byte { clear(b[2*page : len(b)-32]); return rehash(b) }), ""},
 		"garbage pages rehash": {damage(func(b []byte) []byte { scribble(b[2*page : len(b)-32]); return rehash(b) }), ""},
@@ -57,6 +58,9 @@ func TestInspect(t *testing.T) {
 		})
 	}
 }
+
+// rootPage is the number of the root page that the first meta page names.
+func rootPage(b []byte) int { return int(binary.LittleEndian.Uint64(b[32:])) }
 
 func scribble(b []byte) {
 	for i := range b {

@@ -13,9 +13,9 @@ import (
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 
-	"runbook/actions/etcd/durable"
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // Apply implements engine.Action. It makes the new directory under another
@@ -276,10 +276,7 @@ func (r *restored) finish(partial, done string) error {
 	if err := durable.SyncTree(partial); err != nil {
 		return err
 	}
-	if err := durable.Rename(partial, done); err != nil {
-		return err
-	}
-	return durable.Sync(filepath.Dir(done))
+	return durable.Rename(partial, done)
 }
 
 // fileMode turns a mode as of chmod(1) into Go's.

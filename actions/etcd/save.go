@@ -13,9 +13,9 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
-	"runbook/actions/etcd/durable"
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // save writes a snapshot of a running etcd to a file.
@@ -196,7 +196,7 @@ func writeStream(path string, r io.Reader) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return engine.Errorf(path, "writing the snapshot: %w", err)
 	}
-	return durable.Sync(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // reportingReader reports how much was read.

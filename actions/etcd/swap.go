@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"runbook/actions/etcd/durable"
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // identity is what tells a directory from any other, whatever it is called.
