@@ -11,9 +11,9 @@ import (
 // Diagnose says where in the runbook a failure of a block belongs: at the
 // attribute that err blames, or else at the block's header.
 func (c Config) Diagnose(summary string, err error) *hcl.Diagnostic {
-	detail := sentence(err.Error())
+	detail := stopped(err.Error())
 	if hint := engine.HintOf(err); hint != "" {
-		detail += "\n\n" + sentence(hint)
+		detail += "\n\n" + stopped(hint)
 	}
 	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: c.Range.Ptr()}
 	var e *engine.Error

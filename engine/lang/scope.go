@@ -109,12 +109,18 @@ func (s *Scope) attribute(d engine.Attribute, a *hcl.Attribute, self cty.Value) 
 	return v, because, diags
 }
 
+// sentence makes an error's text begin and end like a sentence.
 func sentence(text string) string {
-	text = strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):]
-	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
-		text += "."
+	return stopped(strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):])
+}
+
+// stopped ends a text with a full stop. Its beginning stays, since it may be
+// the name of a file or a unit.
+func stopped(text string) string {
+	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
+		return text
 	}
-	return text
+	return text + "."
 }
 
 func attrDiag(a *hcl.Attribute, summary, detail string) *hcl.Diagnostic {

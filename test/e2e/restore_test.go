@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,7 +122,7 @@ func TestRefusedBeforeAnythingIsStopped(t *testing.T) {
 		"no directory":         {[]string{"backup_dir=" + bad + "/nowhere"}, []string{bad + "/nowhere"}},
 		"missing snapshot":     {[]string{"snapshot=" + bad + "/none.db"}, []string{bad + "/none.db"}},
 		"truncated snapshot":   {[]string{"snapshot=" + bad + "/truncated.db"}, []string{"truncated.db"}},
-		"flipped bit":          {[]string{"snapshot=" + bad + "/flipped.db"}, []string{"flipped.db", "sha256"}},
+		"flipped bit":          {[]string{"snapshot=" + bad + "/flipped.db"}, []string{"flipped.db", "SHA-256"}},
 		"empty snapshot":       {[]string{"snapshot=" + bad + "/empty.db"}, []string{"empty.db"}},
 		"nothing but bad ones": {[]string{"backup_dir=" + bad}, []string{"truncated.db", "flipped.db", "empty.db"}},
 		"no such unit":         {[]string{"unit=etcdd.service"}, []string{"etcdd.service"}},
@@ -174,7 +175,7 @@ func TestFullDiskIsRefused(t *testing.T) {
 const slow = `[Service]
 Type=notify
 NotifyAccess=all
-ExecStart=/bin/sh -c 'until [ -e /run/slow-go ]; do read -t 1 x < /run/slow-fifo || true; done; systemd-notify --ready; exec tail -f /dev/null'
+ExecStart=/bin/sh -c 'cat /run/slow-fifo > /dev/null; systemd-notify --ready; exec tail -f /dev/null'
 `
 
 // The first Ctrl-C finishes the step in hand, the second cuts it short; both
@@ -182,7 +183,7 @@ ExecStart=/bin/sh -c 'until [ -e /run/slow-go ]; do read -t 1 x < /run/slow-fifo
 func TestTwoStageInterrupt(t *testing.T) {
 	s := newScene(t, etcdhost.Options{})
 	s.sh("mkfifo /run/slow-fifo; cat > /etc/systemd/system/slow.service <<'EOF'\n" + slow + "EOF\nsystemctl daemon-reload")
-	t.Cleanup(func() { s.sh("rm -f /run/slow-fifo /run/slow-go; systemctl stop slow.service") })
+	t.Cleanup(func() { s.ctx = context.Background(); s.sh("systemctl stop slow.service; rm -f /run/slow-fifo") })
 	file := filepath.Join(t.TempDir(), "slow.hcl")
 	s.must(os.WriteFile(file, []byte(`runbook "slow" {}
 step "systemd_unit" "start" {
@@ -199,7 +200,7 @@ step "chown" "next" {
 		cmd := s.start(t, "run", file, "--yes")
 		s.await(t, "systemctl show -P ActiveState slow.service | grep -qx activating")
 		s.must(cmd.Process.Signal(syscall.SIGINT))
-		s.sh("touch /run/slow-go")
+		s.sh("echo go > /run/slow-fifo")
 		if code := exitCode(cmd.Wait()); code != 3 {
 			t.Errorf("exit code %d", code)
 		}
@@ -208,7 +209,6 @@ step "chown" "next" {
 		s.runbook(0, "rollback", "--yes")
 	})
 	t.Run("second", func(t *testing.T) {
-		s.sh("rm -f /run/slow-go")
 		cmd := s.start(t, "run", file, "--yes")
 		s.await(t, "systemctl show -P ActiveState slow.service | grep -qx activating")
 		s.must(cmd.Process.Signal(syscall.SIGINT))
@@ -220,7 +220,7 @@ step "chown" "next" {
 			t.Errorf("exit code %d", code)
 		}
 		s.contains(s.runbook(0, "list"), "stopped 0 of 2")
-		s.sh("touch /run/slow-go")
+		s.sh("echo go > /run/slow-fifo")
 		s.runbook(0, "resume")
 	})
 }
