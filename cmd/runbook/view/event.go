@@ -19,7 +19,7 @@ func (h *Human) Event(e engine.Event) {
 		h.doing, h.shown = "", time.Now()
 		h.line("\n%s  %s", h.bold.Sprintf("[%d/%d] %s", e.Step.Index, e.Step.Total, e.Step.Name), h.faint.Sprint(headline(e.Step)))
 	case engine.StepExamined:
-		h.line("  %s it was in flight when the run ended: %s", h.note.Sprint("examined:"), e.Finding)
+		h.line("  %s %s", h.note.Sprint("in flight when the run ended:"), finding(e.Finding))
 	case engine.StepProgress:
 		h.progress(e.Progress)
 	case engine.StepRetried:
@@ -42,6 +42,16 @@ func headline(s engine.StepInfo) string {
 		return s.Description
 	}
 	return s.Action
+}
+
+func finding(f string) string {
+	switch f {
+	case "done":
+		return "it was done, and only the record of it is missing"
+	case "not begun":
+		return "nothing that it changes had changed yet"
+	}
+	return "it had got half-way"
 }
 
 func (h *Human) started(e engine.RunStarted) {

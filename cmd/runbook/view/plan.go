@@ -1,6 +1,7 @@
 package view
 
 import (
+	"encoding/json"
 	"fmt"
 	"sort"
 	"strconv"
@@ -113,8 +114,10 @@ func (h *Human) summary(p *run.Plan) string {
 	return text + "."
 }
 
-// result shows the values of a result, a line each.
+// result shows the values of a result, a line each. What is empty says
+// nothing and is left out.
 func (h *Human) result(r engine.Result, indent string) {
+	r = plain(r)
 	names := make([]string, 0, len(r))
 	width := 0
 	for name, v := range r {
@@ -130,6 +133,20 @@ func (h *Human) result(r engine.Result, indent string) {
 	}
 }
 
+// plain is a result as JSON has it: a result that was just read looks like one
+// that comes out of a journal.
+func plain(r engine.Result) engine.Result {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return r
+	}
+	var out engine.Result
+	if json.Unmarshal(raw, &out) != nil {
+		return r
+	}
+	return out
+}
+
 // text is a result's value on one line; empty for what says nothing.
 func text(v any) string {
 	switch v := v.(type) {
@@ -137,12 +154,10 @@ func text(v any) string {
 		return ""
 	case string:
 		return v
-	case float64: // numbers that came through JSON
+	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case []any:
 		return list(v)
-	case []string:
-		return strings.Join(v, ", ")
 	case map[string]any:
 		return fields(v)
 	}
