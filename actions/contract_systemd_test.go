@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -108,14 +109,23 @@ func install(t *testing.T, restart string) {
 	systemctl(t, "daemon-reload")
 }
 
-// observeUnit tells whether systemd wants the unit to run; of one that keeps
-// crashing, each look would see another moment. A start or stop under way is
-// not hidden by that: it has a job.
+// job matches what systemctl show says of a unit with a job.
+var job = regexp.MustCompile(`(?m)^Job=[1-9]`)
+
+// observeUnit tells whether systemd wants the unit to run, once it has no more
+// to do for it. Of a unit that keeps crashing, each look would see another
+// moment.
 func observeUnit(t *testing.T) string {
 	t.Helper()
-	out, err := exec.Command("systemctl", "show", "-P", "ActiveState", "-P", "LoadState", unitName).Output()
-	must(t, err)
-	return strings.NewReplacer("failed", "down", "inactive", "down", "activating", "up", "active", "up").Replace(string(out))
+	for t.Context().Err() == nil {
+		out, err := exec.Command("systemctl", "show", "-p", "Job,ActiveState,LoadState", unitName).Output()
+		must(t, err)
+		if !job.Match(out) {
+			return strings.NewReplacer("failed", "down", "inactive", "down", "activating", "up", "active", "up").Replace(string(out))
+		}
+	}
+	t.Fatal(t.Context().Err())
+	return ""
 }
 
 func badUnit() []contract.Bad {
