@@ -39,7 +39,6 @@ func dataDir(t *testing.T) string {
 	must(t, unix.Mkfifo(filepath.Join(data, "pipe"), 0o600))
 	must(t, os.Chown(filepath.Join(data, "member", "snap"), 12, 34))
 	must(t, os.Chown(filepath.Join(data, "member", "snap.bak"), 4000, 4000))
-	must(t, unix.Setxattr(filepath.Join(data, "tool"), "security.capability", capability, 0))
 	must(t, os.Chmod(filepath.Join(data, "tool"), 0o755|os.ModeSetuid))
 	must(t, unix.Setxattr(filepath.Join(data, "tool"), "security.capability", capability, 0))
 	must(t, os.Chmod(filepath.Join(data, "group-tool"), 0o755|os.ModeSetgid))
