@@ -107,7 +107,7 @@ func (o *overlay) factAt(path string, from origin) (engine.PathFact, error) {
 	fact := engine.PathFact{Path: path}
 	if from.created != nil {
 		fact = from.created.Fact
-		fact.Exists = true
+		fact.Path, fact.Exists = path, true
 	}
 	fact.Free = free - o.taken()
 	return fact, nil

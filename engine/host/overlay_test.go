@@ -1,0 +1,295 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"runbook/engine"
+)
+
+// fakeFacts is a host whose one unit runs.
+type fakeFacts struct{}
+
+func (fakeFacts) Unit(_ context.Context, name string) (engine.UnitFact, error) {
+	return engine.UnitFact{Name: name, LoadState: "loaded", ActiveState: "active", MainPID: 7}, nil
+}
+
+// tree makes dir/data with two files below it, and dir/other.
+func tree(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, f := range []string{"data/a/one", "data/a.b", "other/x"} {
+		path := filepath.Join(dir, f)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, []byte(f), 0o644))
+	}
+	return dir
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func moved(from, to string) engine.Effect {
+	return engine.Effect{Moved: &engine.Moved{From: from, To: to}, Step: "mover"}
+}
+
+func removed(path string) engine.Effect {
+	return engine.Effect{Removed: &engine.Removed{Path: path}, Step: "remover"}
+}
+
+func created(path string, bytes int64) engine.Effect {
+	return engine.Effect{Step: "creator", Created: &engine.Created{Bytes: bytes,
+		Fact: engine.PathFact{Path: path, Type: engine.TypeDirectory, UID: 12, GID: 34, Owner: "etcd", Group: "etcd", Mode: 0o700}}}
+}
+
+func owned(path string, uid int, recursive bool) engine.Effect {
+	return engine.Effect{Step: "owner", Owned: &engine.Owned{Path: path, UID: uid, GID: uid, Owner: "u", Group: "g", Recursive: recursive}}
+}
+
+// seen is what the world says of a path: its type and owner, "absent", or the
+// step after which it is known.
+func seen(t *testing.T, w *overlay, path string) string {
+	t.Helper()
+	f, err := w.Stat(t.Context(), path)
+	if unknown := (*engine.UnknownError)(nil); errors.As(err, &unknown) {
+		return "known after " + unknown.Step
+	}
+	must(t, err)
+	switch {
+	case f.Path != path:
+		t.Errorf("Stat(%s) names %s", path, f.Path)
+	case !f.Exists:
+		return "absent"
+	}
+	return f.Type + " of " + map[int]string{0: "root", 12: "etcd"}[f.UID] + strings.Repeat("u", f.UID/1000)
+}
+
+func TestStatUnderEffects(t *testing.T) {
+	d := tree(t)
+	data, other := d+"/data", d+"/other"
+	for _, c := range []struct {
+		name    string
+		effects []engine.Effect
+		path    string
+		want    string
+	}{
+		{"nothing planned", nil, data, "directory of root"},
+		{"nothing there", nil, d + "/none", "absent"},
+		{"parent is a file", nil, data + "/a.b/below", "absent"},
+		{"moved away", []engine.Effect{moved(data, d+"/new")}, data, "absent"},
+		{"below what moved away", []engine.Effect{moved(data, d+"/new")}, data + "/a/one", "absent"},
+		{"moved here", []engine.Effect{moved(data, d+"/new")}, d + "/new/a/one", "file of root"},
+		{"a name that only begins alike", []engine.Effect{moved(data+"/a", d+"/new")}, data + "/a.b", "file of root"},
+		{"moved twice", []engine.Effect{moved(data, d+"/p"), moved(d+"/p", d+"/q")}, d + "/q/a.b", "file of root"},
+		{"moved and back", []engine.Effect{moved(data, d+"/p"), moved(d+"/p", data)}, data, "directory of root"},
+		{"moved away, another in its place", []engine.Effect{moved(data, d+"/p"), moved(other, data)}, data + "/x", "file of root"},
+		{"the old one below the new", []engine.Effect{moved(data, d+"/p"), moved(other, data)}, data + "/a.b", "absent"},
+		{"removed", []engine.Effect{removed(data)}, data + "/a", "absent"},
+		{"removed, then created", []engine.Effect{removed(data), created(data, 0)}, data, "directory of etcd"},
+		{"below what is created", []engine.Effect{created(data, 0)}, data + "/a", "known after creator"},
+		{"created, then moved", []engine.Effect{created(d+"/n", 0), moved(d+"/n", d+"/m")}, d + "/m", "directory of etcd"},
+		{"created, then removed", []engine.Effect{created(d+"/n", 0), removed(d + "/n")}, d + "/n", "absent"},
+		{"owned", []engine.Effect{owned(data, 1000, false)}, data, "directory of u"},
+		{"below, not recursively", []engine.Effect{owned(data, 1000, false)}, data + "/a", "directory of root"},
+		{"below, recursively", []engine.Effect{owned(data, 1000, true)}, data + "/a", "directory of u"},
+		{"owned twice", []engine.Effect{owned(data, 1000, true), owned(data+"/a", 2000, true)}, data + "/a/one", "file of uu"},
+		{"owned, then moved", []engine.Effect{owned(data, 1000, true), moved(data, d+"/n")}, d + "/n/a", "directory of u"},
+		{"moved, then owned", []engine.Effect{moved(data, d+"/n"), owned(d+"/n", 1000, true)}, d + "/n/a", "directory of u"},
+		{"created, then owned", []engine.Effect{created(d+"/n", 0), owned(d+"/n", 1000, true)}, d + "/n", "directory of u"},
+		{"owned, then created anew", []engine.Effect{owned(data, 1000, true), created(data, 0)}, data, "directory of etcd"},
+		{"anything may have happened", []engine.Effect{{Anything: true, Step: "script"}}, data, "known after script"},
+		{"decided since", []engine.Effect{{Anything: true, Step: "script"}, removed(data)}, data, "absent"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := seen(t, &overlay{effects: c.effects}, c.path); got != c.want {
+				t.Errorf("%s: got %s, want %s", c.path, got, c.want)
+			}
+		})
+	}
+}
+
+func TestRelativePathIsRefused(t *testing.T) {
+	if _, err := (&overlay{}).Stat(t.Context(), "data"); err == nil {
+		t.Error("a relative path means nothing on a host")
+	}
+}
+
+func TestFreeSpaceCountsWhatIsCreated(t *testing.T) {
+	d := t.TempDir()
+	must(t, unix.Mount("tmpfs", d, "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { must(t, unix.Unmount(d, 0)) })
+	w := &overlay{effects: []engine.Effect{created("/somewhere", 300<<10), created(d+"/n", 200<<10)}}
+	for _, path := range []string{d, d + "/none/yet", d + "/n"} {
+		f, err := w.Stat(t.Context(), path)
+		must(t, err)
+		if f.Free != 524<<10 {
+			t.Errorf("%s: %d KiB free, want 1024-300-200", path, f.Free>>10)
+		}
+	}
+}
+
+func TestSource(t *testing.T) {
+	d := tree(t)
+	w := &overlay{effects: []engine.Effect{moved(d+"/data", d+"/new"), created(d+"/made", 0)}}
+	if got, err := w.Source(t.Context(), d+"/new/a/one"); err != nil || got != d+"/data/a/one" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for _, path := range []string{d + "/data", d + "/none"} {
+		if _, err := w.Source(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v is not ErrNotExist", path, err)
+		}
+	}
+	unknown := (*engine.UnknownError)(nil)
+	if _, err := w.Source(t.Context(), d+"/made/x"); !errors.As(err, &unknown) || unknown.Step != "creator" {
+		t.Errorf("got %v, want known after creator", err)
+	}
+}
+
+// walked lists what a walk visits, relative to root.
+func walked(t *testing.T, w *overlay, root string) []string {
+	t.Helper()
+	var paths []string
+	must(t, w.Walk(t.Context(), root, func(f engine.PathFact) error {
+		if !f.Exists {
+			t.Errorf("%s is visited and doesn't exist", f.Path)
+		}
+		paths = append(paths, strings.TrimPrefix(f.Path, filepath.Clean(root)))
+		return nil
+	}))
+	return paths
+}
+
+func TestWalk(t *testing.T) {
+	d := tree(t)
+	data, other := d+"/data", d+"/other"
+	must(t, os.Symlink("/etc", data+"/z"))
+	all := []string{"", "/a", "/a/one", "/a.b", "/z"}
+	for _, c := range []struct {
+		name    string
+		effects []engine.Effect
+		root    string
+		want    []string
+	}{
+		{"as it is", nil, data, all},
+		{"not clean", nil, data + "/a/", []string{"", "/one"}},
+		{"nothing", nil, d + "/none", nil},
+		{"moved", []engine.Effect{moved(data, d+"/n")}, d + "/n", all},
+		{"moved away", []engine.Effect{moved(data, d+"/n")}, data, nil},
+		{"a part removed", []engine.Effect{removed(data + "/a")}, data, []string{"", "/a.b", "/z"}},
+		{"created", []engine.Effect{removed(data), created(data, 0)}, data, []string{""}},
+		{"created below", []engine.Effect{created(data+"/new", 0)}, data, append(slices.Clone(all), "/new")},
+		{"replaced below", []engine.Effect{removed(data + "/a"), created(data+"/a", 0)}, data, []string{"", "/a.b", "/z", "/a"}},
+		{"moved into it", []engine.Effect{moved(other, data+"/o")}, data, append(slices.Clone(all), "/o", "/o/x")},
+		{"moved into it, then it moves", []engine.Effect{moved(other, data+"/o"), moved(data, d+"/n")}, d + "/n",
+			append(slices.Clone(all), "/o", "/o/x")},
+		{"renamed within", []engine.Effect{moved(data+"/a", data+"/c")}, data, []string{"", "/a.b", "/z", "/c", "/c/one"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := walked(t, &overlay{effects: c.effects}, c.root); !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWalkSeesPredictedOwners(t *testing.T) {
+	d := tree(t)
+	w := &overlay{effects: []engine.Effect{owned(d+"/data", 1000, true), moved(d+"/data", d+"/n")}}
+	must(t, w.Walk(t.Context(), d+"/n", func(f engine.PathFact) error {
+		if f.UID != 1000 {
+			t.Errorf("%s belongs to %d", f.Path, f.UID)
+		}
+		return nil
+	}))
+}
+
+// A bind mount has the device number of the file system that it shows again.
+func TestWalkEntersNoOtherMount(t *testing.T) {
+	d := tree(t)
+	mount := func(from, at, kind string, flags uintptr) {
+		must(t, unix.Mount(from, at, kind, flags, ""))
+		t.Cleanup(func() { must(t, unix.Unmount(at, 0)) })
+	}
+	must(t, os.Mkdir(d+"/data/bound", 0o755))
+	must(t, os.Mkdir(d+"/data/memory", 0o755))
+	mount(d+"/other", d+"/data/bound", "", unix.MS_BIND)
+	mount(d+"/other/x", d+"/data/a.b", "", unix.MS_BIND)
+	mount("tmpfs", d+"/data/memory", "tmpfs", 0)
+	if got := walked(t, &overlay{}, d+"/data"); !slices.Equal(got, []string{"", "/a", "/a/one"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := walked(t, &overlay{}, d+"/data/bound"); !slices.Equal(got, []string{"", "/x"}) {
+		t.Errorf("a mount as the root: got %q", got)
+	}
+}
+
+func TestWalkEndsWhenCancelled(t *testing.T) {
+	d := tree(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := (&overlay{}).Walk(ctx, d, func(engine.PathFact) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnitUnderEffects(t *testing.T) {
+	stopped := engine.Effect{Unit: &engine.UnitFact{Name: "a.service", ActiveState: "inactive"}, Step: "stop"}
+	started := engine.Effect{Unit: &engine.UnitFact{Name: "a.service", ActiveState: "active"}, Step: "start"}
+	for _, c := range []struct {
+		effects []engine.Effect
+		unit    string
+		want    string
+	}{
+		{nil, "a.service", "active"},
+		{[]engine.Effect{stopped}, "a.service", "inactive"},
+		{[]engine.Effect{stopped}, "b.service", "active"},
+		{[]engine.Effect{stopped, started}, "a.service", "active"},
+		{[]engine.Effect{{Anything: true, Step: "script"}, stopped}, "a.service", "inactive"},
+	} {
+		f, err := (&overlay{facts: fakeFacts{}, effects: c.effects}).Unit(t.Context(), c.unit)
+		if err != nil || f.ActiveState != c.want {
+			t.Errorf("%s under %v: %s, %v; want %s", c.unit, c.effects, f.ActiveState, err, c.want)
+		}
+	}
+	_, err := (&overlay{facts: fakeFacts{}, effects: []engine.Effect{stopped, {Anything: true, Step: "script"}}}).Unit(t.Context(), "a.service")
+	if unknown := (*engine.UnknownError)(nil); !errors.As(err, &unknown) {
+		t.Errorf("after anything: %v", err)
+	}
+}
+
+func TestLocalHashesWhereTheContentIsNow(t *testing.T) {
+	d := tree(t)
+	h := NewLocal(&engine.Registry{Facts: fakeFacts{}})
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte("data/a/one")))
+	before, err := h.Stat(t.Context(), d+"/data/a/one", true, nil)
+	must(t, err)
+	after, err := h.Stat(t.Context(), d+"/n/a/one", true, []engine.Effect{moved(d+"/data", d+"/n")})
+	must(t, err)
+	if before.SHA256 != sum || after.SHA256 != sum {
+		t.Errorf("%q, then %q", before.SHA256, after.SHA256)
+	}
+}
+
+func TestLocalNamesWhatItLacks(t *testing.T) {
+	h := NewLocal(&engine.Registry{})
+	if _, err := h.Plan(t.Context(), engine.StepRequest{Action: "fly"}); err == nil || !strings.Contains(err.Error(), "fly") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := h.Read(t.Context(), engine.DataRequest{Type: "moon"}); err == nil || !strings.Contains(err.Error(), "moon") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,338 @@
+// Package contract is what every action promises, as tests that try to break
+// it: Plan changes nothing and tells the truth, Apply and Undo can be killed
+// at any system call and called again, and only data crosses to a host.
+//
+// A package that runs cases has to hand its TestMain to Child first, because
+// the killed processes are the test binary itself.
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+	"runbook/engine/host"
+)
+
+// A Case is one action in one situation.
+type Case struct {
+	// Name tells the cases of one action apart.
+	Name   string
+	Action string
+	// Setup makes a fresh scene. It is called many times, and has to make the
+	// same scene each time.
+	Setup func(t *testing.T) Scene
+	// Repeats says that there is always something to do, as for a restart:
+	// after Apply, Plan is not empty.
+	Repeats bool
+	// Syscalls are calls to be killed at beside those that change files; for
+	// an action that works through a socket "write" or "sendmsg".
+	Syscalls []string
+	// Bad lists configurations that the action has to refuse.
+	Bad []Bad
+}
+
+// A Scene is a host prepared for an action.
+type Scene struct {
+	// Config holds the attributes that are set.
+	Config map[string]cty.Value
+	// Observe describes everything that the action may touch, in a form that
+	// is equal between two scenes of one Setup.
+	Observe func(t *testing.T) string
+	// Count, where set, describes what adds up and can't be taken back, such
+	// as how often a unit has been started.
+	Count func(t *testing.T) string
+	// Applied, where set, checks the host after Apply.
+	Applied func(t *testing.T)
+}
+
+func (s Scene) count(t *testing.T) string {
+	if s.Count == nil {
+		return ""
+	}
+	return s.Count(t)
+}
+
+// Bad is a mistake in a configuration.
+type Bad struct {
+	Name string
+	// Set makes the mistake: in the configuration, or in the scene.
+	Set func(t *testing.T, config map[string]cty.Value)
+	// Attribute is at fault, and Message part of what the user reads.
+	Attribute string
+	Message   string
+}
+
+// run is the run that all steps of the suite belong to.
+var run = engine.RunInfo{ID: "20260102-030405-abcd", Runbook: "contract", Step: "step", Started: time.Unix(1767323045, 0).UTC()}
+
+// Run checks that c keeps the contract: on this machine as a host, on one
+// that only data reaches, and under kill.
+func Run(t *testing.T, reg *engine.Registry, c Case) {
+	spec, ok := reg.Action(c.Action)
+	if !ok {
+		t.Fatalf("there is no action %s", c.Action)
+	}
+	local := host.NewLocal(reg)
+	for name, h := range map[string]engine.Host{"local": local, "data": loopback{local}} {
+		t.Run(name, func(t *testing.T) {
+			s := suite{c: c, spec: spec, host: h}
+			t.Run("plan", s.planChangesNothing)
+			t.Run("apply", s.applyAndUndo)
+			t.Run("undo first", s.undoWithoutApply)
+			for _, b := range c.Bad {
+				t.Run("bad/"+b.Name, func(t *testing.T) { s.refuses(t, b) })
+			}
+		})
+	}
+	t.Run("kill", suite{c: c, spec: spec, host: local}.survivesKill)
+}
+
+type suite struct {
+	c    Case
+	spec engine.Spec
+	host engine.Host
+}
+
+// stage is a scene whose step is planned.
+type stage struct {
+	suite
+	scene    Scene
+	request  engine.StepRequest
+	change   engine.Change
+	original string
+}
+
+func (s suite) stage(t *testing.T) stage {
+	t.Helper()
+	scene := s.c.Setup(t)
+	st := stage{suite: s, scene: scene, request: s.request(t, scene.Config), original: scene.Observe(t)}
+	st.change = st.plan(t)
+	if st.change.Empty() && !s.spec.ReadOnly {
+		t.Fatal("Plan finds nothing to do in a fresh scene")
+	}
+	return st
+}
+
+// request encodes a configuration as the language would: checked, and with
+// its defaults.
+func (s suite) request(t *testing.T, config map[string]cty.Value) engine.StepRequest {
+	t.Helper()
+	req, attribute, err := s.encode(config)
+	if err != nil {
+		t.Fatalf("attribute %s: %v", attribute, err)
+	}
+	return req
+}
+
+func (s suite) encode(config map[string]cty.Value) (req engine.StepRequest, attribute string, err error) {
+	config = maps.Clone(config)
+	for _, a := range s.spec.Attributes {
+		v, set := config[a.Name]
+		switch {
+		case !set && a.Default != cty.NilVal:
+			config[a.Name] = a.Default
+		case !set:
+			config[a.Name] = cty.NullVal(a.Type)
+		case a.Check != nil && !v.IsNull():
+			if err := a.Check(v); err != nil {
+				return req, a.Name, err
+			}
+		}
+	}
+	raw, err := engine.EncodeConfig(s.spec.Attributes, cty.ObjectVal(config))
+	return engine.StepRequest{Run: run, Action: s.spec.Name, Config: raw}, "", err
+}
+
+func (st stage) plan(t *testing.T) engine.Change {
+	t.Helper()
+	c, err := st.host.Plan(t.Context(), st.request)
+	fatal(t, "Plan", err)
+	return c
+}
+
+func (st stage) apply(t *testing.T, c engine.Change) {
+	t.Helper()
+	res, err := st.host.Apply(t.Context(), st.request, c, quiet{})
+	fatal(t, "Apply", err)
+	if _, err := engine.ResultValue(st.spec.Results, res, false); err != nil {
+		t.Errorf("the results don't have their declared types: %v", err)
+	}
+	for name := range res {
+		if !st.declares(name) {
+			t.Errorf("result %s is not declared", name)
+		}
+	}
+}
+
+func (st stage) declares(result string) bool {
+	for _, a := range st.spec.Results {
+		if a.Name == result {
+			return true
+		}
+	}
+	return false
+}
+
+func (st stage) undo(t *testing.T) {
+	t.Helper()
+	fatal(t, "Undo", st.host.Undo(t.Context(), st.request, st.change, quiet{}))
+}
+
+// is fails unless the host looks like want.
+func (st stage) is(t *testing.T, when, want string) {
+	t.Helper()
+	if got := st.scene.Observe(t); got != want {
+		t.Errorf("%s:\n%s\nwant:\n%s", when, got, want)
+	}
+}
+
+func (s suite) planChangesNothing(t *testing.T) {
+	st := s.stage(t)
+	again := st.plan(t)
+	st.is(t, "after Plan", st.original)
+	if a, b := encoded(t, st.change), encoded(t, again); a != b {
+		t.Errorf("planned twice, it differs:\n%s\n%s", a, b)
+	}
+}
+
+func (s suite) applyAndUndo(t *testing.T) {
+	st := s.stage(t)
+	predicted := st.facts(t, st.change.Effects)
+	st.apply(t, st.change)
+	if st.scene.Applied != nil {
+		st.scene.Applied(t)
+	}
+	if actual := st.facts(t, nil); actual != predicted {
+		t.Errorf("the effects predict\n%s\nbut it came to\n%s", predicted, actual)
+	}
+	after, count := st.scene.Observe(t), st.scene.count(t)
+	if st.spec.ReadOnly && after != st.original {
+		t.Errorf("a read-only action changed the host to:\n%s\nfrom:\n%s", after, st.original)
+	}
+	st.planAfterApply(t)
+	st.apply(t, st.change)
+	st.is(t, "after Apply with the same Change again", after)
+	if got := st.scene.count(t); got != count {
+		t.Errorf("a second Apply had a second effect: %s, was %s", got, count)
+	}
+	for _, when := range []string{"after Undo", "after Undo again"} {
+		st.undo(t)
+		st.is(t, when, st.original)
+	}
+}
+
+func (st stage) planAfterApply(t *testing.T) {
+	t.Helper()
+	after := st.scene.Observe(t)
+	next := st.plan(t)
+	if next.Empty() == st.c.Repeats {
+		t.Errorf("Plan after Apply: %v", next.Items)
+	}
+	if next.Empty() {
+		st.apply(t, next)
+		st.is(t, "after Apply of an empty Change", after)
+	}
+}
+
+// undoWithoutApply is what a rollback meets if the crash came between the
+// record of the intent and the first effect.
+func (s suite) undoWithoutApply(t *testing.T) {
+	st := s.stage(t)
+	st.undo(t)
+	st.is(t, "after Undo without Apply", st.original)
+}
+
+func (s suite) refuses(t *testing.T, b Bad) {
+	scene := s.c.Setup(t)
+	b.Set(t, scene.Config)
+	before := scene.Observe(t)
+	attribute, err := s.refusal(t.Context(), scene.Config)
+	if after := scene.Observe(t); after != before {
+		t.Errorf("refusing changed the host from:\n%s\nto:\n%s", before, after)
+	}
+	if err == nil {
+		t.Fatal("it isn't refused")
+	}
+	if attribute != b.Attribute || !strings.Contains(err.Error(), b.Message) {
+		t.Errorf("attribute %q: %v\nwant attribute %q and %q in the message", attribute, err, b.Attribute, b.Message)
+	}
+}
+
+// refusal returns how a bad configuration is refused: by an attribute's check,
+// or by Plan.
+func (s suite) refusal(ctx context.Context, config map[string]cty.Value) (attribute string, err error) {
+	req, attribute, err := s.encode(config)
+	if err != nil {
+		return attribute, err
+	}
+	_, err = s.host.Plan(ctx, req)
+	if e := (*engine.Error)(nil); errors.As(err, &e) {
+		attribute = e.Attribute
+	}
+	return attribute, err
+}
+
+// facts are those that the step's effects speak of, read under effects.
+func (st stage) facts(t *testing.T, under []engine.Effect) string {
+	t.Helper()
+	var all []any
+	for _, e := range st.change.Effects {
+		for _, path := range pathsOf(e) {
+			f, err := st.host.Stat(t.Context(), path, false, under)
+			if unknown := (*engine.UnknownError)(nil); errors.As(err, &unknown) {
+				continue
+			}
+			fatal(t, "Stat", err)
+			all = append(all, []any{path, f.Exists, f.Type, f.UID, f.GID, f.Owner, f.Group})
+		}
+		if e.Unit != nil {
+			f, err := st.host.Unit(t.Context(), e.Unit.Name, under)
+			fatal(t, "Unit", err)
+			all = append(all, []any{f.Name, f.LoadState, f.ActiveState, f.SubState})
+		}
+	}
+	return encoded(t, all)
+}
+
+func pathsOf(e engine.Effect) []string {
+	switch {
+	case e.Moved != nil:
+		return []string{e.Moved.From, e.Moved.To}
+	case e.Created != nil:
+		return []string{e.Created.Fact.Path}
+	case e.Owned != nil:
+		return []string{e.Owned.Path}
+	case e.Removed != nil:
+		return []string{e.Removed.Path}
+	}
+	return nil
+}
+
+func encoded(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	fatal(t, "encode", err)
+	return string(data)
+}
+
+// fatal ends the test if err isn't nil. An error that has lost its place and
+// advice on its way is one of the contract's breaches.
+func fatal(t *testing.T, what string, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	t.Fatalf("%s: %v (hint: %s)", what, err, engine.HintOf(err))
+}
+
+type quiet struct{}
+
+func (quiet) Progress(engine.Progress) {}
