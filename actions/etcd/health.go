@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -122,7 +123,16 @@ func notHealthy(endpoint string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		hint = "It doesn't answer in time: it may have no quorum, or be starting still. See its log, and whether enough members run."
 	}
-	return engine.Errorf(endpoint, "etcd is not healthy: %s", status.Convert(err).Message()).WithHint("%s", hint)
+	return engine.Errorf(endpoint, "etcd is not healthy: %s", plain(status.Convert(err).Message())).WithHint("%s", hint)
+}
+
+// plain is what the network said, without what gRPC wraps around it.
+func plain(message string) string {
+	if _, cause, ok := strings.Cut(message, `"transport: `); ok {
+		cause = strings.TrimSuffix(cause, `"`)
+		return strings.TrimPrefix(cause, "Error while dialing: ")
+	}
+	return message
 }
 
 func raised(endpoint string, alarm *etcdserverpb.AlarmMember) error {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/dustin/go-humanize"
+
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
 )
@@ -271,7 +273,7 @@ func (a *restore) checkSpace(ctx context.Context, w engine.World, r *restored, i
 		return err
 	}
 	if need := space(info); parent.Free < need {
-		return engine.Errorf(parent.Path, "the restored data needs %d MiB, and only %d MiB are free", need>>20, parent.Free>>20).
+		return engine.Errorf(parent.Path, "the restored data needs %s, and only %s are free", humanize.IBytes(uint64(need)), humanize.IBytes(uint64(max(parent.Free, 0)))).
 			WithHint("Make room on the file system of %s: the old data stays beside the new.", r.DataDir).WithAttribute("data_dir")
 	}
 	return nil
@@ -291,7 +293,7 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	c := engine.Change{Results: r.result()}
 	c.Items = append(c.Items, engine.Item{
 		Target: s.Target, Before: before, After: fmt.Sprintf("snapshot %s at revision %d", r.Snapshot, r.Revision),
-		Note: fmt.Sprintf("%d keys, %d MiB", r.Keys, info.Size>>20),
+		Note: fmt.Sprintf("%d keys, %s", r.Keys, humanize.IBytes(uint64(info.Size))),
 	})
 	if s.Existed {
 		c.Items = append(c.Items, engine.Item{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target})
@@ -300,7 +302,7 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	}
 	c.Effects = append(c.Effects, engine.Effect{Created: &engine.Created{Fact: r.fact(s.Target), Bytes: space(info)}})
 	c.Items = append(c.Items,
-		engine.Item{Target: s.Target, Attribute: "cluster token", After: r.Token},
+		engine.Item{Target: s.Target, Attribute: "cluster token", Before: r.oldToken(), After: r.Token},
 		engine.Item{Target: s.Target, Attribute: "revision", Before: fmt.Sprint(r.Revision), After: fmt.Sprint(r.Revision + r.Bump)})
 	if len(info.Alarms) > 0 {
 		c.Items = append(c.Items, engine.Item{Target: s.Target, Attribute: "alarms", Before: fmt.Sprint(info.Alarms), After: "cleared"})
@@ -308,6 +310,15 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	r.changeWAL(&c)
 	c.Checks = []string{s.Target + " is not in use", "the restored keys are the snapshot's"}
 	return c, c.SetData(r)
+}
+
+// oldToken describes the token of the cluster that is replaced. What is in the
+// old data isn't read: it may be damaged.
+func (r *restored) oldToken() string {
+	if r.Data.Existed {
+		return "the old cluster's"
+	}
+	return "none"
 }
 
 // changeWAL adds the swap of a separate log.

@@ -36,7 +36,7 @@ func (a *restore) settle(r *restored) error {
 	}
 	r.Cluster = cmp.Or(deref(a.InitialCluster), deref(m.InitialCluster), alone(r.Name, r.PeerURLs))
 	r.Bump = a.Bump
-	return member.CheckCluster(r.Name, r.PeerURLs, r.Cluster, "etcd_snapshot_restore")
+	return member.CheckCluster(r.Name, r.PeerURLs, r.Cluster, "the restored member")
 }
 
 // missing says which setting is neither given nor known from the member.
@@ -52,7 +52,7 @@ func (a *restore) missing(r *restored) error {
 	default:
 		return nil
 	}
-	return engine.Errorf("etcd_snapshot_restore", "%s is not known", attribute).
+	return engine.Errorf("the restored member", "%s is not known", attribute).
 		WithHint("Set member = data.etcd_member.NAME, or %s itself.", attribute).WithAttribute(attribute)
 }
 
@@ -60,7 +60,7 @@ func (a *restore) missing(r *restored) error {
 // mix old and new data.
 func (a *restore) contradictions() error {
 	if a.MarkCompacted != nil && *a.MarkCompacted != (a.Bump > 0) {
-		return engine.Errorf("etcd_snapshot_restore", "mark_compacted is %v but bump_revision is %d", *a.MarkCompacted, a.Bump).
+		return engine.Errorf("the restored member", "mark_compacted is %v but bump_revision is %d", *a.MarkCompacted, a.Bump).
 			WithHint("etcd does the one only together with the other: leave mark_compacted out.").WithAttribute("mark_compacted")
 	}
 	m := a.Member
@@ -74,7 +74,7 @@ func (a *restore) contradictions() error {
 		return mismatch("initial_advertise_peer_urls", "peer URLs", strings.Join(a.PeerURLs, ","), strings.Join(m.PeerURLs, ","))
 	}
 	if a.Token != nil && *a.Token == deref(m.Token) {
-		return engine.Errorf("etcd_snapshot_restore", "the token %q is the old cluster's", *a.Token).
+		return engine.Errorf("the restored member", "the token %q is the old cluster's", *a.Token).
 			WithHint("Leave initial_cluster_token out: a member that wasn't wiped would join a cluster with the old token and replay its old log onto the restored data, unnoticed.").
 			WithAttribute("initial_cluster_token")
 	}
@@ -82,7 +82,7 @@ func (a *restore) contradictions() error {
 }
 
 func mismatch(attribute, what, got, want string) error {
-	return engine.Errorf("etcd_snapshot_restore", "the %s %q would not fit this member, which is started with %q: refused before anything was stopped", what, got, want).
+	return engine.Errorf("the restored member", "the %s %q would not fit this member, which is started with %q: refused before anything was stopped", what, got, want).
 		WithHint("Leave %s out, or change how etcd is started first.", attribute).WithAttribute(attribute)
 }
 
@@ -115,11 +115,11 @@ func (a *restore) identify(r *restored, run engine.RunInfo) error {
 	}
 	urls, err := types.NewURLsMap(r.Cluster)
 	if err != nil {
-		return engine.Errorf("etcd_snapshot_restore", "the initial cluster: %w", err).WithAttribute("initial_cluster")
+		return engine.Errorf("the restored member", "the initial cluster: %w", err).WithAttribute("initial_cluster")
 	}
 	cl, err := membership.NewClusterFromURLsMap(zapLogger(), r.Token, urls)
 	if err != nil {
-		return engine.Errorf("etcd_snapshot_restore", "the initial cluster: %w", err).WithAttribute("initial_cluster")
+		return engine.Errorf("the restored member", "the initial cluster: %w", err).WithAttribute("initial_cluster")
 	}
 	r.ClusterID = cl.ID().String()
 	r.MemberID = cl.MemberByName(r.Name).ID.String()
