@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"runbook/actions"
 	"runbook/test/contract"
 	"runbook/test/systemdhost"
@@ -11,7 +13,7 @@ import (
 
 // The package's tests run inside a throw-away host.
 func TestMain(m *testing.M) {
-	contract.Child(actions.Registry())
+	contract.Child(actions.Registry(hclog.NewNullLogger()))
 	systemdhost.Main(m)
 }
 
@@ -22,12 +24,12 @@ func cases() []contract.Case {
 
 func TestContract(t *testing.T) {
 	for _, c := range cases() {
-		t.Run(c.Action+"/"+c.Name, func(t *testing.T) { contract.Run(t, actions.Registry(), c) })
+		t.Run(c.Action+"/"+c.Name, func(t *testing.T) { contract.Run(t, actions.Registry(hclog.NewNullLogger()), c) })
 	}
 }
 
 func TestEveryActionHasACase(t *testing.T) {
-	for _, spec := range actions.Registry().Actions {
+	for _, spec := range actions.Registry(hclog.NewNullLogger()).Actions {
 		tested := func(c contract.Case) bool { return c.Action == spec.Name }
 		if !slices.ContainsFunc(cases(), tested) {
 			t.Errorf("action %s has no contract case; add one to cases", spec.Name)
@@ -36,7 +38,7 @@ func TestEveryActionHasACase(t *testing.T) {
 }
 
 func TestEverySpecIsComplete(t *testing.T) {
-	for _, spec := range actions.Registry().Actions {
+	for _, spec := range actions.Registry(hclog.NewNullLogger()).Actions {
 		if spec.Doc == "" || spec.Example == "" || spec.New == nil {
 			t.Errorf("action %s lacks its Doc, Example or New", spec.Name)
 		}
