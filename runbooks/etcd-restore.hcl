@@ -3,8 +3,8 @@ runbook "etcd-restore" {
   time_budget = "50m"
 
   goal {
-    condition = !var.force && data.etcd_status.now.healthy && data.etcd_status.now.holds_snapshot
-    message   = "etcd is healthy and holds every key of ${data.etcd_snapshot.backup.path}. To go back to that snapshot all the same, give --var force=true."
+    condition = !var.force && data.etcd_status.now.healthy && local.recovered
+    message   = "etcd is healthy and holds the data of ${data.etcd_snapshot.backup.path}. To go back to that snapshot all the same, give --var force=true."
   }
 }
 
@@ -45,7 +45,7 @@ variable "cluster_token" {
 }
 
 variable "force" {
-  description = "Restore even where etcd is healthy and holds every key of the snapshot."
+  description = "Restore even where etcd is healthy, and lose what was written since the snapshot."
   type        = bool
   default     = false
 }
@@ -68,10 +68,25 @@ data "etcd_status" "now" {
   snapshot  = data.etcd_snapshot.backup.path
 }
 
+locals {
+  # Restored from this very snapshot, or never without its keys.
+  recovered = (
+    data.etcd_member.this.restored_from == data.etcd_snapshot.backup.content_hash ||
+    data.etcd_status.now.holds_snapshot
+  )
+  # An etcd that came up empty is healthy too, but far behind the snapshot.
+  behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
+}
+
 step "systemd_unit" "stop_etcd" {
   description = "Stop etcd, and with it the loop that keeps starting it."
   unit        = var.unit
   state       = "stopped"
+
+  precondition {
+    condition     = var.force || !data.etcd_status.now.healthy || local.behind
+    error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
+  }
 }
 
 step "etcd_snapshot_restore" "restore" {

@@ -62,6 +62,7 @@ func memberResults() []engine.Attribute {
 		{Name: "unit", Type: cty.String, Doc: "The unit; empty if it was read from elsewhere."},
 		{Name: "version", Type: cty.String, Doc: "etcd's version, where the manifest's image tells it; empty otherwise."},
 		{Name: "sources", Type: urls, Doc: "The files that all this was read from."},
+		{Name: "restored_from", Type: cty.String, Doc: "The content_hash of the snapshot that runbook restored the data directory from; empty if it didn't."},
 	}
 }
 
@@ -91,6 +92,13 @@ func (d *memberData) Read(ctx context.Context, w engine.World) (engine.Result, e
 		return nil, err
 	}
 	res := memberResult(m, f)
+	marker, err := readMarker(ctx, w, m.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if res["restored_from"] = ""; marker != nil {
+		res["restored_from"] = marker.ContentHash
+	}
 	return res, ownership(ctx, w, m.DataDir, f, res)
 }
 

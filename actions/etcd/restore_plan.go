@@ -165,7 +165,8 @@ func marked(ctx context.Context, w engine.World, path string, s swap) (bool, err
 }
 
 // readMarker reads the record in a directory, either a data directory or its
-// "member"; nil if it has none.
+// "member"; nil if it has none. One that can't be understood belongs to the
+// damage that is to be recovered from.
 func readMarker(ctx context.Context, w engine.World, dir string) (*restored, error) {
 	for _, path := range []string{filepath.Join(dir, "member", markerName), filepath.Join(dir, markerName)} {
 		data, err := readSource(ctx, w, path)
@@ -176,7 +177,11 @@ func readMarker(ctx context.Context, w engine.World, dir string) (*restored, err
 		if err != nil {
 			return nil, err
 		}
-		return decodeMarker(path, data)
+		m, err := decodeMarker(path, data)
+		if err != nil {
+			m = nil
+		}
+		return m, nil
 	}
 	return nil, nil
 }

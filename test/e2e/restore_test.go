@@ -61,13 +61,39 @@ func TestRecoveredHostHasAnEmptyPlan(t *testing.T) {
 	s.runbook(0, "run", restore, "--yes")
 	invocation := s.invocation()
 
-	s.contains(s.runbook(0, "plan", restore), "Nothing to do", "holds every key")
+	s.contains(s.runbook(0, "plan", restore), "Nothing to do", "holds the data of")
+	s.sh("etcdctl del /registry/pods/team-0/pods-000000") // life goes on
+	s.contains(s.runbook(0, "plan", restore), "Nothing to do")
 	s.contains(s.runbook(0, "run", restore, "--yes"), "Nothing to do")
 	if s.invocation() != invocation {
 		t.Error("etcd was restarted")
 	}
 	if n := strings.Count(s.runbook(0, "list"), "etcd-restore"); n != 1 {
 		t.Errorf("%d runs", n)
+	}
+}
+
+// A healthy etcd that has gone on since the snapshot isn't set back by
+// accident; one that came up empty is.
+func TestHealthyEtcdIsNotSetBackByAccident(t *testing.T) {
+	s := newScene(t, etcdhost.Options{})
+	s.takeBackup()
+	s.sh("etcdctl del /registry/pods/team-0/pods-000000")
+	invocation := s.invocation()
+	s.contains(s.runbook(1, "run", restore, "--yes"), "has gone on since the snapshot", "force=true")
+	if s.invocation() != invocation {
+		t.Error("etcd was restarted")
+	}
+
+	s.stop()
+	s.must(s.etcd.Damage(s.ctx, etcdhost.RemoveData))
+	s.must(s.etcd.Start(s.ctx))
+	if d := s.digest(); d.Keys != 0 {
+		t.Fatalf("an empty etcd holds %d keys", d.Keys)
+	}
+	s.runbook(0, "run", restore, "--yes")
+	if d := s.digest(); d.Keys != keys {
+		t.Errorf("%d keys, want %d", d.Keys, keys)
 	}
 }
 
