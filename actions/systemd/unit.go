@@ -78,7 +78,7 @@ func (a *unit) Plan(ctx context.Context, w engine.World) (engine.Change, error) 
 	}
 	c := engine.Change{
 		Items: []engine.Item{{Target: "unit " + a.Unit, Attribute: "state", Before: before, After: after,
-			Note: was.ActiveState + " (" + was.SubState + ")"}},
+			Note: states(was)}},
 		Effects: []engine.Effect{{Unit: a.predict(was)}},
 	}
 	return c, c.SetData(record{Was: was})
@@ -206,4 +206,12 @@ func (a *unit) Undo(ctx context.Context, c engine.Change, r engine.Reporter) err
 		return k.tryStart(ctx)
 	}
 	return k.stop(ctx)
+}
+
+// states is a unit's state with its sub-state where that says more.
+func states(u engine.UnitFact) string {
+	if u.SubState == u.ActiveState {
+		return u.ActiveState
+	}
+	return u.ActiveState + ", " + u.SubState
 }

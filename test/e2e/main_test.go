@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,10 +42,12 @@ type scene struct {
 // newScene sets an etcd up from nothing, starts it and puts keys into it.
 func newScene(t *testing.T, o etcdhost.Options) *scene {
 	t.Helper()
-	s := &scene{T: t, ctx: t.Context(), binary: filepath.Join(t.TempDir(), "runbook")}
-	s.sh("cd ../.. && go build -o " + s.binary + " ./cmd/runbook")
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{T: t, ctx: t.Context(), binary: binary}
 	s.wipe()
-	var err error
 	if s.etcd, err = etcdhost.Install(s.ctx, systemdhost.Here{}, o); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +57,18 @@ func newScene(t *testing.T, o etcdhost.Options) *scene {
 	s.sh("install -d -m 0700 " + backupDir)
 	return s
 }
+
+// build builds the binary once for all tests. The host that they run in goes
+// away with it.
+var build = sync.OnceValues(func() (string, error) {
+	const path = "/tmp/runbook"
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/runbook")
+	cmd.Dir = "../.."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
 
 // wipe removes what earlier tests left behind.
 func (s *scene) wipe() {

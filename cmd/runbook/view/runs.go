@@ -94,7 +94,9 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 		h.item("    ", it)
 	}
 	for _, kept := range st.Change.Kept {
-		h.line("      kept: %s", kept)
+		if st.Done && !st.Undone {
+			h.line("      kept: %s", kept)
+		}
 	}
 	h.result(st.Result, "      ")
 }
