@@ -137,6 +137,7 @@ func (a *app) confirm(question string) error {
 			return nil
 		}
 	case <-a.stop.Done():
+		a.view.Note("")
 	}
 	return engine.Errorf("runbook", "not confirmed; nothing was changed")
 }

@@ -34,6 +34,8 @@ func execute() exitCode {
 	defer stopNow()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Output that nobody reads any more must not end a run half-way.
+	signal.Ignore(syscall.SIGPIPE)
 	go func() {
 		<-signals // the first finishes the step in hand
 		stopNow()

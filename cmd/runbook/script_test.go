@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -28,10 +29,15 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("RUNBOOK_STATE_DIR", filepath.Join(env.WorkDir, "state"))
+			bin, err := exec.LookPath("runbook")
+			if err != nil {
+				return err
+			}
+			env.Setenv("BIN", filepath.Dir(bin))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exit": exitWith, "holdlock": holdLock,
+			"exit": exitWith, "holdlock": holdLock, "nobodyreads": nobodyReads,
 		},
 	})
 }
@@ -52,6 +58,21 @@ func exitWith(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// nobodyReads runs a command, which has to succeed, with a standard output that
+// nobody reads any more.
+func nobodyReads(ts *testscript.TestScript, _ bool, args []string) {
+	r, w, err := os.Pipe()
+	ts.Check(err)
+	ts.Check(r.Close())
+	defer w.Close()
+	cmd := exec.Command(filepath.Join(ts.Getenv("BIN"), args[0]), args[1:]...)
+	cmd.Dir, cmd.Stdout = ts.MkAbs("."), w
+	cmd.Env = append(os.Environ(), "RUNBOOK_STATE_DIR="+ts.Getenv("RUNBOOK_STATE_DIR"))
+	if err := cmd.Run(); err != nil {
+		ts.Fatalf("%v: %v", args, err)
 	}
 }
 
