@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"runbook/engine"
 	"runbook/engine/run"
 )
@@ -71,7 +73,7 @@ func (h *Human) progress(p engine.Progress) {
 	h.doing, h.shown = p.Doing, time.Now()
 	size := ""
 	if p.Total > 0 {
-		size = " (" + bytes(p.Total) + ")"
+		size = " (" + humanize.IBytes(uint64(p.Total)) + ")"
 	}
 	h.line("  … %s%s", p.Doing, size)
 }

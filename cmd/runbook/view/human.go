@@ -118,19 +118,6 @@ func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
 	_ = w.WriteDiagnostics(diags) // as with line
 }
 
-// bytes is a size as people read it.
-func bytes(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/unit, 0
-	for f >= unit && i < 4 {
-		f, i = f/unit, i+1
-	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
-}
-
 // took is a duration as people read it.
 func took(d time.Duration) string {
 	switch {
