@@ -1,6 +1,9 @@
 package etcdhost
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Damage is a way to lose etcd's data. A running etcd serves from memory and
 // doesn't notice at first; it fails when it is restarted.
@@ -29,7 +32,31 @@ func (d Damage) command(dataDir string) []string {
 
 // Damage does damage to the data directory, under a running etcd as well.
 func (e *Etcd) Damage(ctx context.Context, d Damage) error {
+	if err := e.settle(ctx); err != nil {
+		return err
+	}
 	cmd := d.command(e.DataDir)
 	_, err := e.run(ctx, cmd[0], cmd[1:]...)
 	return err
+}
+
+// settle makes a running etcd commit what it was told. A commit that is still
+// to come would read the damaged pages and end etcd at once, or not, as chance
+// has it.
+func (e *Etcd) settle(ctx context.Context) error {
+	state, err := e.State(ctx)
+	if err != nil || state != "active" {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	c, err := e.Client(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // only asked
+	if _, err := c.HashKV(ctx, e.ClientURL, 0); err != nil {
+		return fmt.Errorf("make etcd commit: %w", err)
+	}
+	return nil
 }

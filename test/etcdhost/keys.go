@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -71,8 +72,14 @@ type Digest struct {
 
 func (d Digest) String() string { return fmt.Sprintf("%d keys, sha256 %.16s…", d.Keys, d.SHA256) }
 
+// answerWithin bounds how long an etcd that runs may take to answer. The client
+// would wait for one that is gone for as long as it is let.
+const answerWithin = 30 * time.Second
+
 // Digest reads all keys.
 func (e *Etcd) Digest(ctx context.Context) (Digest, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	c, err := e.Client(ctx)
 	if err != nil {
 		return Digest{}, err
