@@ -178,6 +178,9 @@ func (s *Scope) Check(c *Check, self cty.Value) (CheckResult, hcl.Diagnostics) {
 	res.OK = v.True()
 	text, more := s.message(c, self)
 	res.Message = text
+	if res.OK { // the message may speak of what is only there where it doesn't hold
+		return res, diags
+	}
 	return res, append(diags, more...)
 }
 
