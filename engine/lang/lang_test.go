@@ -236,11 +236,14 @@ func TestFacts(t *testing.T) {
 		{condition: `path("/nowhere").exists`},
 		{condition: `path("/nowhere").owner == null`, ok: true},
 		{condition: `path("/there").sha256 == "abc"`, ok: true, hashed: true},
+		{condition: `path("/there")["sha256"] == "abc"`, ok: true, hashed: true},
+		{condition: `local.there.sha256 == "abc"`, ok: true, hashed: true},
+		{condition: `local.there.exists`, ok: true},
 		{condition: `path("/later").exists`, because: "mover"},
 		{condition: `unit("etcd.service").loaded && !unit("etcd.service").active && unit("x").state == "failed"`, ok: true},
 		{condition: `path("/there").nothing`, fails: true},
 	} {
-		rb, diags := load(header + "step \"touch\" \"one\" {\n path = \"/a\"\n precondition {\n condition = " + c.condition + "\n error_message = \"no\"\n }\n}\n")
+		rb, diags := load(header + "locals {\n there = path(\"/there\")\n}\nstep \"touch\" \"one\" {\n path = \"/a\"\n precondition {\n condition = " + c.condition + "\n error_message = \"no\"\n }\n}\n")
 		if diags.HasErrors() != c.fails {
 			t.Errorf("%s: %s", c.condition, render(t, rb, diags))
 		}
@@ -254,6 +257,24 @@ func TestFacts(t *testing.T) {
 		if diags.HasErrors() || res.OK != c.ok || res.Because != c.because || hashed != c.hashed {
 			t.Errorf("%s: %+v, hashed %v, %v", c.condition, res, hashed, diags)
 		}
+	}
+}
+
+// A message may speak of what is only there where the condition doesn't hold.
+func TestMessageOfAConditionThatHolds(t *testing.T) {
+	s := scopeOf(t, `
+step "touch" "one" {
+  path = "/a"
+  precondition {
+    condition     = !path("/nowhere").exists
+    error_message = "There is a ${path("/nowhere").type}."
+  }
+}
+`, nil)
+	s.Facts = facts{new(bool)}
+	res, diags := s.Check(s.Book.Steps[0].Preconditions[0], cty.NilVal)
+	if diags.HasErrors() || !res.OK {
+		t.Errorf("%+v, %v", res, diags)
 	}
 }
 

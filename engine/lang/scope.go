@@ -290,7 +290,8 @@ func (s *Scope) variable(name string) cty.Value {
 
 func (s *Scope) local(name string, facts *factReader) (cty.Value, hcl.Diagnostics) {
 	l := s.Book.local(name)
-	inner := &factReader{facts: facts.facts, hash: wantsHash(l.Expr)}
+	// The sha256 may be asked for where the local value is used.
+	inner := &factReader{facts: facts.facts, hash: facts.hash || wantsHash(l.Expr)}
 	ctx, diags := s.context(l.Expr, cty.NilVal, inner)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
