@@ -260,6 +260,18 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+// What is wrong with a sensitive value is told without the value, and without
+// what a function has made of it.
+func TestMistakesInSensitiveValues(t *testing.T) {
+	for _, path := range []string{`var.secret`, `upper(var.secret)`, `tostring(parseint(upper(var.secret), 10))`} {
+		s := scopeOf(t, "variable \"secret\" {\n type = string\n sensitive = true\n}\nstep \"touch\" \"one\" {\n path = "+path+"\n}\n", map[string]string{"secret": "hunter2"})
+		_, diags := s.Config(s.Book.Steps[0].Config, cty.NilVal)
+		if shown := render(t, s.Book, diags); !diags.HasErrors() || strings.Contains(strings.ToLower(shown), "hunter2") {
+			t.Errorf("%s:\n%s", path, shown)
+		}
+	}
+}
+
 // A message may speak of what is only there where the condition doesn't hold.
 func TestMessageOfAConditionThatHolds(t *testing.T) {
 	s := scopeOf(t, `

@@ -1,11 +1,13 @@
 package lang
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -103,11 +105,17 @@ func (s *Scope) attribute(d engine.Attribute, a *hcl.Attribute, self cty.Value) 
 	}
 	if d.Check != nil && bare.IsWhollyKnown() {
 		if err := d.Check(bare); err != nil {
+			if v.ContainsMarked() {
+				err = errNotShown
+			}
 			return unknown, "", diags.Append(attrDiag(a, "Wrong value for "+d.Name, sentence(err.Error())))
 		}
 	}
 	return v, because, diags
 }
+
+// errNotShown stands for an error that may quote a sensitive value.
+var errNotShown = errors.New("the value is sensitive, so what is wrong with it isn't shown")
 
 // sentence makes an error's text begin and end like a sentence.
 func sentence(text string) string {
@@ -355,6 +363,9 @@ func hideSensitive(diags hcl.Diagnostics) hcl.Diagnostics {
 			v, more := t.TraverseAbs(d.EvalContext)
 			if more.HasErrors() || v.ContainsMarked() {
 				d.Expression, d.EvalContext = nil, nil
+				if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && call.FunctionCallError() != nil {
+					d.Detail = fmt.Sprintf("%s() can't take this: %s.", call.CalledFunctionName(), errNotShown)
+				}
 				break
 			}
 		}

@@ -20,7 +20,7 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 	}
 	for _, s := range r.scope.Book.Steps {
 		if st := r.state.Steps[s.Name]; st != nil && st.Done {
-			if err := r.adopt(s, st.Result); err != nil {
+			if err := r.recall(ctx, s, st); err != nil {
 				return err
 			}
 		}
@@ -64,7 +64,7 @@ func (r *Runner) undo(ctx, stop context.Context, s *lang.Step, info engine.StepI
 	if err := r.append(kindUndone, undone{Step: s.Name, Reason: reason}); err != nil {
 		return err
 	}
-	r.emit(engine.UndoDone{Step: info, Reason: reason})
+	r.emit(engine.UndoDone{Step: info, Reason: r.secrets.hide(reason)})
 	return nil
 }
 

@@ -3,6 +3,7 @@ package run_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -480,6 +481,69 @@ func TestSensitiveValuesStayOutOfTheJournal(t *testing.T) {
 	b.want("a b c go")
 	if strings.Contains(b.journal(), secret) {
 		t.Error("the journal holds the secret")
+	}
+}
+
+// derivedMove makes another text of a secret, hands it on in a result, and
+// stops at the gate until "go" exists.
+const derivedMove = `
+variable "secret" {
+  type      = string
+  sensitive = true
+}
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/${upper(var.secret)}"
+}
+step "move" "gate" {
+  from = "${var.dir}/b"
+  to   = "${var.dir}/y"
+  postcondition {
+    condition     = path("${var.dir}/go").exists
+    error_message = "Not yet."
+  }
+}
+step "move" "two" {
+  from = step.one.path
+  to   = "${var.dir}/z"
+  rollback "move" {
+    from = self.path
+    to   = step.one.path
+  }
+}
+`
+
+// What is made of a sensitive value is as sensitive: it stays out of the plan,
+// the events and the journal, and is put back on resume and on rollback. So is
+// a value that is as common a text as the record's own words.
+func TestDerivedAndCommonSecrets(t *testing.T) {
+	for _, secret := range []string{"s3cr3t", "two", "step", "move", "e", "2", "2026", "sensitive", "to\"p"} {
+		t.Run(secret, func(t *testing.T) {
+			b := newBench(t, derivedMove)
+			b.vars["secret"] = secret
+			r := b.begin()
+			if err := r.Run(context.Background(), context.Background()); err == nil {
+				t.Fatal("the gate was open")
+			}
+			b.write("go", "")
+			set := map[string]string{"secret": secret}
+			do(t, b.resume(set).Run)
+			b.want("c go y z")
+			do(t, b.resume(set).Rollback)
+			b.want("a b c go")
+			if secret != "s3cr3t" {
+				return // too common to tell where it comes from
+			}
+			p, _, _ := b.plan("r1")
+			shown, err := p.Shown()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := fmt.Sprintf("%+v %+v %s", shown.Steps, b.events, b.journal())
+			if strings.Contains(strings.ToLower(all), secret) {
+				t.Errorf("the secret is shown: %s", all)
+			}
+		})
 	}
 }
 
