@@ -484,6 +484,57 @@ func TestSensitiveValuesStayOutOfTheJournal(t *testing.T) {
 	}
 }
 
+// A step that began and isn't finished has no result yet; its rollback block
+// then works with what was known of it before.
+func TestRollbackBlockOfAStepInDoubt(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  postcondition {
+    condition     = path("${var.dir}/go").exists
+    error_message = "Not yet."
+  }
+  rollback "move" {
+    from = self.path
+    to   = "${var.dir}/z"
+  }
+}
+`)
+	if err := b.begin().Run(context.Background(), context.Background()); err == nil {
+		t.Fatal("it is done")
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("b c z")
+}
+
+// A rollback block isn't carried out for a step that was killed before it had
+// done anything.
+func TestRollbackBlockOfAStepThatDidNothing(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  rollback "move" {
+    from = self.path
+    to   = "${var.dir}/z"
+  }
+}
+`)
+	do(t, b.begin().Run)
+	b.close()
+	path := filepath.Join(b.store.Dir, "runs", "r1", journal.FileName)
+	upToIntent := strings.Join(strings.SplitAfter(b.journal(), "\n")[:2], "")
+	if err := os.WriteFile(path, []byte(upToIntent), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(b.dir, "x"), filepath.Join(b.dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
+}
+
 // derivedMove makes another text of a secret, hands it on in a result, and
 // stops at the gate until "go" exists.
 const derivedMove = `
