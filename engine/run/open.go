@@ -176,7 +176,7 @@ func (r *Runner) variables(book *lang.Runbook, set map[string]string) (map[strin
 		}
 		if r.secrets.hash(string(raw)) != hash {
 			return nil, engine.Errorf("variable "+name, "this is not the value that the run began with").
-				WithHint("A run keeps its values to the end. Give the same one, or roll the run back")
+				WithHint("A run keeps its values to the end. Give the same one: a resume and a rollback both need it")
 		}
 		vars[name] = v
 		r.secrets.add(lang.SecretsIn(v)...)

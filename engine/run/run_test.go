@@ -319,6 +319,29 @@ func TestFailedPreconditionStopsBeforeTheStep(t *testing.T) {
 	b.want("a c y")
 }
 
+// A full disk fails a step and the journal alike; both are told.
+func TestFailureThatCannotBeRecorded(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  precondition {
+    condition     = path("${var.dir}/b").exists
+    error_message = "b is gone"
+  }
+}
+`)
+	r := b.begin()
+	if err := os.Remove(filepath.Join(b.dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	b.close()
+	err := r.Run(context.Background(), context.Background())
+	if err == nil || !strings.Contains(err.Error(), "b is gone") || !strings.Contains(err.Error(), "can't be written") || engine.HintOf(err) == "" {
+		t.Error(err)
+	}
+}
+
 func TestPlanReportsFailingPreconditions(t *testing.T) {
 	b := newBench(t, `
 step "move" "one" {

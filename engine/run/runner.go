@@ -138,10 +138,10 @@ func (r *Runner) interrupted() error {
 // fail records why a step stopped the run.
 func (r *Runner) fail(kind string, s *lang.Step, info engine.StepInfo, d *hcl.Diagnostic) error {
 	d.Summary, d.Detail = r.secrets.hide(d.Summary), r.secrets.hide(d.Detail)
-	if err := r.append(kind, failed{Step: s.Name, Error: d.Summary + ": " + d.Detail}); err != nil {
-		return err
-	}
 	f := &Failure{Book: r.scope.Book, Step: s, Diag: d}
+	if err := r.append(kind, failed{Step: s.Name, Error: f.Error()}); err != nil {
+		return fmt.Errorf("%w\nBefore that the step had failed. %s", err, f.Error())
+	}
 	if kind == kindUndoFailed {
 		r.emit(engine.UndoFailed{Step: info, Err: f})
 	} else {
