@@ -272,6 +272,16 @@ func TestMistakesInSensitiveValues(t *testing.T) {
 	}
 }
 
+// A default would put the secret into the file, and with it into the journal.
+func TestSensitiveVariablesHaveNoDefault(t *testing.T) {
+	for value, ok := range map[string]bool{`"hunter2"`: false, "null": true} {
+		_, diags := load(header + "variable \"v\" {\n sensitive = true\n default = " + value + "\n}\n")
+		if diags.HasErrors() == ok {
+			t.Errorf("default = %s: %v", value, diags)
+		}
+	}
+}
+
 // A message may speak of what is only there where the condition doesn't hold.
 func TestMessageOfAConditionThatHolds(t *testing.T) {
 	s := scopeOf(t, `
