@@ -67,7 +67,7 @@ func (a *restore) place(ctx context.Context, w engine.World, r *restored) error 
 	if err != nil {
 		return err
 	}
-	r.Data = newSwap(target, r.Run, identity{Device: old.Device, Inode: old.Inode})
+	r.Data = newSwap(target, r.Run, identity{Inode: old.Inode})
 	r.Data.Existed = old.Exists
 	if err := a.ownership(r, old); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) err
 	if err != nil {
 		return err
 	}
-	s := newSwap(r.WALDir, r.Run, identity{Device: old.Device, Inode: old.Inode})
+	s := newSwap(r.WALDir, r.Run, identity{Inode: old.Inode})
 	s.Existed = old.Exists
 	r.WAL = &s
 	return nil

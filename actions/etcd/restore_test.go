@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -237,6 +238,21 @@ func TestRestoreInterrupted(t *testing.T) {
 			}
 			leftovers(t, f, s.Undone)
 		})
+	}
+}
+
+// A power cut ends in a reboot, after which the file system may have another
+// device number than the one it was planned with.
+func TestRestoreAfterReboot(t *testing.T) {
+	f := newFixture(t)
+	before := tree(t, f.data)
+	req := request(t, "etcd_snapshot_restore", f.attrs())
+	c := plan(t, req)
+	c.Data = regexp.MustCompile(`"device":\d+`).ReplaceAll(c.Data, []byte(`"device":99999`))
+	apply(t, req, c)
+	undo(t, req, c)
+	if got := tree(t, f.data); got != before {
+		t.Errorf("after undo:\n%s\nwant:\n%s", got, before)
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 	"runbook/engine/durable"
 )
 
-// identity is what tells a directory from any other, whatever it is called.
-// The zero identity is that of nothing.
+// identity is what tells a directory from any other on its file system,
+// whatever it is called. The device number is no part of it: it may be another
+// one after a reboot. The zero identity is that of nothing.
 type identity struct {
-	Device uint64 `json:"device"`
-	Inode  uint64 `json:"inode"`
+	Inode uint64 `json:"inode"`
 }
 
 func identityOf(path string) (identity, error) {
@@ -27,7 +27,7 @@ func identityOf(path string) (identity, error) {
 		return identity{}, &engine.Error{Where: path, Err: err}
 	}
 	st := info.Sys().(*syscall.Stat_t)
-	return identity{Device: st.Dev, Inode: st.Ino}, nil
+	return identity{Inode: st.Ino}, nil
 }
 
 // swap puts a new directory in the place of an old one and keeps the old one.

@@ -37,8 +37,12 @@ func (a *app) planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.view.Plan(p)
-			return blocked(p)
+			shown, err := p.Shown()
+			if err != nil {
+				return err
+			}
+			a.view.Plan(shown)
+			return blocked(shown)
 		},
 	}
 	addVarFlag(cmd, &settings)

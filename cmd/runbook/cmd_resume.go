@@ -65,8 +65,8 @@ func (a *app) rollback(args, settings []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if !canRollBack(run.Summary{State: state}) {
-		return engine.Errorf("run "+id, "it is %s: there is nothing to roll back", state.Phase)
+	if err := a.mayRollBack(id, state); err != nil {
+		return err
 	}
 	a.view.RollbackPlan(state)
 	if !yes {
@@ -75,8 +75,21 @@ func (a *app) rollback(args, settings []string, yes bool) error {
 		}
 	}
 	return a.reopen("rollback", id, settings, func(r *run.Runner) (func(ctx, stop context.Context) error, error) {
-		return r.Rollback, nil
+		// The answer may have taken its time, and others gone on meanwhile.
+		return r.Rollback, a.mayRollBack(id, r.State())
 	})
+}
+
+// mayRollBack refuses to undo what is past undoing, and to pull a finished
+// run's changes away from under one that stands half-way.
+func (a *app) mayRollBack(id string, state *run.State) error {
+	if !canRollBack(run.Summary{State: state}) {
+		return engine.Errorf("run "+id, "it is %s: there is nothing to roll back", state.Phase)
+	}
+	if state.Phase.Open() {
+		return nil
+	}
+	return a.noneUnfinished()
 }
 
 func canRollBack(s run.Summary) bool {

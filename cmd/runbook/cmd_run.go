@@ -67,8 +67,12 @@ func (a *app) run(file string, settings []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	a.view.Plan(p)
-	if err := blocked(p); err != nil || p.GoalHolds() {
+	shown, err := p.Shown()
+	if err != nil {
+		return err
+	}
+	a.view.Plan(shown)
+	if err := blocked(shown); err != nil || p.GoalHolds() {
 		return err
 	}
 	if !yes && !p.NothingToDo() {

@@ -68,6 +68,27 @@ func SyncDir(dir string) error {
 	return wrap(dir, errors.Join(err, f.Close()))
 }
 
+// MkdirAll makes the directory dir, and what of its parents is missing, and
+// returns once its name is on disk. It syncs where dir exists already too: a
+// crash may have come between.
+func MkdirAll(dir string, perm os.FileMode) error {
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(parent); errors.Is(err, os.ErrNotExist) {
+		if err := MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	made := os.Mkdir(dir, perm)
+	if made != nil && !errors.Is(made, os.ErrExist) {
+		return &engine.Error{Where: dir, Err: made}
+	}
+	err := SyncDir(parent)
+	if made != nil && errors.Is(err, os.ErrPermission) {
+		return nil // who may not even read the parent has not made dir in it
+	}
+	return err
+}
+
 // SyncFS makes everything on the file system of path durable, which is one
 // wait where a whole tree has changed.
 func SyncFS(path string) error {

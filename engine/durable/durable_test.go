@@ -78,3 +78,23 @@ func TestSyncFS(t *testing.T) {
 		t.Error("an absent directory can't be synced")
 	}
 }
+
+func TestMkdirAll(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	for range 2 {
+		if err := MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode() != os.ModeDir|0o700 {
+		t.Error(info, err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := MkdirAll(filepath.Join(file, "c"), 0o700); err == nil {
+		t.Error("made a directory in a file")
+	}
+}

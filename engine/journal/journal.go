@@ -148,7 +148,7 @@ func (j *Journal) append(kind string, data any) error {
 	if err != nil {
 		return &engine.Error{Where: j.path, Err: err}
 	}
-	const hint = "Nothing was changed on the host after the last record. Make room or mend the disk, then `runbook resume`"
+	const hint = "What it says to have begun may be done by now; nothing else was changed since. Make room or mend the disk, then `runbook resume`, which finds out"
 	if _, err := j.file.Write(line); err != nil {
 		return engine.Errorf(j.path, "the journal can't be written: %w", err).WithHint(hint)
 	}

@@ -129,15 +129,29 @@ func wantsHash(expr hcl.Expression) bool {
 	_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
 		switch n := n.(type) {
 		case *hclsyntax.RelativeTraversalExpr:
-			for _, t := range n.Traversal {
-				if a, ok := t.(hcl.TraverseAttr); ok && a.Name == "sha256" {
-					found = true
-				}
-			}
-		case *hclsyntax.SplatExpr, *hclsyntax.ForExpr:
+			found = found || namesHash(n.Traversal)
+		case *hclsyntax.ScopeTraversalExpr:
+			found = found || namesHash(n.Traversal)
+		case *hclsyntax.SplatExpr, *hclsyntax.ForExpr, *hclsyntax.IndexExpr:
 			found = true // the attribute may be taken out of sight
 		}
 		return nil
 	})
 	return found
+}
+
+func namesHash(steps hcl.Traversal) bool {
+	for _, t := range steps {
+		switch t := t.(type) {
+		case hcl.TraverseAttr:
+			if t.Name == "sha256" {
+				return true
+			}
+		case hcl.TraverseIndex:
+			if t.Key.Type() == cty.String && t.Key.AsString() == "sha256" {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -236,11 +236,14 @@ func TestFacts(t *testing.T) {
 		{condition: `path("/nowhere").exists`},
 		{condition: `path("/nowhere").owner == null`, ok: true},
 		{condition: `path("/there").sha256 == "abc"`, ok: true, hashed: true},
+		{condition: `path("/there")["sha256"] == "abc"`, ok: true, hashed: true},
+		{condition: `local.there.sha256 == "abc"`, ok: true, hashed: true},
+		{condition: `local.there.exists`, ok: true},
 		{condition: `path("/later").exists`, because: "mover"},
 		{condition: `unit("etcd.service").loaded && !unit("etcd.service").active && unit("x").state == "failed"`, ok: true},
 		{condition: `path("/there").nothing`, fails: true},
 	} {
-		rb, diags := load(header + "step \"touch\" \"one\" {\n path = \"/a\"\n precondition {\n condition = " + c.condition + "\n error_message = \"no\"\n }\n}\n")
+		rb, diags := load(header + "locals {\n there = path(\"/there\")\n}\nstep \"touch\" \"one\" {\n path = \"/a\"\n precondition {\n condition = " + c.condition + "\n error_message = \"no\"\n }\n}\n")
 		if diags.HasErrors() != c.fails {
 			t.Errorf("%s: %s", c.condition, render(t, rb, diags))
 		}
@@ -254,6 +257,46 @@ func TestFacts(t *testing.T) {
 		if diags.HasErrors() || res.OK != c.ok || res.Because != c.because || hashed != c.hashed {
 			t.Errorf("%s: %+v, hashed %v, %v", c.condition, res, hashed, diags)
 		}
+	}
+}
+
+// What is wrong with a sensitive value is told without the value, and without
+// what a function has made of it.
+func TestMistakesInSensitiveValues(t *testing.T) {
+	for _, path := range []string{`var.secret`, `upper(var.secret)`, `tostring(parseint(upper(var.secret), 10))`} {
+		s := scopeOf(t, "variable \"secret\" {\n type = string\n sensitive = true\n}\nstep \"touch\" \"one\" {\n path = "+path+"\n}\n", map[string]string{"secret": "hunter2"})
+		_, diags := s.Config(s.Book.Steps[0].Config, cty.NilVal)
+		if shown := render(t, s.Book, diags); !diags.HasErrors() || strings.Contains(strings.ToLower(shown), "hunter2") {
+			t.Errorf("%s:\n%s", path, shown)
+		}
+	}
+}
+
+// A default would put the secret into the file, and with it into the journal.
+func TestSensitiveVariablesHaveNoDefault(t *testing.T) {
+	for value, ok := range map[string]bool{`"hunter2"`: false, "null": true} {
+		_, diags := load(header + "variable \"v\" {\n sensitive = true\n default = " + value + "\n}\n")
+		if diags.HasErrors() == ok {
+			t.Errorf("default = %s: %v", value, diags)
+		}
+	}
+}
+
+// A message may speak of what is only there where the condition doesn't hold.
+func TestMessageOfAConditionThatHolds(t *testing.T) {
+	s := scopeOf(t, `
+step "touch" "one" {
+  path = "/a"
+  precondition {
+    condition     = !path("/nowhere").exists
+    error_message = "There is a ${path("/nowhere").type}."
+  }
+}
+`, nil)
+	s.Facts = facts{new(bool)}
+	res, diags := s.Check(s.Book.Steps[0].Preconditions[0], cty.NilVal)
+	if diags.HasErrors() || !res.OK {
+		t.Errorf("%+v, %v", res, diags)
 	}
 }
 

@@ -1,11 +1,13 @@
 package lang
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -103,11 +105,17 @@ func (s *Scope) attribute(d engine.Attribute, a *hcl.Attribute, self cty.Value) 
 	}
 	if d.Check != nil && bare.IsWhollyKnown() {
 		if err := d.Check(bare); err != nil {
+			if v.ContainsMarked() {
+				err = errNotShown
+			}
 			return unknown, "", diags.Append(attrDiag(a, "Wrong value for "+d.Name, sentence(err.Error())))
 		}
 	}
 	return v, because, diags
 }
+
+// errNotShown stands for an error that may quote a sensitive value.
+var errNotShown = errors.New("the value is sensitive, so what is wrong with it isn't shown")
 
 // sentence makes an error's text begin and end like a sentence.
 func sentence(text string) string {
@@ -178,6 +186,9 @@ func (s *Scope) Check(c *Check, self cty.Value) (CheckResult, hcl.Diagnostics) {
 	res.OK = v.True()
 	text, more := s.message(c, self)
 	res.Message = text
+	if res.OK { // the message may speak of what is only there where it doesn't hold
+		return res, diags
+	}
 	return res, append(diags, more...)
 }
 
@@ -287,7 +298,8 @@ func (s *Scope) variable(name string) cty.Value {
 
 func (s *Scope) local(name string, facts *factReader) (cty.Value, hcl.Diagnostics) {
 	l := s.Book.local(name)
-	inner := &factReader{facts: facts.facts, hash: wantsHash(l.Expr)}
+	// The sha256 may be asked for where the local value is used.
+	inner := &factReader{facts: facts.facts, hash: facts.hash || wantsHash(l.Expr)}
 	ctx, diags := s.context(l.Expr, cty.NilVal, inner)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
@@ -351,6 +363,9 @@ func hideSensitive(diags hcl.Diagnostics) hcl.Diagnostics {
 			v, more := t.TraverseAbs(d.EvalContext)
 			if more.HasErrors() || v.ContainsMarked() {
 				d.Expression, d.EvalContext = nil, nil
+				if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && call.FunctionCallError() != nil {
+					d.Detail = fmt.Sprintf("%s() can't take this: %s.", call.CalledFunctionName(), errNotShown)
+				}
 				break
 			}
 		}

@@ -37,6 +37,9 @@ func (p *parser) variable(b *hcl.Block) {
 	}
 	if a := content.Attributes["default"]; a != nil {
 		v.Default = p.defaultValue(a, v.Type)
+		if v.Sensitive && v.Default != cty.NilVal && !v.Default.IsNull() {
+			p.errorf(a.Expr.Range(), "A default for a sensitive variable", "The runbook's text is kept in the journal and read by many: what is written there isn't secret. Leave the default out; it is asked for with --var.")
+		}
 	}
 	p.rb.Variables = append(p.rb.Variables, v)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -23,17 +24,18 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	scope := lang.NewScope(planned.Book, planned.Vars, planned.Run)
 	scope.Data = planned.Data
 	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
+	r.secrets.add(plan.secrets.all()...)
 	r.state = &State{Phase: Running, Steps: map[string]*StepState{}}
 	head, err := r.header(plan, version)
 	if err != nil {
 		return nil, err
 	}
 	r.state.Header = head
-	raw, err := r.secrets.rewrite(head, r.secrets.hide)
+	written, err := r.hidden(head)
 	if err != nil {
 		return nil, fmt.Errorf("the journal's header: %w", err)
 	}
-	if r.journal, err = journal.Create(s.run(scope.Run.ID), kindRun, raw); err != nil {
+	if r.journal, err = journal.Create(s.run(scope.Run.ID), kindRun, written); err != nil {
 		return nil, err
 	}
 	emit(engine.RunStarted{ID: scope.Run.ID, Runbook: scope.Book.Name, Host: host.Name()})
@@ -59,6 +61,17 @@ func (r *Runner) header(plan *Plan, version string) (Header, error) {
 		h.Variables[name] = raw
 	}
 	return h, nil
+}
+
+// hidden is h without the sensitive values. The sources stay as they are: a
+// variable's value is no part of them, and a resume has to read them.
+func (r *Runner) hidden(h Header) (Header, error) {
+	var err error
+	if h.Plan, err = rewriteInto(r.secrets, h.Plan, r.secrets.hide); err != nil {
+		return h, err
+	}
+	h.Variables, err = rewriteInto(r.secrets, h.Variables, r.secrets.hide)
+	return h, err
 }
 
 // encodeVariable encodes a value with its type, without its marks.
@@ -105,13 +118,40 @@ func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map
 	if err != nil {
 		return err
 	}
+	if r.state, err = r.replayShown(records); err != nil {
+		return err
+	}
 	r.scope = lang.NewScope(book, vars, head.Run)
-	for _, d := range head.Plan.Data {
-		if err := setData(r.scope, book.DataSource(d.Type, d.Name), d.Result); err != nil {
+	for _, d := range r.state.Header.Plan.Data {
+		if err := r.recallData(book.DataSource(d.Type, d.Name), d.Result); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// replayShown is Replay with the values of the sensitive variables put back.
+func (r *Runner) replayShown(records []journal.Record) (*State, error) {
+	shown := slices.Clone(records)
+	for i := range shown {
+		var err error
+		if shown[i].Data, err = r.secrets.rewrite(shown[i].Data, r.secrets.show); err != nil {
+			return nil, err
+		}
+	}
+	return Replay(shown)
+}
+
+// recallData gives what a data source read when the run began to the
+// expressions that follow.
+func (r *Runner) recallData(d *lang.Data, res engine.Result) error {
+	cfg, _ := r.scope.Config(d.Config, cty.NilVal) // for its secrets alone
+	r.secrets.add(cfg.Secrets...)
+	res, err := rewriteInto(r.secrets, res, r.secrets.show)
+	if err != nil {
+		return err
+	}
+	return setData(r.scope, d, res)
 }
 
 // variables are those of the journal, and the sensitive ones, which must be
@@ -125,13 +165,6 @@ func (r *Runner) variables(book *lang.Runbook, set map[string]string) (map[strin
 		}
 	}
 	vars := map[string]cty.Value{}
-	for name, raw := range head.Variables {
-		v, err := ctyjson.Unmarshal(raw, cty.DynamicPseudoType)
-		if err != nil {
-			return nil, fmt.Errorf("variable %s: %w", name, err)
-		}
-		vars[name] = v
-	}
 	for name, hash := range head.Sensitive {
 		v, diag := book.SensitiveValue(name, set)
 		if diag != nil {
@@ -143,10 +176,19 @@ func (r *Runner) variables(book *lang.Runbook, set map[string]string) (map[strin
 		}
 		if r.secrets.hash(string(raw)) != hash {
 			return nil, engine.Errorf("variable "+name, "this is not the value that the run began with").
-				WithHint("A run keeps its values to the end. Give the same one, or roll the run back")
+				WithHint("A run keeps its values to the end. Give the same one: a resume and a rollback both need it")
 		}
 		vars[name] = v
 		r.secrets.add(lang.SecretsIn(v)...)
+	}
+	for name, raw := range head.Variables {
+		raw, err := r.secrets.rewrite(raw, r.secrets.show)
+		if err != nil {
+			return nil, fmt.Errorf("variable %s: %w", name, err)
+		}
+		if vars[name], err = ctyjson.Unmarshal(raw, cty.DynamicPseudoType); err != nil {
+			return nil, fmt.Errorf("variable %s: %w", name, err)
+		}
 	}
 	return vars, nil
 }

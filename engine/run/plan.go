@@ -3,6 +3,7 @@ package run
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 
@@ -21,7 +22,12 @@ type Plan struct {
 	Data    []DataResult      `json:"data,omitempty"`
 	Goal    *lang.CheckResult `json:"goal,omitempty"`
 	Steps   []StepPlan        `json:"steps,omitempty"` // none where the goal holds
+
+	secrets *secrets // the sensitive texts that may be in it
 }
+
+// Shown is the plan without the sensitive values, as it may be shown.
+func (p *Plan) Shown() (*Plan, error) { return rewriteInto(p.secrets, p, p.secrets.mask) }
 
 // DataResult is what a data source read.
 type DataResult struct {
@@ -101,28 +107,39 @@ func (p *Plan) step(name string) StepPlan {
 func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, hcl.Diagnostics) {
 	p := &planner{
 		ctx: ctx, host: host, scope: scope,
-		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run},
+		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, secrets: newSecrets(rand.Text())},
 	}
-	scope.Facts = hostFacts{ctx: ctx, host: host}
+	for _, v := range scope.Vars {
+		p.plan.secrets.add(lang.SecretsIn(v)...)
+	}
+	if diags := p.make(); diags.HasErrors() {
+		return nil, p.plan.secrets.maskDiags(diags)
+	}
+	return p.plan, nil
+}
+
+func (p *planner) make() hcl.Diagnostics {
+	scope := p.scope
+	scope.Facts = hostFacts{ctx: p.ctx, host: p.host}
 	if diags := p.data(); diags.HasErrors() {
-		return nil, diags
+		return diags
 	}
 	if goal := scope.Book.Goal; goal != nil {
 		res, diags := scope.Check(goal, cty.NilVal)
 		if diags.HasErrors() {
-			return nil, diags
+			return diags
 		}
 		p.plan.Goal = &res
 		if res.OK {
-			return p.plan, nil
+			return nil
 		}
 	}
 	for _, s := range scope.Book.Steps {
 		if diags := p.step(s); diags.HasErrors() {
-			return nil, diags
+			return diags
 		}
 	}
-	return p.plan, nil
+	return nil
 }
 
 // hostFacts answers path() and unit() from a host under effects.
@@ -175,6 +192,7 @@ func (p *planner) missingInput(d *lang.Data) bool {
 
 func (p *planner) read(d *lang.Data) (engine.Result, hcl.Diagnostics) {
 	cfg, diags := p.scope.Config(d.Config, cty.NilVal)
+	p.plan.secrets.add(cfg.Secrets...)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -217,6 +235,7 @@ func (p *planner) step(s *lang.Step) hcl.Diagnostics {
 		return nil
 	}
 	cfg, diags := p.scope.Config(s.Config, cty.NilVal)
+	p.plan.secrets.add(cfg.Secrets...)
 	if diags.HasErrors() {
 		return diags
 	}

@@ -20,7 +20,7 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 	}
 	for _, s := range r.scope.Book.Steps {
 		if st := r.state.Steps[s.Name]; st != nil && st.Done {
-			if err := r.adopt(s, st.Result); err != nil {
+			if err := r.recall(ctx, s, st); err != nil {
 				return err
 			}
 		}
@@ -53,6 +53,8 @@ func (r *Runner) undo(ctx, stop context.Context, s *lang.Step, info engine.StepI
 	switch {
 	case s.Rollback != nil && s.Rollback.Action == "none":
 		reason = s.Rollback.Reason
+	case s.Rollback != nil && st.undo == nil && r.untouched(ctx, s, st):
+		reason = "nothing of it had been done."
 	case s.Rollback != nil:
 		reason, err = "", r.ownRollback(ctx, s, info, st)
 	case reason == "":
@@ -64,8 +66,22 @@ func (r *Runner) undo(ctx, stop context.Context, s *lang.Step, info engine.StepI
 	if err := r.append(kindUndone, undone{Step: s.Name, Reason: reason}); err != nil {
 		return err
 	}
-	r.emit(engine.UndoDone{Step: info, Reason: reason})
+	r.emit(engine.UndoDone{Step: info, Reason: r.secrets.hide(reason)})
 	return nil
+}
+
+// untouched reports whether a step in doubt hadn't begun. Its rollback block
+// undoes what the step does, and may fail where it did nothing.
+func (r *Runner) untouched(ctx context.Context, s *lang.Step, st *StepState) bool {
+	if st.Done {
+		return false
+	}
+	req, change, err := r.recorded(ctx, s.Config, st.intent, cty.NilVal)
+	if err != nil {
+		return false
+	}
+	now, err := r.host.Plan(ctx, req)
+	return err == nil && now.SameAs(change)
 }
 
 func (r *Runner) undoFailed(ctx, stop context.Context, s *lang.Step, info engine.StepInfo, err error) error {
@@ -97,6 +113,12 @@ func (r *Runner) automaticUndo(ctx context.Context, s *lang.Step, info engine.St
 // ownRollback carries out the step's rollback block, which is an action like
 // any other: planned, recorded, applied.
 func (r *Runner) ownRollback(ctx context.Context, s *lang.Step, info engine.StepInfo, st *StepState) error {
+	if !st.Done { // it has no result: what was known of it before has to do
+		st.Result = st.Change.Results
+		if err := r.recall(ctx, s, st); err != nil {
+			return err
+		}
+	}
 	self, err := engine.ResultValue(s.Spec.Results, st.Result, false)
 	if err != nil {
 		return err

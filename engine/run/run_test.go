@@ -3,6 +3,7 @@ package run_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -318,6 +319,29 @@ func TestFailedPreconditionStopsBeforeTheStep(t *testing.T) {
 	b.want("a c y")
 }
 
+// A full disk fails a step and the journal alike; both are told.
+func TestFailureThatCannotBeRecorded(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  precondition {
+    condition     = path("${var.dir}/b").exists
+    error_message = "b is gone"
+  }
+}
+`)
+	r := b.begin()
+	if err := os.Remove(filepath.Join(b.dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	b.close()
+	err := r.Run(context.Background(), context.Background())
+	if err == nil || !strings.Contains(err.Error(), "b is gone") || !strings.Contains(err.Error(), "can't be written") || engine.HintOf(err) == "" {
+		t.Error(err)
+	}
+}
+
 func TestPlanReportsFailingPreconditions(t *testing.T) {
 	b := newBench(t, `
 step "move" "one" {
@@ -480,6 +504,120 @@ func TestSensitiveValuesStayOutOfTheJournal(t *testing.T) {
 	b.want("a b c go")
 	if strings.Contains(b.journal(), secret) {
 		t.Error("the journal holds the secret")
+	}
+}
+
+// A step that began and isn't finished has no result yet; its rollback block
+// then works with what was known of it before.
+func TestRollbackBlockOfAStepInDoubt(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  postcondition {
+    condition     = path("${var.dir}/go").exists
+    error_message = "Not yet."
+  }
+  rollback "move" {
+    from = self.path
+    to   = "${var.dir}/z"
+  }
+}
+`)
+	if err := b.begin().Run(context.Background(), context.Background()); err == nil {
+		t.Fatal("it is done")
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("b c z")
+}
+
+// A rollback block isn't carried out for a step that was killed before it had
+// done anything.
+func TestRollbackBlockOfAStepThatDidNothing(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+  rollback "move" {
+    from = self.path
+    to   = "${var.dir}/z"
+  }
+}
+`)
+	do(t, b.begin().Run)
+	b.close()
+	path := filepath.Join(b.store.Dir, "runs", "r1", journal.FileName)
+	upToIntent := strings.Join(strings.SplitAfter(b.journal(), "\n")[:2], "")
+	if err := os.WriteFile(path, []byte(upToIntent), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(b.dir, "x"), filepath.Join(b.dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
+}
+
+// derivedMove makes another text of a secret, hands it on in a result, and
+// stops at the gate until "go" exists.
+const derivedMove = `
+variable "secret" {
+  type      = string
+  sensitive = true
+}
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/${upper(var.secret)}"
+}
+step "move" "gate" {
+  from = "${var.dir}/b"
+  to   = "${var.dir}/y"
+  postcondition {
+    condition     = path("${var.dir}/go").exists
+    error_message = "Not yet."
+  }
+}
+step "move" "two" {
+  from = step.one.path
+  to   = "${var.dir}/z"
+  rollback "move" {
+    from = self.path
+    to   = step.one.path
+  }
+}
+`
+
+// What is made of a sensitive value is as sensitive: it stays out of the plan,
+// the events and the journal, and is put back on resume and on rollback. So is
+// a value that is as common a text as the record's own words.
+func TestDerivedAndCommonSecrets(t *testing.T) {
+	for _, secret := range []string{"s3cr3t", "two", "step", "move", "e", "2", "2026", "sensitive", "to\"p"} {
+		t.Run(secret, func(t *testing.T) {
+			b := newBench(t, derivedMove)
+			b.vars["secret"] = secret
+			r := b.begin()
+			if err := r.Run(context.Background(), context.Background()); err == nil {
+				t.Fatal("the gate was open")
+			}
+			b.write("go", "")
+			set := map[string]string{"secret": secret}
+			do(t, b.resume(set).Run)
+			b.want("c go y z")
+			do(t, b.resume(set).Rollback)
+			b.want("a b c go")
+			if secret != "s3cr3t" {
+				return // too common to tell where it comes from
+			}
+			p, _, _ := b.plan("r1")
+			shown, err := p.Shown()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := fmt.Sprintf("%+v %+v %s", shown.Steps, b.events, b.journal())
+			if strings.Contains(strings.ToLower(all), secret) {
+				t.Errorf("the secret is shown: %s", all)
+			}
+		})
 	}
 }
 

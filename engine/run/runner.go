@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -45,7 +46,7 @@ func (r *Runner) Run(ctx, stop context.Context) error {
 	started := time.Now()
 	for i, s := range r.scope.Book.Steps {
 		if st := r.state.Steps[s.Name]; st != nil && st.Done {
-			if err := r.adopt(s, st.Result); err != nil {
+			if err := r.recall(ctx, s, st); err != nil {
 				return err
 			}
 			continue
@@ -76,7 +77,9 @@ func (r *Runner) kept() []string {
 	var kept []string
 	for _, s := range r.scope.Book.Steps {
 		if st := r.state.Steps[s.Name]; st != nil {
-			kept = append(kept, st.Change.Kept...)
+			for _, path := range st.Change.Kept {
+				kept = append(kept, r.secrets.hide(path))
+			}
 		}
 	}
 	return kept
@@ -92,15 +95,35 @@ func (r *Runner) adopt(s *lang.Step, res engine.Result) error {
 	return nil
 }
 
+// recall adopts a result that was recorded, with the sensitive values put
+// back. Those that the step's configuration derives are known once it is
+// evaluated again.
+func (r *Runner) recall(ctx context.Context, s *lang.Step, st *StepState) error {
+	r.scope.Facts = hostFacts{ctx: ctx, host: r.host}
+	if len(r.secrets.tokens) > 0 {
+		cfg, _ := r.scope.Config(s.Config, cty.NilVal) // for its secrets alone
+		r.secrets.add(cfg.Secrets...)
+	}
+	var err error
+	if st.Result, err = rewriteInto(r.secrets, st.Result, r.secrets.show); err != nil {
+		return fmt.Errorf("step %s: %w", s.Name, err)
+	}
+	return r.adopt(s, st.Result)
+}
+
 // append writes a record, without the sensitive values, and takes it into the
 // state.
 func (r *Runner) append(kind string, data any) error {
-	raw, err := r.secrets.rewrite(data, r.secrets.hide)
+	hidden, err := r.secrets.rewrite(data, r.secrets.hide)
 	if err != nil {
 		return fmt.Errorf("a %s record: %w", kind, err)
 	}
-	if err := r.journal.Append(kind, raw); err != nil {
+	if err := r.journal.Append(kind, hidden); err != nil {
 		return err
+	}
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("a %s record: %w", kind, err)
 	}
 	return r.state.apply(journal.Record{Time: time.Now().UTC(), Kind: kind, Data: raw})
 }
@@ -115,10 +138,10 @@ func (r *Runner) interrupted() error {
 // fail records why a step stopped the run.
 func (r *Runner) fail(kind string, s *lang.Step, info engine.StepInfo, d *hcl.Diagnostic) error {
 	d.Summary, d.Detail = r.secrets.hide(d.Summary), r.secrets.hide(d.Detail)
-	if err := r.append(kind, failed{Step: s.Name, Error: d.Summary + ": " + d.Detail}); err != nil {
-		return err
-	}
 	f := &Failure{Book: r.scope.Book, Step: s, Diag: d}
+	if err := r.append(kind, failed{Step: s.Name, Error: f.Error()}); err != nil {
+		return fmt.Errorf("%w\nBefore that the step had failed. %s", err, f.Error())
+	}
 	if kind == kindUndoFailed {
 		r.emit(engine.UndoFailed{Step: info, Err: f})
 	} else {

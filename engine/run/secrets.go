@@ -2,22 +2,30 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // secrets keeps sensitive texts out of everything that is written or shown.
 // Each is replaced by a token made of its salted hash, and put back on resume
 // once the operator has given the value again.
 type secrets struct {
-	salt   string
-	tokens map[string]string // by secret
+	salt         string
+	tokens       map[string]string // by secret
+	hider, shown *strings.Replacer
 }
 
 func newSecrets(salt string) *secrets {
-	return &secrets{salt: salt, tokens: map[string]string{}}
+	return &secrets{salt: salt, tokens: map[string]string{}, hider: strings.NewReplacer(), shown: strings.NewReplacer()}
 }
 
 // hash is the salted hash of a secret's encoding, in hexadecimal.
@@ -26,26 +34,58 @@ func (s *secrets) hash(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// add adds secrets, and the form in which an error quotes each of them.
 func (s *secrets) add(texts ...string) {
+	known := len(s.tokens)
 	for _, t := range texts {
-		s.tokens[t] = "((sensitive:" + s.hash(t)[:24] + "))"
+		quoted := strconv.Quote(t)
+		for _, form := range []string{t, quoted[1 : len(quoted)-1]} {
+			s.tokens[form] = "((sensitive:" + s.hash(form)[:24] + "))"
+		}
 	}
+	if len(s.tokens) == known {
+		return
+	}
+	var there, back []string
+	for _, secret := range s.longestFirst() {
+		there = append(there, secret, s.tokens[secret])
+		back = append(back, s.tokens[secret], secret)
+	}
+	s.hider, s.shown = strings.NewReplacer(there...), strings.NewReplacer(back...)
 }
 
-// hide replaces the secrets in a text by their tokens.
-func (s *secrets) hide(text string) string {
-	for secret, token := range s.tokens {
-		text = strings.ReplaceAll(text, secret, token)
-	}
-	return text
+// longestFirst is the order of replacement: of a secret that is part of
+// another one, the rest must not stay.
+func (s *secrets) longestFirst() []string {
+	return slices.SortedFunc(maps.Keys(s.tokens), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	})
 }
+
+// all lists the secrets.
+func (s *secrets) all() []string { return slices.Collect(maps.Keys(s.tokens)) }
+
+// hide replaces the secrets in a text by their tokens. It looks at the text
+// once: a short secret may well be part of a token.
+func (s *secrets) hide(text string) string { return s.hider.Replace(text) }
 
 // show replaces the tokens in a text by their secrets.
-func (s *secrets) show(text string) string {
-	for secret, token := range s.tokens {
-		text = strings.ReplaceAll(text, token, secret)
+func (s *secrets) show(text string) string { return s.shown.Replace(text) }
+
+// mask replaces the secrets in a text where nobody has to get them back.
+func (s *secrets) mask(text string) string {
+	var pairs []string
+	for _, secret := range s.longestFirst() {
+		pairs = append(pairs, secret, "(sensitive)")
 	}
-	return text
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+func (s *secrets) maskDiags(diags hcl.Diagnostics) hcl.Diagnostics {
+	for _, d := range diags {
+		d.Summary, d.Detail = s.mask(d.Summary), s.mask(d.Detail)
+	}
+	return diags
 }
 
 // rewrite applies f to every string in a JSON-encodable value and returns the
@@ -64,9 +104,26 @@ func (s *secrets) rewrite(v any, f func(string) string) (json.RawMessage, error)
 	return json.Marshal(rewriteTree(tree, f))
 }
 
+// rewriteInto is rewrite, decoded into a value of v's type.
+func rewriteInto[T any](s *secrets, v T, f func(string) string) (out T, err error) {
+	if len(s.tokens) == 0 {
+		return v, nil
+	}
+	raw, err := s.rewrite(v, f)
+	if err != nil {
+		return v, err
+	}
+	return out, json.Unmarshal(raw, &out)
+}
+
+// rewriteTree leaves keys and times as they are: the record has to be readable
+// even if a secret is as common a text as "step" or "2026".
 func rewriteTree(v any, f func(string) string) any {
 	switch v := v.(type) {
 	case string:
+		if _, err := time.Parse(time.RFC3339Nano, v); err == nil {
+			return v
+		}
 		return f(v)
 	case []any:
 		for i := range v {
@@ -74,8 +131,7 @@ func rewriteTree(v any, f func(string) string) any {
 		}
 	case map[string]any:
 		for k, x := range v {
-			delete(v, k)
-			v[f(k)] = rewriteTree(x, f)
+			v[k] = rewriteTree(x, f)
 		}
 	}
 	return v

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -115,6 +116,9 @@ func (r *Runner) holds(c *lang.Check, self cty.Value, summary string) *hcl.Diagn
 // host that already is as the step wants it is no drift.
 func (r *Runner) drift(s *lang.Step, now engine.Change) *hcl.Diagnostic {
 	planned := r.state.Header.Plan.step(s.Name)
+	if shown, err := rewriteInto(r.secrets, planned, r.secrets.show); err == nil {
+		planned = shown
+	}
 	if planned.KnownAfter != "" || now.Empty() || now.SameAs(planned.Change) {
 		return nil
 	}
@@ -155,6 +159,10 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 // back, for which the block is evaluated again.
 func (r *Runner) recorded(ctx context.Context, c lang.Config, in *intent, self cty.Value) (engine.StepRequest, engine.Change, error) {
 	req, change := in.Request, in.Change
+	var err error
+	if req.Config, err = r.secrets.rewrite(req.Config, r.secrets.show); err != nil {
+		return req, change, err
+	}
 	if len(in.Sensitive) > 0 {
 		cfg, d := r.config(ctx, c, self)
 		if d != nil {
@@ -172,12 +180,8 @@ func (r *Runner) recorded(ctx context.Context, c lang.Config, in *intent, self c
 			req.Config = setAttribute(req.Config, name, attrs[name])
 		}
 	}
-	raw, err := r.secrets.rewrite(change, r.secrets.show)
-	if err != nil {
-		return req, change, err
-	}
-	change = engine.Change{}
-	return req, change, json.Unmarshal(raw, &change)
+	change, err = rewriteInto(r.secrets, change, r.secrets.show)
+	return req, change, err
 }
 
 // carryOut applies a step, tries again as its retry block says, and records
@@ -199,8 +203,23 @@ func (r *Runner) carryOut(ctx, stop context.Context, w *work) error {
 	if err := r.append(kindDone, out); err != nil {
 		return err
 	}
-	r.emit(engine.StepDone{Step: w.info, Unchanged: out.Unchanged, Change: w.change, Result: res, Took: out.Took})
+	if err := r.emitDone(w, out); err != nil {
+		return err
+	}
 	return r.adopt(w.step, res)
+}
+
+func (r *Runner) emitDone(w *work, out done) error {
+	change, err := rewriteInto(r.secrets, w.change, r.secrets.hide)
+	if err != nil {
+		return err
+	}
+	res, err := rewriteInto(r.secrets, out.Result, r.secrets.hide)
+	if err != nil {
+		return err
+	}
+	r.emit(engine.StepDone{Step: w.info, Unchanged: out.Unchanged, Change: change, Result: res, Took: out.Took})
+	return nil
 }
 
 func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, error) {
@@ -234,7 +253,7 @@ func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, er
 			return nil, last
 		}
 		if ctx.Err() == nil {
-			r.emit(engine.StepRetried{Step: w.info, Attempt: attempt, Attempts: retry.Attempts, Delay: delay, Err: err})
+			r.emit(engine.StepRetried{Step: w.info, Attempt: attempt, Attempts: retry.Attempts, Delay: delay, Err: errors.New(r.secrets.hide(err.Error()))})
 		}
 		if !pause(ctx, stop, delay) {
 			return nil, whyCut(ctx, stop, last)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 	"runbook/engine/journal"
 )
 
@@ -22,11 +23,14 @@ func (s Store) runs() string { return filepath.Join(s.Dir, "runs") }
 
 func (s Store) run(id string) string { return filepath.Join(s.runs(), id) }
 
-// Prepare makes the directory where there is none.
+// Prepare makes the directory where there is none, for good: the first run's
+// journal must not vanish in a power cut because the directory's name did.
 func (s Store) Prepare() error {
-	if err := os.MkdirAll(s.runs(), 0o700); err != nil {
-		return engine.Errorf(s.Dir, "the state directory can't be made: %w", err).
-			WithHint("Name another one with --state-dir or RUNBOOK_STATE_DIR")
+	for _, dir := range []string{s.Dir, s.runs()} {
+		if err := durable.MkdirAll(dir, 0o700); err != nil {
+			return engine.Errorf(s.Dir, "the state directory can't be made: %w", err).
+				WithHint("Name another one with --state-dir or RUNBOOK_STATE_DIR")
+		}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"syscall"
 
 	"runbook/actions/etcd/keyspace"
 	"runbook/engine"
@@ -133,6 +134,9 @@ func runChild(ctx context.Context, task, path string, read func(io.Reader) error
 	// /proc/self/exe is this very binary even if it was replaced on disk.
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, task, path)
 	cmd.Env = []string{"GOTRACEBACK=none"}
+	// A Ctrl-C goes to the terminal's whole foreground group. It asks this
+	// process to stop; were it to end the child, the file would look damaged.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -177,12 +181,34 @@ func verdict(ctx context.Context, path string, readErr, waitErr error, stderr st
 		return damaged
 	case ctx.Err() != nil:
 		return engine.Errorf(path, "its inspection was ended: %w", context.Cause(ctx))
+	case endedFromOutside(waitErr):
+		return engine.Errorf(path, "its inspection was ended from outside: %w", waitErr).
+			WithHint("This says nothing about the file. Was the host out of memory (dmesg)? Then try again.")
 	case waitErr != nil:
 		return &Damaged{Reason: "its database is damaged: " + lastWords(stderr, waitErr)}
 	case readErr != nil:
 		return engine.Errorf(path, "understanding its inspection: %w", readErr)
 	}
 	return nil
+}
+
+// endedFromOutside reports whether somebody ended the child: an operator, or
+// the kernel for want of memory. What a damaged file does to it is a panic or
+// a signal of its own making.
+func endedFromOutside(waitErr error) bool {
+	var exit *exec.ExitError
+	if !errors.As(waitErr, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return false
+	}
+	switch status.Signal() {
+	case syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:
+		return true
+	}
+	return false
 }
 
 // lastWords is the line in which the Go runtime said why the child ended.
