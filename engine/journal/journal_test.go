@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -244,16 +245,22 @@ func TestLockTellsWhoHoldsIt(t *testing.T) {
 func TestDeadOwnerDoesNotBlock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	if os.Getenv("RUNBOOK_TEST_LOCK") != "" {
-		if _, err := Acquire(os.Getenv("RUNBOOK_TEST_LOCK"), Holder{PID: os.Getpid()}); err != nil {
+		l, err := Acquire(os.Getenv("RUNBOOK_TEST_LOCK"), Holder{PID: os.Getpid()})
+		if err != nil {
 			t.Fatal(err)
 		}
 		fmt.Println("locked")
-		select {}
+		_, _ = io.ReadAll(os.Stdin) // until it is killed
+		_ = l.Release()
+		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestDeadOwnerDoesNotBlock$")
 	cmd.Env = append(os.Environ(), "RUNBOOK_TEST_LOCK="+path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
