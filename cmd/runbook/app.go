@@ -47,7 +47,7 @@ func newApp(ctx, stop context.Context) *app {
 
 func (a *app) host() engine.Host { return host.NewLocal(a.registry()) }
 
-func (a *app) store() run.Store { return run.Store{Dir: a.stateDir} }
+func (a *app) store() run.Store { return run.Store{Dir: a.stateDir, Machine: machineLock()} }
 
 // registry is wired on first use: `runbook --help` needs none of it.
 func (a *app) registry() *engine.Registry {
@@ -127,6 +127,15 @@ finished one can be rolled back.`,
 		a.listCommand(), a.showCommand(), a.abandonCommand(), a.explainCommand(),
 	)
 	return root
+}
+
+// machineLock is the lock that all runs of the machine share, whatever their
+// state directory.
+func machineLock() string {
+	if path, ok := os.LookupEnv("RUNBOOK_LOCK"); ok {
+		return path
+	}
+	return "/run/runbook.lock"
 }
 
 func defaultStateDir() string {

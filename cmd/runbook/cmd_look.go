@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
-	"runbook/engine/run"
 )
 
 func (a *app) listCommand() *cobra.Command {
@@ -65,7 +64,7 @@ func (a *app) abandonCommand() *cobra.Command {
 		Short: "Give an unfinished run up, leaving the host as it is",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, err := a.pick(args, "", func(run.Summary) bool { return true }); err != nil {
+			if err := a.store().Exists(args[0]); err != nil {
 				return err
 			}
 			release, err := a.lock("abandon", args[0])

@@ -103,19 +103,17 @@ func (a *app) lock(doing, id string) (func(), error) {
 	if err := a.store().Prepare(); err != nil {
 		return nil, err
 	}
-	l, err := a.store().Lock(doing, id)
-	if err != nil {
-		return nil, err
-	}
-	// The kernel drops the lock with the process in any case, so a failure to
-	// drop it early has no consequence.
-	return func() { _ = l.Release() }, nil
+	return a.store().Lock(doing, id)
 }
 
 // noneUnfinished refuses to start beside a run that was left half-way.
 func (a *app) noneUnfinished() error {
 	id, err := a.store().Unfinished()
-	if err != nil || id == "" {
+	if id != "" && err != nil {
+		return engine.Errorf("run "+id, "its journal can't be read, so nobody knows whether it has ended: %w", err).
+			WithHint("Look at the host. Once it is in order, give the run up with `runbook abandon %s`", id)
+	}
+	if id == "" || err != nil {
 		return err
 	}
 	return engine.Errorf("run "+id, "it was begun on this machine and has not ended").

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"runbook/actions"
@@ -36,12 +37,20 @@ func execute() exitCode {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// Output that nobody reads any more must not end a run half-way.
 	signal.Ignore(syscall.SIGPIPE)
-	go func() {
-		<-signals // the first finishes the step in hand
-		stopNow()
-		<-signals // the second cuts it short
-		cancel()
-	}()
+	go heed(signals, stopNow, cancel)
 	app := newApp(ctx, stop)
 	return app.main(os.Args[1:])
+}
+
+// heed turns the first signal into a request to stop after the step in hand,
+// and a later Ctrl-C or SIGTERM into one to cut it short. A terminal that goes
+// away may say so more than once, and nobody has asked for haste.
+func heed(signals <-chan os.Signal, stop, cancel func()) {
+	stop = sync.OnceFunc(stop)
+	for first := true; ; first = false {
+		if s := <-signals; !first && s != syscall.SIGHUP {
+			cancel()
+		}
+		stop()
+	}
 }

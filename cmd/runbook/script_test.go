@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("RUNBOOK_STATE_DIR", filepath.Join(env.WorkDir, "state"))
+			env.Setenv("RUNBOOK_LOCK", filepath.Join(env.WorkDir, "machine.lock"))
 			bin, err := exec.LookPath("runbook")
 			if err != nil {
 				return err
@@ -70,17 +71,17 @@ func nobodyReads(ts *testscript.TestScript, _ bool, args []string) {
 	defer w.Close()
 	cmd := exec.Command(filepath.Join(ts.Getenv("BIN"), args[0]), args[1:]...)
 	cmd.Dir, cmd.Stdout = ts.MkAbs("."), w
-	cmd.Env = append(os.Environ(), "RUNBOOK_STATE_DIR="+ts.Getenv("RUNBOOK_STATE_DIR"))
+	cmd.Env = append(os.Environ(), "RUNBOOK_STATE_DIR="+ts.Getenv("RUNBOOK_STATE_DIR"), "RUNBOOK_LOCK="+ts.Getenv("RUNBOOK_LOCK"))
 	if err := cmd.Run(); err != nil {
 		ts.Fatalf("%v: %v", args, err)
 	}
 }
 
-// holdLock holds the state directory's lock until the script ends.
-func holdLock(ts *testscript.TestScript, _ bool, _ []string) {
-	dir := ts.Getenv("RUNBOOK_STATE_DIR")
-	ts.Check(os.MkdirAll(dir, 0o700))
-	l, err := journal.Acquire(filepath.Join(dir, "lock"), journal.Holder{
+// holdLock holds a lock until the script ends: holdlock FILE.
+func holdLock(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
+	l, err := journal.Acquire(path, journal.Holder{
 		PID: 4711, Run: "r-first", Doing: "run", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	})
 	ts.Check(err)

@@ -12,11 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // FileName is the journal's name inside its run's directory.
@@ -31,25 +33,29 @@ type Journal struct {
 	err  error // the first failure to append: final
 }
 
+// newSuffix ends the name of a run's directory until its journal has its first
+// record. What a crash leaves under such a name never began.
+const newSuffix = ".new"
+
 // Create makes dir with a journal in it that holds one record. Both are
-// durable when it returns. It fails if dir exists.
+// durable when it returns, and after a crash dir is either whole or absent. It
+// fails if dir exists.
 func Create(dir, kind string, data any) (*Journal, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, &engine.Error{Where: dir, Err: err}
+	fresh := dir + newSuffix
+	if err := os.Mkdir(fresh, 0o700); err != nil {
+		return nil, &engine.Error{Where: fresh, Err: err}
 	}
-	path := filepath.Join(dir, FileName)
+	path := filepath.Join(fresh, FileName)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, &engine.Error{Where: path, Err: err}
 	}
-	j := &Journal{file: f, path: path}
-	if err := j.take(); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
+	j := &Journal{file: f, path: filepath.Join(dir, FileName)}
 	for _, step := range []func() error{
+		j.take,
 		func() error { return j.Append(kind, data) },
-		func() error { return syncDir(dir) },
-		func() error { return syncDir(filepath.Dir(dir)) },
+		func() error { return durable.SyncDir(fresh) },
+		func() error { return durable.Rename(fresh, dir) },
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, f.Close())
@@ -57,6 +63,9 @@ func Create(dir, kind string, data any) (*Journal, error) {
 	}
 	return j, nil
 }
+
+// Unborn reports whether name is that of a directory whose run never began.
+func Unborn(name string) bool { return strings.HasSuffix(name, newSuffix) }
 
 // Torn describes the incomplete last line that a crash left behind.
 type Torn struct {
@@ -111,13 +120,7 @@ func (j *Journal) load() ([]Record, *Torn, error) {
 // setAside keeps a torn last line in a file of its own and cuts it off.
 func (j *Journal) setAside(s scan) (*Torn, error) {
 	aside := j.path + ".torn-" + strconv.FormatInt(s.size, 10)
-	if err := os.WriteFile(aside, s.tail, 0o600); err != nil {
-		return nil, &engine.Error{Where: aside, Err: err}
-	}
-	if err := syncFile(aside); err != nil {
-		return nil, err
-	}
-	if err := syncDir(filepath.Dir(j.path)); err != nil {
+	if err := durable.WriteFile(aside, s.tail, 0o600); err != nil {
 		return nil, err
 	}
 	if err := j.file.Truncate(s.size); err != nil {
@@ -243,16 +246,3 @@ func damaged(path string, line int, offset int64, err error) error {
 	return engine.Errorf(fmt.Sprintf("%s:%d (byte %d)", path, line, offset), "the journal is damaged: %w", err).
 		WithHint("The lines before it are intact and can be read with less. The run can't be resumed safely from here: look at the host, finish by hand, and start a new run")
 }
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return &engine.Error{Where: path, Err: err}
-	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(engine.Errorf(path, "sync: %w", err), f.Close())
-	}
-	return f.Close()
-}
-
-func syncDir(path string) error { return syncFile(path) }

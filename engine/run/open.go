@@ -80,7 +80,8 @@ func encodeVariable(v cty.Value) (json.RawMessage, error) {
 	return ctyjson.Marshal(bare, cty.DynamicPseudoType)
 }
 
-// Resume takes a run up again, with the runbook as it was when the run began.
+// Resume opens a run to be taken up again with Run or Rollback. It follows the
+// runbook as it was when the run began.
 // set holds the texts of the sensitive variables, which the journal doesn't
 // keep. The error may be a *lang.Error.
 func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set map[string]string, version string, emit func(engine.Event)) (*Runner, error) {
@@ -88,18 +89,27 @@ func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set map
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{host: host, journal: j, emit: emit}
+	r := &Runner{host: host, journal: j, emit: emit, reopened: &resumed{Version: version, PID: os.Getpid()}}
 	if torn != nil {
 		emit(engine.JournalTorn{Bytes: torn.Bytes, Aside: torn.Aside})
 	}
 	if err := r.restore(records, reg, set); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
-	if err := r.append(kindResumed, resumed{Version: version, PID: os.Getpid()}); err != nil {
-		return nil, errors.Join(err, j.Close())
-	}
-	emit(engine.RunStarted{ID: id, Runbook: r.scope.Book.Name, Host: host.Name(), Resumed: true, Done: r.state.done()})
 	return r, nil
+}
+
+// takeUp records that an interrupted run goes on, once it is known that it may.
+func (r *Runner) takeUp() error {
+	if r.reopened == nil {
+		return nil
+	}
+	if err := r.append(kindResumed, r.reopened); err != nil {
+		return err
+	}
+	r.reopened = nil
+	r.emit(engine.RunStarted{ID: r.id(), Runbook: r.scope.Book.Name, Host: r.host.Name(), Resumed: true, Done: r.state.done()})
+	return nil
 }
 
 // restore brings back what the runner knew when the run was interrupted.
@@ -201,22 +211,6 @@ func (r *Runner) State() *State { return r.state }
 
 // Book returns the runbook that the run follows.
 func (r *Runner) Book() *lang.Runbook { return r.scope.Book }
-
-// Abandon gives a run up: it is neither resumed nor rolled back any more.
-func (s Store) Abandon(id, reason string) error {
-	j, records, _, err := journal.Open(s.run(id))
-	if err != nil {
-		return err
-	}
-	state, err := Replay(records)
-	if err == nil && !state.Phase.Open() {
-		err = engine.Errorf("run "+id, "it is %s already", state.Phase)
-	}
-	if err == nil {
-		err = j.Append(kindAbandoned, abandoned{Reason: reason})
-	}
-	return errors.Join(err, j.Close())
-}
 
 // done counts the steps that are finished.
 func (s *State) done() int {

@@ -105,6 +105,7 @@ func (p Phase) Open() bool { return p == Running || p == RollingBack }
 type State struct {
 	Header  Header
 	Phase   Phase
+	Began   time.Time
 	Updated time.Time
 	Steps   map[string]*StepState
 	// Failure is the last error, if the run stopped with one.
@@ -152,6 +153,7 @@ func Replay(records []journal.Record) (*State, error) {
 		return nil, engine.Errorf("journal", "it has no header: the run never began").
 			WithHint("Nothing was changed on the host. Start a new run")
 	}
+	s.Began = records[0].Time
 	for _, r := range records {
 		s.Updated = r.Time
 		if err := s.apply(r); err != nil {

@@ -13,6 +13,9 @@ import (
 // Rollback undoes in reverse what the run's steps did, finished or not. It can
 // be stopped and taken up again like Run.
 func (r *Runner) Rollback(ctx, stop context.Context) error {
+	if err := r.takeUp(); err != nil {
+		return err
+	}
 	if r.state.Phase != RollingBack {
 		if err := r.append(kindRollback, struct{}{}); err != nil {
 			return err

@@ -37,6 +37,9 @@ type Runner struct {
 	state   *State
 	secrets *secrets
 	emit    func(engine.Event)
+	// reopened is the record that an interrupted run is taken up again; nil
+	// once it is written, and for a new run.
+	reopened *resumed
 }
 
 // Run carries out the steps that aren't done yet. Cancelling stop ends the run
@@ -44,6 +47,9 @@ type Runner struct {
 // doubt. The error is a *Failure, ErrInterrupted, or the journal's.
 func (r *Runner) Run(ctx, stop context.Context) error {
 	started := time.Now()
+	if err := r.takeUp(); err != nil {
+		return err
+	}
 	for i, s := range r.scope.Book.Steps {
 		if st := r.state.Steps[s.Name]; st != nil && st.Done {
 			if err := r.recall(ctx, s, st); err != nil {

@@ -3,6 +3,7 @@ package run
 import (
 	"cmp"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -17,7 +18,12 @@ import (
 )
 
 // Store is the directory that holds the runs of a machine.
-type Store struct{ Dir string }
+type Store struct {
+	Dir string
+	// Machine is the file of the lock that all stores of a machine share;
+	// empty for none.
+	Machine string
+}
 
 func (s Store) runs() string { return filepath.Join(s.Dir, "runs") }
 
@@ -35,11 +41,31 @@ func (s Store) Prepare() error {
 	return nil
 }
 
-// Lock takes the machine's lock: one run at a time works on it.
-func (s Store) Lock(doing, run string) (*journal.Lock, error) {
-	return journal.Acquire(filepath.Join(s.Dir, "lock"), journal.Holder{
-		PID: os.Getpid(), Run: run, Doing: doing, Since: time.Now().UTC().Truncate(time.Second),
-	})
+// Lock takes the store's lock and the machine's: one run at a time works on it,
+// wherever its journal is. It returns what drops both.
+func (s Store) Lock(doing, run string) (release func(), err error) {
+	holder := journal.Holder{PID: os.Getpid(), Run: run, Doing: doing, Since: time.Now().UTC().Truncate(time.Second)}
+	var locks []*journal.Lock
+	release = func() {
+		for _, l := range locks {
+			_ = l.Release() // the kernel drops it with the process in any case
+		}
+	}
+	for _, path := range []string{filepath.Join(s.Dir, "lock"), s.Machine} {
+		if path == "" {
+			continue
+		}
+		l, err := journal.Acquire(path, holder)
+		if errors.Is(err, fs.ErrPermission) && path == s.Machine {
+			continue // the lock of root's runs, which can't be this user's
+		}
+		if err != nil {
+			release()
+			return nil, err
+		}
+		locks = append(locks, l)
+	}
+	return release, nil
 }
 
 // NewID returns an ID for a run that starts at t. IDs sort by time.
@@ -53,6 +79,9 @@ type Summary struct {
 	State *State
 	Busy  bool  // a process works on it now
 	Err   error // why the journal can't be read; State is nil then
+	// GivenUp says that the operator has given up a run whose journal can't
+	// be read.
+	GivenUp bool
 }
 
 // List returns all runs, the newest first.
@@ -66,12 +95,21 @@ func (s Store) List() ([]Summary, error) {
 	}
 	var all []Summary
 	for _, e := range entries {
-		if e.IsDir() {
+		if e.IsDir() && !journal.Unborn(e.Name()) {
 			all = append(all, s.summary(e.Name()))
 		}
 	}
-	slices.SortFunc(all, func(a, b Summary) int { return -cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b Summary) int { return cmp.Or(b.began().Compare(a.began()), -cmp.Compare(a.ID, b.ID)) })
 	return all, nil
+}
+
+// began is when the run's journal was made; the IDs of two runs of the same
+// second don't tell.
+func (s Summary) began() time.Time {
+	if s.State == nil {
+		return time.Time{}
+	}
+	return s.State.Began
 }
 
 func (s Store) summary(id string) Summary {
@@ -83,14 +121,25 @@ func (s Store) summary(id string) Summary {
 	if err == nil {
 		sum.Busy, err = journal.Busy(s.run(id))
 	}
-	sum.Err = err
+	if sum.Err = err; err != nil {
+		_, gone := os.Stat(s.givenUp(id))
+		sum.GivenUp = gone == nil
+	}
 	return sum
+}
+
+// Exists fails if there is no run of that ID.
+func (s Store) Exists(id string) error {
+	if info, err := os.Stat(s.run(id)); err != nil || !info.IsDir() || filepath.Base(id) != id {
+		return engine.Errorf(s.Dir, "there is no run %q", id).WithHint("`runbook list` shows the runs")
+	}
+	return nil
 }
 
 // Load reads one run.
 func (s Store) Load(id string) (*State, error) {
-	if _, err := os.Stat(s.run(id)); err != nil || filepath.Base(id) != id {
-		return nil, engine.Errorf(s.Dir, "there is no run %q", id).WithHint("`runbook list` shows the runs")
+	if err := s.Exists(id); err != nil {
+		return nil, err
 	}
 	sum := s.summary(id)
 	return sum.State, sum.Err
@@ -114,16 +163,49 @@ func (s Store) Pick(what string, want func(Summary) bool) (string, error) {
 		WithHint("Name the one you mean: `runbook list` shows them")
 }
 
-// Unfinished returns the newest run that is still open, or "".
+// Unfinished returns the newest run that is still open, or "". A run whose
+// journal can't be read may well be open.
 func (s Store) Unfinished() (string, error) {
 	all, err := s.List()
 	if err != nil {
 		return "", err
 	}
 	for _, sum := range all {
-		if sum.State != nil && sum.State.Phase.Open() {
-			return sum.ID, nil
+		if sum.Err != nil && !sum.GivenUp || sum.State != nil && sum.State.Phase.Open() {
+			return sum.ID, sum.Err
 		}
 	}
 	return "", nil
+}
+
+// givenUp is the file that marks a run with an unreadable journal as given up.
+func (s Store) givenUp(id string) string { return filepath.Join(s.run(id), "abandoned.json") }
+
+// Abandon gives a run up: it is neither resumed nor rolled back any more.
+func (s Store) Abandon(id, reason string) error {
+	j, records, _, err := journal.Open(s.run(id))
+	if err != nil {
+		return s.abandonUnreadable(id, reason, err)
+	}
+	state, err := Replay(records)
+	if err == nil && !state.Phase.Open() {
+		err = engine.Errorf("run "+id, "it is %s already", state.Phase)
+	}
+	if err == nil {
+		err = j.Append(kindAbandoned, abandoned{Reason: reason})
+	}
+	return errors.Join(err, j.Close())
+}
+
+// abandonUnreadable leaves a damaged journal as it is, for whoever wants to
+// know what happened.
+func (s Store) abandonUnreadable(id, reason string, why error) error {
+	if busy, err := journal.Busy(s.run(id)); busy || err != nil {
+		return errors.Join(why, err)
+	}
+	text, err := json.Marshal(abandoned{Reason: reason})
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(s.givenUp(id), text, 0o600)
 }

@@ -122,7 +122,7 @@ func (h *Human) undo(e engine.Event) {
 
 // Stopped says that a run stopped early, and how to go on.
 func (h *Human) Stopped(id string, phase run.Phase) {
-	h.Note("\nRun %s has stopped. Everything it did is recorded.", id)
+	h.Note("\nRun %s has stopped.", id)
 	howToGoOn(h.Note, id, phase)
 }
 

@@ -18,7 +18,11 @@ func (h *Human) List(runs []run.Summary) {
 	fmt.Fprintln(w, "RUN\tRUNBOOK\tSTATE\tSTEPS DONE\tUPDATED")
 	for _, r := range runs {
 		if r.State == nil {
-			fmt.Fprintf(w, "%s\t\tunreadable\t\t%s\n", r.ID, r.Err)
+			word := "unreadable"
+			if r.GivenUp {
+				word += ", given up"
+			}
+			fmt.Fprintf(w, "%s\t\t%s\t\t%s\n", r.ID, word, r.Err)
 			continue
 		}
 		steps := r.State.Header.Plan.Steps
