@@ -193,10 +193,10 @@ func restoreNothing(t *testing.T) contract.Scene {
 		Config: config{
 			"snapshot": cty.StringVal(backup), "data_dir": cty.StringVal(dataAt + "/"), "name": cty.StringVal("cp1"),
 			"initial_advertise_peer_urls": texts(peerURL), "initial_cluster_token": cty.StringVal("new-1"),
-			"owner": cty.StringVal("daemon"), "group": cty.StringVal("4000"), "bump_revision": cty.Zero,
+			"owner": cty.StringVal("2"), "group": cty.StringVal("4000"), "bump_revision": cty.Zero,
 		},
 		Observe: observeRestore,
-		Applied: func(t *testing.T) { restoredAs(t, dataAt, 1, 4000, 0o700) },
+		Applied: func(t *testing.T) { restoredAs(t, dataAt, 2, 4000, 0o700) },
 	}
 }
 
@@ -304,7 +304,7 @@ func observePath(b *strings.Builder, path string) error {
 // databases differ where the contents don't.
 func observeContent(path string, info fs.FileInfo) (string, error) {
 	switch isNew := !info.ModTime().Equal(sceneTime); {
-	case isNew && (filepath.Base(path) == "db" || filepath.Ext(path) == ".db"):
+	case isNew && filepath.Base(path) == "db":
 		return observeDatabase(path)
 	case isNew && filepath.Ext(path) == ".wal":
 		return observeHead(path)
@@ -358,9 +358,10 @@ func badRestore() []contract.Bad {
 		{Name: "relative snapshot", Set: set("snapshot", "backup.db"), Attribute: "snapshot", Message: "not an absolute path"},
 		{Name: "relative directory", Set: set("data_dir", "etcd"), Attribute: "data_dir", Message: "not an absolute path"},
 		{Name: "no snapshot", Set: set("snapshot", scenes+"/no.db"), Attribute: "snapshot", Message: "there is no such file"},
-		{Name: "snapshot is a directory", Set: set("snapshot", scenes+"/neighbour"), Attribute: "snapshot", Message: "is a directory"},
+		{Name: "snapshot is a directory", Set: set("snapshot", scenes+"/neighbour"), Attribute: "snapshot", Message: "it is not a regular file"},
 		{Name: "torn snapshot", Attribute: "snapshot", Message: "can't be used", Set: func(t *testing.T, _ config) {
-			must(t, os.Truncate(backup, int64(len(running(t).snapshot)/2)))
+			snapshot := running(t).snapshot
+			contract.Write(t, backup, string(snapshot[:len(snapshot)/2]))
 		}},
 		{Name: "one bit of the snapshot", Attribute: "snapshot", Message: "SHA-256", Set: func(t *testing.T, _ config) { flipBit(t, backup) }},
 		{Name: "another name", Set: set("name", "cp2"), Attribute: "name", Message: `which is started with "cp1"`},
@@ -482,7 +483,7 @@ func badSave() []contract.Bad {
 	return []contract.Bad{
 		{Name: "relative", Set: set("path", "new.db"), Attribute: "path", Message: "not an absolute path"},
 		{Name: "no parent", Set: set("path", scenes+"/no/new.db"), Attribute: "path", Message: "parent directory does not exist"},
-		{Name: "a directory", Set: set("path", scenes), Attribute: "path", Message: "is a directory"},
+		{Name: "a directory", Set: set("path", scenes), Attribute: "path", Message: "it is not a regular file"},
 		{Name: "occupied", Attribute: "path", Message: "isn't a snapshot that verifies",
 			Set: func(t *testing.T, c config) {
 				contract.Write(t, filepath.Join(scenes, "taken.db"), "a list")
@@ -498,7 +499,7 @@ func badConnection() []contract.Bad {
 		{Name: "no scheme", Set: setTo("endpoints", texts("127.0.0.1:2379")), Attribute: "endpoints", Message: "write http://127.0.0.1:2379 or https://127.0.0.1:2379"},
 		{Name: "one endpoint as a text", Set: set("endpoints", "http://127.0.0.1:2379"), Attribute: "endpoints", Message: "list of string required"},
 		{Name: "an endpoint that is null", Set: setTo("endpoints", cty.ListVal([]cty.Value{cty.NullVal(cty.String)})), Attribute: "endpoints", Message: "must not be null"},
-		{Name: "no time", Set: setTo("timeout_seconds", cty.Zero), Attribute: "timeout_seconds", Message: "more than 0"},
+		{Name: "no time", Set: setTo("timeout_seconds", cty.Zero), Attribute: "timeout_seconds", Message: "at least 1"},
 		{Name: "half a second", Set: setTo("timeout_seconds", cty.NumberFloatVal(0.5)), Attribute: "timeout_seconds", Message: "a whole number"},
 		{Name: "TLS as a path", Set: set("tls", "/etc/ssl/ca.crt"), Attribute: "tls", Message: "object required"},
 	}
@@ -507,7 +508,7 @@ func badConnection() []contract.Bad {
 func unreachable(message string) []contract.Bad {
 	return []contract.Bad{
 		{Name: "unreachable", Attribute: "endpoints", Message: message, Set: setTo("endpoints", texts(nobody))},
-		{Name: "TLS where etcd has none", Attribute: "endpoints", Message: "first record does not look like a TLS handshake", Set: func(t *testing.T, c config) {
+		{Name: "TLS where etcd has none", Attribute: "endpoints", Message: "authentication handshake failed", Set: func(t *testing.T, c config) {
 			c["endpoints"] = texts(strings.Replace(running(t).endpoint, "http:", "https:", 1))
 		}},
 	}
@@ -533,6 +534,7 @@ func badVerify() []contract.Bad {
 		{Name: "another's hash", Set: set("hash", strings.Repeat("0", 64)), Attribute: "hash", Message: "and not"},
 		{Name: "hash that is none", Set: set("hash", "backup"), Attribute: "hash", Message: "64 hexadecimal digits"},
 		{Name: "too few keys", Set: setTo("min_keys", cty.NumberIntVal(19)), Attribute: "min_keys", Message: "it holds 18 keys"},
+		{Name: "keys below none", Set: setTo("min_keys", cty.NumberIntVal(-1)), Attribute: "min_keys", Message: "at least 0"},
 		{Name: "too old", Set: setTo("min_revision", cty.NumberIntVal(1000)), Attribute: "min_revision", Message: "its revision is 22"},
 		{Name: "half a key", Set: setTo("min_keys", cty.NumberFloatVal(0.5)), Attribute: "min_keys", Message: "a whole number"},
 		{Name: "half a revision", Set: setTo("min_revision", cty.NumberFloatVal(0.5)), Attribute: "min_revision", Message: "a whole number"},
@@ -588,7 +590,7 @@ func badCompare() []contract.Bad {
 		{Name: "relative", Set: set("snapshot", "backup.db"), Attribute: "snapshot", Message: "not an absolute path"},
 		{Name: "absent", Set: set("snapshot", scenes+"/no.db"), Attribute: "snapshot", Message: "there is no such file"},
 		{Name: "one bit", Attribute: "snapshot", Message: "SHA-256", Set: func(t *testing.T, _ config) { flipBit(t, backup) }},
-		{Name: "no revision", Set: setTo("revision", cty.Zero), Attribute: "revision", Message: "more than 0"},
+		{Name: "no revision", Set: setTo("revision", cty.Zero), Attribute: "revision", Message: "at least 1"},
 		{Name: "half a revision", Set: setTo("revision", cty.NumberFloatVal(1.5)), Attribute: "revision", Message: "a whole number"},
 	}
 }
@@ -596,6 +598,6 @@ func badCompare() []contract.Bad {
 func failingCompare() []contract.Bad {
 	return []contract.Bad{
 		{Name: "before the data", Set: setTo("revision", cty.NumberIntVal(2)), Attribute: "snapshot", Message: "it doesn't hold what"},
-		{Name: "a revision to come", Set: setTo("revision", cty.NumberIntVal(1000)), Attribute: "revision", Message: "hasn't been reached"},
+		{Name: "a revision to come", Set: setTo("revision", cty.NumberIntVal(1000)), Attribute: "revision", Message: "it hasn't reached revision 1000"},
 	}
 }

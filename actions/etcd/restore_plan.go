@@ -338,8 +338,9 @@ func (r *restored) changeWAL(c *engine.Change) {
 }
 
 func (r *restored) fact(path string) engine.PathFact {
+	owner, group := ownerNames(r.UID, r.GID)
 	return engine.PathFact{
 		Path: path, Exists: true, Type: engine.TypeDirectory, UID: r.UID, GID: r.GID, Mode: r.Mode,
-		Owner: strconv.Itoa(r.UID), Group: strconv.Itoa(r.GID),
+		Owner: owner, Group: group,
 	}
 }
