@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -24,14 +25,24 @@ func TestMain(m *testing.M) {
 	systemdhost.Main(m)
 }
 
-// cases are those of all actions, one list for each family.
+// families are the cases of all actions. Those of one family share a place on
+// the host, those of two don't.
+func families() map[string][]contract.Case {
+	return map[string][]contract.Case{"file": fileCases(), "systemd": unitCases(), "etcd": etcdCases()}
+}
+
 func cases() []contract.Case {
-	return slices.Concat(fileCases(), unitCases(), etcdCases())
+	return slices.Concat(slices.Collect(maps.Values(families()))...)
 }
 
 func TestContract(t *testing.T) {
-	for _, c := range cases() {
-		t.Run(c.Action+"/"+c.Name, func(t *testing.T) { contract.Run(t, actions.Registry(hclog.NewNullLogger()), c) })
+	for family, cases := range families() {
+		t.Run(family, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range cases {
+				t.Run(c.Action+"/"+c.Name, func(t *testing.T) { contract.Run(t, actions.Registry(hclog.NewNullLogger()), c) })
+			}
+		})
 	}
 }
 
