@@ -94,7 +94,7 @@ func validates(t *testing.T, reg *engine.Registry, begins, example string) {
 	if !strings.HasPrefix(example, begins) {
 		t.Errorf("the example of %sis another's:\n%s", begins, example)
 	}
-	text := "runbook \"example\" {\n" + example + "\n}\n"
+	text := "runbook \"example\" {}\n" + example + "\n"
 	if _, diags := lang.Load(lang.NewSources(lang.Source{Name: "example.hcl", Text: text}), reg); len(diags) > 0 {
 		t.Errorf("the example of %sdoesn't validate: %v\n%s", begins, diags, text)
 	}
