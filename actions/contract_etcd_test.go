@@ -64,7 +64,7 @@ func fresh(t *testing.T) {
 	contract.Write(t, backup, string(running(t).snapshot))
 }
 
-// running is an etcd in this process that serves until the process ends, and a
+// etcd is one in this process that serves until the process ends, and a
 // snapshot of it. Every scene is made from the one.
 type etcd struct {
 	endpoint string
@@ -300,8 +300,9 @@ func observePath(b *strings.Builder, path string) error {
 
 // observeContent describes a file of the scene by its bytes and its time, and
 // one that the action made by what two restores of the same snapshot have in
-// common: bbolt allocates pages in the order of a Go map, so the bytes of their
-// databases differ where the contents don't.
+// common. The bytes of such small databases happen to agree; they needn't, as
+// bbolt chooses among free pages in the order of a Go map, so a database is
+// described by its keys and values.
 func observeContent(path string, info fs.FileInfo) (string, error) {
 	switch isNew := !info.ModTime().Equal(sceneTime); {
 	case isNew && filepath.Base(path) == "db":
