@@ -1,30 +1,48 @@
 package actions_test
 
 import (
+	"maps"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
 
 	"runbook/actions"
+	"runbook/engine"
+	"runbook/engine/lang"
 	"runbook/test/contract"
 	"runbook/test/systemdhost"
 )
 
 // The package's tests run inside a throw-away host.
 func TestMain(m *testing.M) {
+	if actions.ChildMain(os.Args[1:]) {
+		return
+	}
 	contract.Child(actions.Registry(hclog.NewNullLogger()))
 	systemdhost.Main(m)
 }
 
-// cases are those of all actions, one list for each family.
+// families are the cases of all actions. Those of one family share a place on
+// the host, those of two don't.
+func families() map[string][]contract.Case {
+	return map[string][]contract.Case{"file": fileCases(), "systemd": unitCases(), "etcd": etcdCases()}
+}
+
 func cases() []contract.Case {
-	return slices.Concat(fileCases(), unitCases())
+	return slices.Concat(slices.Collect(maps.Values(families()))...)
 }
 
 func TestContract(t *testing.T) {
-	for _, c := range cases() {
-		t.Run(c.Action+"/"+c.Name, func(t *testing.T) { contract.Run(t, actions.Registry(hclog.NewNullLogger()), c) })
+	for family, cases := range families() {
+		t.Run(family, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range cases {
+				t.Run(c.Action+"/"+c.Name, func(t *testing.T) { contract.Run(t, actions.Registry(hclog.NewNullLogger()), c) })
+			}
+		})
 	}
 }
 
@@ -38,14 +56,46 @@ func TestEveryActionHasACase(t *testing.T) {
 }
 
 func TestEverySpecIsComplete(t *testing.T) {
-	for _, spec := range actions.Registry(hclog.NewNullLogger()).Actions {
-		if spec.Doc == "" || spec.Example == "" || spec.New == nil {
-			t.Errorf("action %s lacks its Doc, Example or New", spec.Name)
+	reg := actions.Registry(hclog.NewNullLogger())
+	for _, s := range reg.Actions {
+		complete(t, "action "+s.Name, s.Doc, s.Example, s.New != nil, slices.Concat(s.Attributes, s.Results))
+	}
+	for _, s := range reg.Data {
+		complete(t, "data source "+s.Name, s.Doc, s.Example, s.New != nil, slices.Concat(s.Attributes, s.Results))
+	}
+}
+
+func complete(t *testing.T, name, doc, example string, made bool, attributes []engine.Attribute) {
+	t.Helper()
+	if doc == "" || example == "" || !made {
+		t.Errorf("%s lacks its Doc, Example or New", name)
+	}
+	for _, a := range attributes {
+		if a.Doc == "" {
+			t.Errorf("%s: %s has no Doc", name, a.Name)
 		}
-		for _, a := range slices.Concat(spec.Attributes, spec.Results) {
-			if a.Doc == "" {
-				t.Errorf("action %s: %s has no Doc", spec.Name, a.Name)
-			}
-		}
+	}
+}
+
+// An example is what a reader pastes into a runbook, so it has to be one block
+// of its own kind that needs nothing beside it.
+func TestEveryExampleValidates(t *testing.T) {
+	reg := actions.Registry(hclog.NewNullLogger())
+	for _, s := range reg.Actions {
+		validates(t, reg, `step "`+s.Name+`" `, s.Example)
+	}
+	for _, s := range reg.Data {
+		validates(t, reg, `data "`+s.Name+`" `, s.Example)
+	}
+}
+
+func validates(t *testing.T, reg *engine.Registry, begins, example string) {
+	t.Helper()
+	if !strings.HasPrefix(example, begins) {
+		t.Errorf("the example of %sis another's:\n%s", begins, example)
+	}
+	text := "runbook \"example\" {}\n" + example + "\n"
+	if _, diags := lang.Load(lang.NewSources(lang.Source{Name: "example.hcl", Text: text}), reg); len(diags) > 0 {
+		t.Errorf("the example of %sdoesn't validate: %v\n%s", begins, diags, text)
 	}
 }

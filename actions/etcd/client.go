@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math/big"
 	"strings"
 	"time"
 
@@ -50,16 +51,23 @@ func checkEndpoints(v cty.Value) error {
 		return fmt.Errorf("at least one endpoint is needed")
 	}
 	for _, e := range v.AsValueSlice() {
-		if e.IsKnown() && !e.IsNull() && !strings.Contains(e.AsString(), "://") {
+		if e.IsNull() {
+			return fmt.Errorf("an endpoint must not be null")
+		}
+		if !strings.Contains(e.AsString(), "://") {
 			return fmt.Errorf("%q has no scheme: write http://%[1]s or https://%[1]s", e.AsString())
 		}
 	}
 	return nil
 }
 
-func checkPositive(v cty.Value) error {
-	if v.AsBigFloat().Sign() <= 0 {
-		return fmt.Errorf("it has to be more than 0")
+func checkPositive(v cty.Value) error { return checkWhole(v, 1) }
+
+func checkCount(v cty.Value) error { return checkWhole(v, 0) }
+
+func checkWhole(v cty.Value, least int64) error {
+	if n, acc := v.AsBigFloat().Int64(); acc != big.Exact || n < least {
+		return fmt.Errorf("it has to be a whole number, at least %d", least)
 	}
 	return nil
 }

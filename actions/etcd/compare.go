@@ -128,6 +128,10 @@ func (a *compare) at(ctx context.Context, endpoint string, info inspect.Info) (*
 		return nil, engine.Errorf(endpoint, "revision %d has been compacted since: %w", revision, err).
 			WithHint("Leave revision out: keys that were written since are then counted as newer.").WithAttribute("revision")
 	}
+	if errors.Is(err, rpctypes.ErrFutureRev) {
+		return nil, engine.Errorf(endpoint, "it hasn't reached revision %d: %w", revision, err).
+			WithHint("Was etcd started on the restored directory? Its first revision is the result \"revision\" of etcd_snapshot_restore.").WithAttribute("revision")
+	}
 	if err != nil {
 		return nil, engine.Errorf(endpoint, "comparing its keys with the snapshot's: %w", err)
 	}

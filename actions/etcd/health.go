@@ -123,7 +123,8 @@ func notHealthy(endpoint string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		hint = "It doesn't answer in time: it may have no quorum, or be starting still. See its log, and whether enough members run."
 	}
-	return engine.Errorf(endpoint, "etcd is not healthy: %s", plain(status.Convert(err).Message())).WithHint("%s", hint)
+	return engine.Errorf(endpoint, "etcd is not healthy: %s", plain(status.Convert(err).Message())).
+		WithHint("%s", hint).WithAttribute("endpoints")
 }
 
 // plain is what the network said, without what gRPC wraps around it.

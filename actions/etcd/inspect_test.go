@@ -181,3 +181,13 @@ func TestMemberData(t *testing.T) {
 		}
 	}
 }
+
+// TestLookupNumber looks for the group of a user who is given as a number: it
+// often isn't the same number.
+func TestLookupNumber(t *testing.T) {
+	for owner, want := range map[string]int{"6": 12, "man": 12, "4000": 4000} { // as every Debian has them
+		if _, gid, err := lookup(owner, ""); err != nil || gid != want {
+			t.Errorf("the group of %s: %d %v, want %d", owner, gid, err, want)
+		}
+	}
+}

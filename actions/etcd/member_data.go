@@ -189,10 +189,7 @@ func ownership(ctx context.Context, w engine.World, dataDir string, f *found, re
 		if fact.UID, fact.GID, err = lookup(f.owner, f.grp); err != nil {
 			return err
 		}
-		fact.Owner, fact.Group = f.owner, f.grp
-		if fact.Group == "" {
-			fact.Group = strconv.Itoa(fact.GID)
-		}
+		fact.Owner, fact.Group = ownerNames(fact.UID, fact.GID)
 	}
 	res["owner"], res["group"] = fact.Owner, fact.Group
 	res["uid"], res["gid"] = fact.UID, fact.GID
@@ -217,8 +214,11 @@ func lookup(owner, group string) (uid, gid int, err error) {
 			group = u.Gid
 		}
 	}
+	if u, err := user.LookupId(owner); group == "" && err == nil {
+		group = u.Gid
+	}
 	if group == "" {
-		return uid, uid, nil
+		return uid, uid, nil // a number that is nobody's
 	}
 	if gid, err = strconv.Atoi(group); err == nil {
 		return uid, gid, nil
@@ -230,6 +230,19 @@ func lookup(owner, group string) (uid, gid int, err error) {
 	}
 	gid, err = strconv.Atoi(g.Gid)
 	return uid, gid, err
+}
+
+// ownerNames are a user's and a group's name, or their numbers where they have
+// none, as the facts of an existing path tell them.
+func ownerNames(uid, gid int) (owner, group string) {
+	owner, group = strconv.Itoa(uid), strconv.Itoa(gid)
+	if u, err := user.LookupId(owner); err == nil {
+		owner = u.Username
+	}
+	if g, err := user.LookupGroupId(group); err == nil {
+		group = g.Name
+	}
+	return owner, group
 }
 
 // readFile reads what will be at path. attribute names the attribute at fault

@@ -35,7 +35,7 @@ func membersSpec() engine.Spec {
 		Doc:      "Checks that a cluster has exactly the members that it should, with their peer URLs, all of them started and voting.",
 		ReadOnly: true,
 		Attributes: append(connectionAttributes(), engine.Attribute{
-			Name: "expect", Type: cty.Map(cty.List(cty.String)), Required: true,
+			Name: "expect", Type: cty.Map(cty.List(cty.String)), Required: true, Check: checkExpect,
 			Doc: "The peer URLs of each member, by its name.",
 		}),
 		Results: []engine.Attribute{
@@ -50,6 +50,13 @@ func membersSpec() engine.Spec {
 }`,
 		New: func() engine.Action { return &members{} },
 	}
+}
+
+func checkExpect(v cty.Value) error {
+	if v.LengthInt() == 0 {
+		return fmt.Errorf("at least one member is needed")
+	}
+	return nil
 }
 
 // Plan implements engine.Action.

@@ -59,7 +59,7 @@ func (a *restore) Undo(_ context.Context, c engine.Change, rep engine.Reporter) 
 	if err := c.GetData(r); err != nil {
 		return err
 	}
-	if err := r.refuseInUse(); err != nil {
+	if err := r.refuseUndoInUse(); err != nil {
 		return err
 	}
 	if err := r.refuseForeign(); err != nil {
@@ -82,6 +82,25 @@ func (a *restore) Undo(_ context.Context, c engine.Change, rep engine.Reporter) 
 
 func (r *restored) refuseInUse() error {
 	return refuseInUse(filepath.Join(r.DataDir, "member"), r.WALDir)
+}
+
+// refuseUndoInUse lets Undo remove what was only staged beside data in use:
+// that may be why Apply failed.
+func (r *restored) refuseUndoInUse() error {
+	swaps := []swap{r.Data}
+	if r.WAL != nil {
+		swaps = append(swaps, *r.WAL)
+	}
+	for _, s := range swaps {
+		untouched, err := s.untouched()
+		if err != nil {
+			return err
+		}
+		if !untouched {
+			return r.refuseInUse()
+		}
+	}
+	return nil
 }
 
 // keptMember is where the old directory "member" is once it was replaced.

@@ -84,6 +84,10 @@ func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) err
 	if r.WALDir, err = resolveLink(ctx, w, r.WALDir, "wal_dir"); err != nil {
 		return err
 	}
+	if _, around := below(r.DataDir, r.WALDir); around || r.WALDir == r.DataDir {
+		return engine.Errorf(r.WALDir, "it can't be the log's directory: it is the data directory, or around it").
+			WithHint("Set wal_dir to the directory that etcd is started with, or leave it out.").WithAttribute("wal_dir")
+	}
 	if _, inside := below(r.WALDir, r.DataDir); inside {
 		if r.onlyMember() {
 			return engine.Errorf(r.WALDir, "the log's directory is inside a data directory that is a mount point").
@@ -343,8 +347,9 @@ func (r *restored) changeWAL(c *engine.Change) {
 }
 
 func (r *restored) fact(path string) engine.PathFact {
+	owner, group := ownerNames(r.UID, r.GID)
 	return engine.PathFact{
 		Path: path, Exists: true, Type: engine.TypeDirectory, UID: r.UID, GID: r.GID, Mode: r.Mode,
-		Owner: strconv.Itoa(r.UID), Group: strconv.Itoa(r.GID),
+		Owner: owner, Group: group,
 	}
 }

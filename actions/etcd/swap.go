@@ -81,6 +81,13 @@ func (s swap) staged() (bool, error) {
 	return p.fresh != identity{} || p.kept == s.Old && s.Old != identity{} || s.Old == identity{} && p.target != identity{}, nil
 }
 
+// untouched reports whether the old directory is in its place, or there is
+// nothing where there was nothing.
+func (s swap) untouched() (bool, error) {
+	p, err := s.look()
+	return p.target == s.Old && p.kept == identity{}, err
+}
+
 // apply puts the new directory in place, however far an earlier call got.
 func (s swap) apply() error {
 	p, err := s.look()
@@ -184,7 +191,9 @@ func (s swap) clean() error {
 	if fresh != (identity{}) && fresh == s.Old {
 		return s.foreign("the old data")
 	}
-	return errors.Join(durable.RemoveAll(s.Partial), durable.RemoveAll(s.New))
+	// etcd's library makes a log under this name before it gets its own.
+	unnamed := s.Partial + ".tmp"
+	return errors.Join(durable.RemoveAll(unnamed), durable.RemoveAll(s.Partial), durable.RemoveAll(s.New))
 }
 
 // foreign says that the directories are not as any call here leaves them.

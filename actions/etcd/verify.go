@@ -2,8 +2,11 @@ package etcd
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -29,9 +32,9 @@ func verifySpec() engine.Spec {
 		ReadOnly: true,
 		Attributes: []engine.Attribute{
 			{Name: "path", Type: cty.String, Required: true, Check: checkAbsolute, Doc: "The snapshot's path."},
-			{Name: "hash", Type: cty.String, Doc: "The SHA-256 that it must have, in hexadecimal: on all members of a cluster the same."},
-			{Name: "min_revision", Type: cty.Number, Doc: "The revision that it must have reached."},
-			{Name: "min_keys", Type: cty.Number, Doc: "How many live keys it must hold at least."},
+			{Name: "hash", Type: cty.String, Check: checkHash, Doc: "The SHA-256 that it must have, in hexadecimal: on all members of a cluster the same."},
+			{Name: "min_revision", Type: cty.Number, Check: checkCount, Doc: "The revision that it must have reached."},
+			{Name: "min_keys", Type: cty.Number, Check: checkCount, Doc: "How many live keys it must hold at least."},
 		},
 		Results: snapshotResults(),
 		Example: `step "etcd_snapshot_verify" "backup_is_good" {
@@ -40,6 +43,13 @@ func verifySpec() engine.Spec {
 }`,
 		New: func() engine.Action { return &verify{} },
 	}
+}
+
+func checkHash(v cty.Value) error {
+	if sum, err := hex.DecodeString(v.AsString()); err != nil || len(sum) != sha256.Size {
+		return fmt.Errorf("%q is not a SHA-256: that is 64 hexadecimal digits", v.AsString())
+	}
+	return nil
 }
 
 // Plan implements engine.Action.
@@ -87,7 +97,7 @@ func (a *verify) refusal(err error) error {
 func (a *verify) expect(info inspect.Info) error {
 	hint := "It may be another cluster's snapshot, or one taken before the data was there: take another."
 	switch {
-	case a.Hash != nil && *a.Hash != info.Hash:
+	case a.Hash != nil && !strings.EqualFold(*a.Hash, info.Hash):
 		return engine.Errorf(a.Path, "its SHA-256 is %q and not %q", info.Hash, *a.Hash).WithHint("%s", hint).WithAttribute("hash")
 	case a.MinRevision != nil && info.Revision < *a.MinRevision:
 		return engine.Errorf(a.Path, "its revision is %d, less than %d", info.Revision, *a.MinRevision).WithHint("%s", hint).WithAttribute("min_revision")

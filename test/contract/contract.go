@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 
 	"runbook/engine"
 	"runbook/engine/host"
@@ -37,6 +38,9 @@ type Case struct {
 	Syscalls []string
 	// Bad lists configurations that the action has to refuse.
 	Bad []Bad
+	// Fails lists what Plan can't know: Apply has to fail, and Undo to leave
+	// the scene as it was.
+	Fails []Bad
 }
 
 // A Scene is a host prepared for an action.
@@ -90,6 +94,9 @@ func Run(t *testing.T, reg *engine.Registry, c Case) {
 			for _, b := range c.Bad {
 				t.Run("bad/"+b.Name, func(t *testing.T) { s.refuses(t, b) })
 			}
+			for _, b := range c.Fails {
+				t.Run("fails/"+b.Name, func(t *testing.T) { s.fails(t, b) })
+			}
 		})
 	}
 	t.Run("kill", suite{c: c, spec: spec, host: local}.survivesKill)
@@ -121,8 +128,8 @@ func (s suite) stage(t *testing.T) stage {
 	return st
 }
 
-// request encodes a configuration as the language would: checked, and with
-// its defaults.
+// request encodes a configuration as the language would: converted, checked,
+// and with its defaults.
 func (s suite) request(t *testing.T, config map[string]cty.Value) engine.StepRequest {
 	t.Helper()
 	req, attribute, err := s.encode(config)
@@ -136,16 +143,21 @@ func (s suite) encode(config map[string]cty.Value) (req engine.StepRequest, attr
 	config = maps.Clone(config)
 	for _, a := range s.spec.Attributes {
 		v, set := config[a.Name]
-		switch {
-		case !set && a.Default != cty.NilVal:
-			config[a.Name] = a.Default
-		case !set:
-			config[a.Name] = cty.NullVal(a.Type)
-		case a.Check != nil && !v.IsNull():
+		if !set {
+			v = a.Default
+		}
+		if v == cty.NilVal {
+			v = cty.NullVal(a.Type)
+		}
+		if v, err = convert.Convert(v, a.Type); err != nil {
+			return req, a.Name, err
+		}
+		if set && a.Check != nil && !v.IsNull() {
 			if err := a.Check(v); err != nil {
 				return req, a.Name, err
 			}
 		}
+		config[a.Name] = v
 	}
 	raw, err := engine.EncodeConfig(s.spec.Attributes, cty.ObjectVal(config))
 	return engine.StepRequest{Run: run, Action: s.spec.Name, Config: raw}, "", err
@@ -258,12 +270,40 @@ func (s suite) refuses(t *testing.T, b Bad) {
 	if after := scene.Observe(t); after != before {
 		t.Errorf("refusing changed the host from:\n%s\nto:\n%s", before, after)
 	}
+	b.isMet(t, attribute, err)
+}
+
+// fails checks that Apply fails where Plan couldn't know that it would.
+func (s suite) fails(t *testing.T, b Bad) {
+	scene := s.c.Setup(t)
+	b.Set(t, scene.Config)
+	st := stage{suite: s, scene: scene, request: s.request(t, scene.Config), original: scene.Observe(t)}
+	st.change = st.plan(t)
+	_, err := st.host.Apply(t.Context(), st.request, st.change, quiet{})
+	b.isMet(t, attributeOf(err), err)
+	if engine.HintOf(err) == "" {
+		t.Errorf("it gives no hint: %v", err)
+	}
+	st.undo(t)
+	st.is(t, "after a failed Apply and Undo", st.original)
+}
+
+// isMet fails unless err speaks of the mistake.
+func (b Bad) isMet(t *testing.T, attribute string, err error) {
+	t.Helper()
 	if err == nil {
 		t.Fatal("it isn't refused")
 	}
 	if attribute != b.Attribute || !strings.Contains(err.Error(), b.Message) {
 		t.Errorf("attribute %q: %v\nwant attribute %q and %q in the message", attribute, err, b.Attribute, b.Message)
 	}
+}
+
+func attributeOf(err error) string {
+	if e := (*engine.Error)(nil); errors.As(err, &e) {
+		return e.Attribute
+	}
+	return ""
 }
 
 // refusal returns how a bad configuration is refused: by an attribute's check,
@@ -274,10 +314,7 @@ func (s suite) refusal(ctx context.Context, config map[string]cty.Value) (attrib
 		return attribute, err
 	}
 	_, err = s.host.Plan(ctx, req)
-	if e := (*engine.Error)(nil); errors.As(err, &e) {
-		attribute = e.Attribute
-	}
-	return attribute, err
+	return attributeOf(err), err
 }
 
 // facts are those that the step's effects speak of, read under effects.

@@ -171,7 +171,8 @@ func (st stage) trace(t *testing.T, undo bool, log string, options ...string) bo
 	data := encoded(t, order{Undo: undo, Request: st.request, Change: st.change})
 	fatal(t, "order", os.WriteFile(path, []byte(data), 0o600))
 	// Its option --seccomp-bpf would be faster, but then no signal arrives.
-	args := append([]string{"-f", "-qq", "-e", "signal=none", "-o", log}, options...)
+	// A program that the action starts is let go: what it does is its own.
+	args := append([]string{"-f", "-b", "execve", "-qq", "-e", "signal=none", "-o", log}, options...)
 	cmd := exec.CommandContext(t.Context(), "strace", append(args, exe)...)
 	cmd.Env = append(os.Environ(), childEnv+"="+path)
 	var out bytes.Buffer
