@@ -15,7 +15,7 @@ var removeSpec = engine.Spec{
 	Name: "remove",
 	Doc: "Takes a file or directory away without deleting it. " +
 		"It is renamed to a hidden name beside it, `.NAME.removed-RUN`, and the run's report names it; " +
-		"only `runbook prune` deletes it, when asked. " +
+		"deleting it for good is left to you. " +
 		"Where nothing is at the path, the step has nothing to do.",
 	Attributes: []engine.Attribute{
 		{Name: "path", Type: cty.String, Required: true, Check: checkPath,

@@ -33,7 +33,9 @@ func (l *Local) Plan(ctx context.Context, s engine.StepRequest) (engine.Change, 
 	if err != nil {
 		return engine.Change{}, err
 	}
-	return a.Plan(ctx, l.world(s.Run, s.Effects))
+	c, err := a.Plan(ctx, l.world(s.Run, s.Effects))
+	c.Effects = settled(c.Effects)
+	return c, err
 }
 
 // Apply implements engine.Host.

@@ -73,12 +73,55 @@ func under(path, root string) (string, bool) {
 	return rest, ok && rest[0] == '/'
 }
 
+// real is path with the symbolic links in its parent directories followed, as
+// far as they exist: effects speak of places, whatever names lead there. The
+// last element stays what it is.
+func real(path string) string {
+	path = filepath.Clean(path)
+	dir, base := filepath.Split(path)
+	if base == "" {
+		return path
+	}
+	if there, err := filepath.EvalSymlinks(dir); err == nil {
+		return filepath.Join(there, base)
+	}
+	return filepath.Join(real(filepath.Clean(dir)), base)
+}
+
+// settled is effects with the places that their paths lead to.
+func settled(effects []engine.Effect) []engine.Effect {
+	out := slices.Clone(effects)
+	for i, e := range out {
+		switch {
+		case e.Moved != nil:
+			out[i].Moved = &engine.Moved{From: real(e.Moved.From), To: real(e.Moved.To)}
+		case e.Removed != nil:
+			out[i].Removed = &engine.Removed{Path: real(e.Removed.Path)}
+		case e.Created != nil:
+			c := *e.Created
+			c.Fact.Path = real(c.Fact.Path)
+			out[i].Created = &c
+		case e.Owned != nil:
+			own := *e.Owned
+			own.Path = real(own.Path)
+			out[i].Owned = &own
+		}
+	}
+	return out
+}
+
 // Stat implements engine.World.
 func (o *overlay) Stat(ctx context.Context, path string) (engine.PathFact, error) {
 	if !filepath.IsAbs(path) {
 		return engine.PathFact{}, engine.Errorf(path, "not an absolute path")
 	}
-	path = filepath.Clean(path)
+	fact, err := o.stat(real(path))
+	fact.Path = filepath.Clean(path)
+	return fact, err
+}
+
+// stat is Stat of a path whose parents are no links.
+func (o *overlay) stat(path string) (engine.PathFact, error) {
 	from, err := o.locate(path)
 	if err != nil {
 		return engine.PathFact{}, err
@@ -156,7 +199,7 @@ func (o *overlay) owned(path string, fact engine.PathFact) engine.PathFact {
 
 // Source implements engine.World.
 func (o *overlay) Source(_ context.Context, path string) (string, error) {
-	from, err := o.locate(path)
+	from, err := o.locate(real(path))
 	if err != nil {
 		return "", err
 	}
@@ -174,7 +217,19 @@ func (o *overlay) Source(_ context.Context, path string) (string, error) {
 
 // Walk implements engine.World.
 func (o *overlay) Walk(ctx context.Context, root string, fn func(engine.PathFact) error) error {
-	top, err := o.Stat(ctx, root)
+	if !filepath.IsAbs(root) {
+		return engine.Errorf(root, "not an absolute path")
+	}
+	at := real(root)
+	return o.walk(ctx, at, func(fact engine.PathFact) error {
+		fact.Path = join(root, strings.TrimPrefix(fact.Path, at))
+		return fn(fact)
+	})
+}
+
+// walk is Walk of a root whose parents are no links.
+func (o *overlay) walk(ctx context.Context, root string, fn func(engine.PathFact) error) error {
+	top, err := o.stat(root)
 	if err != nil || !top.Exists {
 		return err
 	}
@@ -220,7 +275,7 @@ func (o *overlay) walkArrivals(ctx context.Context, root string, fn func(engine.
 		if !inside || rest == "" || known {
 			continue
 		}
-		if err := o.Walk(ctx, path, fn); err != nil {
+		if err := o.walk(ctx, path, fn); err != nil {
 			return err
 		}
 		walked = append(walked, path)

@@ -649,3 +649,40 @@ func TestUnfinishedRunsAndAbandoning(t *testing.T) {
 		t.Fatal("abandoned twice")
 	}
 }
+
+// Steps that reach the same place by different names see each other's effects.
+func TestPlanFollowsLinkedParents(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/real/d"
+  to   = "${var.dir}/real/e"
+}
+step "remove" "two" { path = "${var.dir}/link/d" }
+step "chown" "three" {
+  path  = "${var.dir}/link/e"
+  owner = "nobody"
+}
+`)
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(b.dir, "real", "d"), 0o700),
+		os.Symlink("real", filepath.Join(b.dir, "link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if !p.Steps[1].Change.Empty() || p.Steps[2].Change.Empty() {
+		t.Errorf("planned: two\n%s\nthree\n%s", run.Describe(p.Steps[1].Change), run.Describe(p.Steps[2].Change))
+	}
+	r := b.begin()
+	do(t, r.Run)
+	for _, s := range p.Steps {
+		if got := r.State().Steps[s.Name]; s.Change.Empty() != got.Unchanged {
+			t.Errorf("step %s: planned empty %v, done %+v", s.Name, s.Change.Empty(), got)
+		}
+	}
+}
