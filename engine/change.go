@@ -26,6 +26,10 @@ type Change struct {
 	Kept []string `json:"kept,omitempty"`
 	// Irreversible says why the step can't be undone; empty if it can.
 	Irreversible string `json:"irreversible,omitempty"`
+	// Unpredictable says why nobody can tell beforehand what the step will
+	// change, nor afterwards whether it has: a command without a probe, a
+	// request without a key. If such a step is in doubt, the operator is asked.
+	Unpredictable string `json:"unpredictable,omitempty"`
 	// Data is the action's own record: its choices and what undo needs.
 	Data json.RawMessage `json:"data,omitempty"`
 }
@@ -42,6 +46,9 @@ type Item struct {
 	// Note is shown beside the item and not compared for drift: a size, a sub
 	// state, whatever may move by itself between plan and run.
 	Note string `json:"note,omitempty"`
+	// Diff is the difference of two texts in unified format, for people; Before
+	// and After then name the contents by their digests. Not compared either.
+	Diff string `json:"diff,omitempty"`
 }
 
 // Empty reports whether applying c would leave the host as it is.
@@ -56,6 +63,7 @@ func (c Change) SameAs(o Change) bool {
 	for i, a := range c.Items {
 		b := o.Items[i]
 		a.Note, b.Note = "", ""
+		a.Diff, b.Diff = "", ""
 		if a != b {
 			return false
 		}
