@@ -1,0 +1,162 @@
+package lang
+
+import (
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+)
+
+// Block describes a block of the language, as engine.Spec describes an action.
+type Block struct {
+	Name       string // its type
+	Header     string // how it begins
+	Within     string // the block that it stands in; empty at the top of a file
+	Doc        string // one paragraph; the first sentence is the summary
+	Attributes []engine.Attribute
+	Example    string // validates; in a file that has what it refers to
+}
+
+// Blocks are the blocks of the language, in the order in which one meets them.
+func Blocks() []Block { return blocks }
+
+var blocks = []Block{
+	{
+		Name: "runbook", Header: `runbook "NAME"`,
+		Doc: "Names the runbook; every file begins with one. The name becomes part of run IDs' reports and file names.",
+		Attributes: []engine.Attribute{
+			{Name: "description", Type: cty.String, Doc: "What the procedure is for, in a sentence."},
+			{Name: "time_budget", Type: cty.String, Doc: `How long the whole may take, such as "50m".`},
+		},
+		Example: `runbook "etcd-restore" {
+  description = "Rebuild a single-member etcd from its newest snapshot."
+  time_budget = "50m"
+}`,
+	},
+	{
+		Name: "goal", Header: "goal", Within: "runbook",
+		Doc: "Says when there is nothing to do. It is looked at before the first step; where it holds, the plan is empty, however the single steps stand.",
+		Attributes: []engine.Attribute{
+			{Name: "condition", Type: cty.Bool, Required: true, Doc: "What holds where the runbook's work is done already."},
+			{Name: "message", Type: cty.String, Required: true, Doc: "What is said then."},
+		},
+		Example: `runbook "start-etcd" {
+  goal {
+    condition = unit("etcd.service").active
+    message   = "etcd is running."
+  }
+}`,
+	},
+	{
+		Name: "variable", Header: `variable "NAME"`,
+		Doc: "Declares a value that the operator sets with --var NAME=VALUE. It is referred to as var.NAME.",
+		Attributes: []engine.Attribute{
+			{Name: "type", Type: cty.DynamicPseudoType, Doc: "A type such as string, number, bool, list(string) or object({ … }). Any, where there is none."},
+			{Name: "default", Type: cty.DynamicPseudoType, Doc: "The value where the operator sets none; without a default, one has to be set."},
+			{Name: "description", Type: cty.String, Doc: "What it is, in a sentence."},
+			{Name: "sensitive", Type: cty.Bool, Default: cty.False, Doc: "Whether the value is a secret: it reaches neither the screen nor the journal, and has no default."},
+		},
+		Example: `variable "backup_dir" {
+  description = "Directory that holds the snapshots."
+  type        = string
+  default     = "/var/backups/etcd"
+}`,
+	},
+	{
+		Name: "locals", Header: "locals",
+		Doc: "Gives names to expressions. Each attribute is one, under a name of your choice, and is referred to as local.NAME.",
+		Example: `locals {
+  stamp = formatdate("YYYYMMDD-hhmmss", run.started)
+  name  = "backup-${local.stamp}.db"
+}`,
+	},
+	{
+		Name: "data", Header: `data "SOURCE" "NAME"`,
+		Doc: "Reads facts of the host through a data source. It is read once, before the first step, and kept in the run's journal. The results are referred to as data.SOURCE.NAME. The attributes are those of the data source.",
+		Example: `data "etcd_snapshot" "latest" {
+  directory = "/var/backups/etcd"
+}`,
+	},
+	{
+		Name: "step", Header: `step "ACTION" "NAME"`,
+		Doc: "Does one thing. Steps run from top to bottom, and each is checkpointed. The results of a finished step are referred to as step.NAME. Beside these attributes it has those of its action.",
+		Attributes: []engine.Attribute{
+			{Name: "description", Type: cty.String, Doc: "What the step does and why, in a sentence, for whoever reads the plan at night."},
+			{Name: "timeout", Type: cty.String, Doc: `How long the step may take, all attempts together, such as "10m". Without it there is no bound.`},
+		},
+		Example: `step "move" "set_aside" {
+  description = "Move the damaged data out of the way."
+  timeout     = "1m"
+  from        = "/var/lib/etcd"
+  to          = "/var/lib/etcd.damaged"
+}`,
+	},
+	{
+		Name: "precondition", Header: "precondition", Within: "step",
+		Doc: "Has to hold before its step. It is looked at while planning, and again just before the step; where it does not hold, nothing of the step is done. A step may have several.",
+		Attributes: []engine.Attribute{
+			{Name: "condition", Type: cty.Bool, Required: true, Doc: "What has to hold."},
+			{Name: "error_message", Type: cty.String, Required: true, Doc: "What is said where it does not hold: what is wrong, and what to do."},
+		},
+		Example: `step "move" "set_aside" {
+  from = "/var/lib/etcd"
+  to   = "/var/lib/etcd.damaged"
+
+  precondition {
+    condition     = !unit("etcd.service").active
+    error_message = "etcd is running: stop it first."
+  }
+}`,
+	},
+	{
+		Name: "postcondition", Header: "postcondition", Within: "step",
+		Doc: "Has to hold after its step, or else the step has failed. It may refer to the step's results as self. A step may have several.",
+		Attributes: []engine.Attribute{
+			{Name: "condition", Type: cty.Bool, Required: true, Doc: "What has to hold."},
+			{Name: "error_message", Type: cty.String, Required: true, Doc: "What is said where it does not hold: what is wrong, and what to do."},
+		},
+		Example: `step "move" "set_aside" {
+  from = "/var/lib/etcd"
+  to   = "/var/lib/etcd.damaged"
+
+  postcondition {
+    condition     = path(self.path).type == "directory"
+    error_message = "${self.path} is no directory."
+  }
+}`,
+	},
+	{
+		Name: "retry", Header: "retry", Within: "step",
+		Doc: "Tries a failed step again. Before each attempt the step looks how far the one before has got.",
+		Attributes: []engine.Attribute{
+			{Name: "attempts", Type: cty.Number, Required: true, Doc: "How often it is tried in all, the first time included."},
+			{Name: "delay", Type: cty.String, Default: cty.StringVal("1s"), Doc: "How long to wait before the second attempt."},
+			{Name: "backoff", Type: cty.Number, Default: cty.NumberIntVal(1), Doc: "What the delay is multiplied by after each attempt."},
+			{Name: "max_delay", Type: cty.String, Doc: "The longest that the delay becomes."},
+		},
+		Example: `step "etcd_health" "healthy" {
+  endpoints = ["https://127.0.0.1:2379"]
+
+  retry {
+    attempts  = 60
+    delay     = "1s"
+    backoff   = 1.5
+    max_delay = "10s"
+  }
+}`,
+	},
+	{
+		Name: "rollback", Header: `rollback "ACTION"`, Within: "step",
+		Doc: `Replaces what a rollback does for its step, which otherwise puts back what the step's action has recorded. It has the attributes of ACTION and may refer to the step's results as self. The action "none" says that there is nothing to undo.`,
+		Attributes: []engine.Attribute{
+			{Name: "reason", Type: cty.String, Doc: `Why there is nothing to undo; for rollback "none" alone, and required there.`},
+		},
+		Example: `step "systemd_unit" "stop_etcd" {
+  unit  = "etcd.service"
+  state = "stopped"
+
+  rollback "none" {
+    reason = "etcd was failing before; the step that starts it decides."
+  }
+}`,
+	},
+}
