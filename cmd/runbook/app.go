@@ -6,11 +6,12 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"runbook/actions"
+	"runbook/cmd/runbook/trace"
 	"runbook/cmd/runbook/view"
 	"runbook/engine"
 	"runbook/engine/host"
@@ -36,6 +37,9 @@ type app struct {
 	view      *view.Human
 	reg       *engine.Registry
 	stateDir  string
+	log       logging
+	traceOnce sync.Once
+	tracer    *trace.Tracer // nil where nobody asked for traces
 }
 
 func newApp(ctx, stop context.Context) *app {
@@ -57,17 +61,8 @@ func (a *app) registry() *engine.Registry {
 	return a.reg
 }
 
-// logger writes what libraries have to say to stderr, where RUNBOOK_LOG asks
-// for it: debug, info, warn, error.
-func (a *app) logger() hclog.Logger {
-	level := hclog.LevelFromString(os.Getenv("RUNBOOK_LOG"))
-	if level == hclog.NoLevel {
-		level = hclog.Off
-	}
-	return hclog.New(&hclog.LoggerOptions{Name: "runbook", Level: level, Output: a.err})
-}
-
 func (a *app) main(args []string) exitCode {
+	defer func() { a.tracer.Close() }()
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(a.out)
@@ -120,12 +115,16 @@ finished one can be rolled back.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("runbook {{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals (RUNBOOK_STATE_DIR)")
 	root.AddCommand(
 		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
 		a.listCommand(), a.showCommand(), a.abandonCommand(), a.explainCommand(),
+		a.fmtCommand(), a.manCommand(),
 	)
+	a.log.flags(root)
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.log.open() }
+	a.complete(root)
+	a.holdToLooking(root)
 	return root
 }
 

@@ -83,28 +83,3 @@ func (a *app) abandonCommand() *cobra.Command {
 	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that doesn't exist
 	return cmd
 }
-
-func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "explain [NAME]",
-		Short: "Explain an action or a data source; list them all if none is named",
-		Args:  cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			reg := a.registry()
-			if len(args) == 0 {
-				a.view.ExplainAll(reg)
-				return nil
-			}
-			if spec, ok := reg.Action(args[0]); ok {
-				a.view.ExplainAction(spec)
-				return nil
-			}
-			if spec, ok := reg.DataSource(args[0]); ok {
-				a.view.ExplainData(spec)
-				return nil
-			}
-			return engine.Errorf(args[0], "there is no action or data source of that name").
-				WithHint("`runbook explain` lists them all")
-		},
-	}
-}

@@ -117,7 +117,7 @@ func (a *app) reopen(doing, id string, settings []string, choose func(*run.Runne
 		return err
 	}
 	defer release()
-	r, err := a.store().Resume(id, a.host(), a.registry(), set, version, a.view.Event)
+	r, err := a.store().Resume(id, a.host(), a.registry(), set, version, a.event)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (a *app) run(file string, settings []string, yes bool) error {
 			return err
 		}
 	}
-	r, err := a.store().Begin(a.host(), scope, p, version, a.view.Event)
+	r, err := a.store().Begin(a.host(), scope, p, version, a.event)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (a *app) run(file string, settings []string, yes bool) error {
 // drive runs or rolls back until it ends, and says what to do next if it
 // ended early.
 func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
-	defer context.AfterFunc(a.stop, func() { a.view.Event(engine.Stopping{}) })()
+	defer context.AfterFunc(a.stop, func() { a.event(engine.Stopping{}) })()
 	err := errors.Join(work(a.ctx, a.stop), r.Close())
 	if err == nil {
 		return nil

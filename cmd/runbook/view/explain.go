@@ -11,7 +11,7 @@ import (
 	"runbook/engine"
 )
 
-// ExplainAll lists the actions and data sources.
+// ExplainAll lists the actions, data sources, blocks and functions.
 func (h *Human) ExplainAll(reg *engine.Registry) {
 	w := tabwriter.NewWriter(h.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "Actions:")
@@ -22,6 +22,7 @@ func (h *Human) ExplainAll(reg *engine.Registry) {
 	for _, s := range reg.Data {
 		fmt.Fprintf(w, "  %s\t%s\n", s.Name, firstSentence(s.Doc))
 	}
+	listLanguage(w)
 	_ = w.Flush() // as with line
 	h.line("\n`runbook explain NAME` explains one.")
 }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"runbook/cmd/runbook/trace"
+	"runbook/engine"
+)
+
+// logging is where and how the log is written.
+type logging struct {
+	file, format string
+	logger       hclog.Logger
+}
+
+func (l *logging) flags(root *cobra.Command) {
+	root.PersistentFlags().StringVar(&l.file, "log-file", "", "append a log to `FILE` instead of standard error (level: RUNBOOK_LOG, or else info)")
+	root.PersistentFlags().StringVar(&l.format, "log-format", "text", "how the log is written: text or json")
+}
+
+// open opens the log. RUNBOOK_LOG names the least level that is written:
+// trace, debug, info, warn, error or off.
+func (l *logging) open() error {
+	level, err := l.level()
+	if err != nil {
+		return err
+	}
+	if l.format != "text" && l.format != "json" {
+		return engine.Errorf("--log-format "+l.format, "there is no such format").WithHint("Write text or json")
+	}
+	options := &hclog.LoggerOptions{Name: "runbook", Level: level, Output: os.Stderr, JSONFormat: l.format == "json"}
+	if l.file != "" {
+		f, err := os.OpenFile(l.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return engine.Errorf("--log-file", "%w", err)
+		}
+		options.Output = f // the process's end closes it
+	}
+	l.logger = hclog.New(options)
+	return nil
+}
+
+func (l *logging) level() (hclog.Level, error) {
+	text := os.Getenv("RUNBOOK_LOG")
+	switch level := hclog.LevelFromString(text); {
+	case level != hclog.NoLevel:
+		return level, nil
+	case text != "":
+		return level, engine.Errorf("RUNBOOK_LOG="+text, "there is no such level").WithHint("Use trace, debug, info, warn, error or off")
+	case l.file != "":
+		return hclog.Info, nil
+	}
+	return hclog.Off, nil
+}
+
+// logger takes what runbook and its libraries have to say beside the views.
+func (a *app) logger() hclog.Logger {
+	if a.log.logger == nil {
+		return hclog.NewNullLogger() // a command that wants none
+	}
+	return a.log.logger
+}
+
+// event shows an event, and tells the log and the collector of traces.
+func (a *app) event(e engine.Event) {
+	a.view.Event(e)
+	logEvent(a.logger(), e)
+	a.traced(e)
+}
+
+// traced hands an event to the tracer, which is made for the first one: most
+// commands have none.
+func (a *app) traced(e engine.Event) {
+	a.traceOnce.Do(func() {
+		if trace.Wanted() {
+			a.tracer = trace.New(version, a.logger())
+		}
+	})
+	a.tracer.Event(e)
+}
+
+func logEvent(l hclog.Logger, e engine.Event) {
+	what := strings.TrimPrefix(fmt.Sprintf("%T", e), "engine.")
+	switch e := e.(type) {
+	case engine.RunStarted:
+		l.Info(what, "run", e.ID, "runbook", e.Runbook, "host", e.Host, "resumed", e.Resumed)
+	case engine.RunFinished:
+		l.Info(what, "run", e.ID, "took", e.Took)
+	case engine.RolledBack:
+		l.Info(what, "run", e.ID)
+	case engine.JournalTorn:
+		l.Warn(what, "bytes", e.Bytes, "aside", e.Aside)
+	case engine.Stopping:
+		l.Info(what)
+	default:
+		logStep(l, what, e)
+	}
+}
+
+func logStep(l hclog.Logger, what string, e engine.Event) {
+	switch e := e.(type) {
+	case engine.StepStarted:
+		l.Info(what, "step", e.Step.Name, "action", e.Step.Action)
+	case engine.StepExamined:
+		l.Info(what, "step", e.Step.Name, "finding", e.Finding)
+	case engine.StepProgress:
+		l.Debug(what, "step", e.Step.Name, "doing", e.Progress.Doing)
+	case engine.StepRetried:
+		l.Warn(what, "step", e.Step.Name, "attempt", e.Attempt, "error", e.Err)
+	case engine.StepDone:
+		l.Info(what, "step", e.Step.Name, "unchanged", e.Unchanged, "took", e.Took)
+	case engine.StepFailed:
+		l.Error(what, "step", e.Step.Name, "error", e.Err)
+	case engine.UndoStarted:
+		l.Info(what, "step", e.Step.Name)
+	case engine.UndoDone:
+		l.Info(what, "step", e.Step.Name, "reason", e.Reason)
+	case engine.UndoFailed:
+		l.Error(what, "step", e.Step.Name, "error", e.Err)
+	}
+}
