@@ -89,7 +89,7 @@ func closest(name string, all []topic) []string {
 	}
 	var near []string
 	for _, t := range all {
-		if far(t.name) <= max(1, len(name)/3) && !slices.Contains(near, t.name) {
+		if far(t.name) <= max(1, (len(name)+2)/3) && !slices.Contains(near, t.name) {
 			near = append(near, t.name)
 		}
 	}

@@ -105,7 +105,11 @@ func describe(s run.Summary) string {
 	if s.State == nil {
 		return "its journal can't be read"
 	}
-	return s.State.Header.Run.Runbook + ", " + string(s.State.Phase)
+	state := string(s.State.Phase)
+	if s.State.Phase.Open() {
+		state = "unfinished"
+	}
+	return s.State.Header.Run.Runbook + ", " + state
 }
 
 func (a *app) completeTopics(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {

@@ -75,7 +75,7 @@ func (p *page) text(text string) {
 	if text == "" {
 		return
 	}
-	p.WriteString(strings.ReplaceAll(roff(text), "\n\n", "\n.PP\n") + "\n")
+	p.WriteString(strings.ReplaceAll(roff(strings.TrimSpace(text)), "\n\n", "\n.PP\n") + "\n")
 }
 
 func (p *page) command(cmd *cobra.Command) {

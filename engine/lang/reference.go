@@ -22,7 +22,7 @@ func Blocks() []Block { return blocks }
 var blocks = []Block{
 	{
 		Name: "runbook", Header: `runbook "NAME"`,
-		Doc: "Names the runbook; every file begins with one. The name becomes part of run IDs' reports and file names.",
+		Doc: "Names the runbook; every file begins with one. The name stands in plans, lists and reports.",
 		Attributes: []engine.Attribute{
 			{Name: "description", Type: cty.String, Doc: "What the procedure is for, in a sentence."},
 			{Name: "time_budget", Type: cty.String, Doc: `How long the whole may take, such as "50m".`},
