@@ -62,7 +62,7 @@ func (a *app) registry() *engine.Registry {
 }
 
 func (a *app) main(args []string) exitCode {
-	defer func() { a.tracer.Close() }()
+	defer a.endTraces()
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(a.out)

@@ -84,6 +84,12 @@ func (a *app) traced(e engine.Event) {
 	a.tracer.Event(e)
 }
 
+// endTraces hands on what is still to be sent.
+func (a *app) endTraces() {
+	a.traceOnce.Do(func() {}) // a late request to stop begins no trace
+	a.tracer.Close()
+}
+
 func logEvent(l hclog.Logger, e engine.Event) {
 	what := strings.TrimPrefix(fmt.Sprintf("%T", e), "engine.")
 	switch e := e.(type) {

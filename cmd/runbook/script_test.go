@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +41,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exit": exitWith, "holdlock": holdLock, "nobodyreads": nobodyReads,
+			"exit": exitWith, "holdlock": holdLock, "nobodyreads": nobodyReads, "fakecollector": fakeCollector,
 		},
 	})
 }
@@ -86,4 +89,17 @@ func holdLock(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Defer(func() { _ = l.Release() })
+}
+
+// fakeCollector answers as an OpenTelemetry collector does until the script
+// ends, and appends what it is sent to a file: fakecollector FILE. Programs
+// find it through OTEL_EXPORTER_OTLP_ENDPOINT.
+func fakeCollector(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(f, r.Body) // what is missing, the script misses
+	}))
+	ts.Defer(func() { server.Close(); _ = f.Close() })
+	ts.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
 }

@@ -1,0 +1,27 @@
+package runbooks_test
+
+import (
+	"io/fs"
+	"testing"
+
+	"runbook/engine/lang"
+	"runbook/runbooks"
+)
+
+// The shipped runbooks are laid out as `runbook fmt` does it.
+func TestFormatted(t *testing.T) {
+	names, err := fs.Glob(runbooks.FS, "*.hcl")
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		text, err := runbooks.FS.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		formatted, err := lang.Format(lang.Source{Name: name, Text: string(text)})
+		if err != nil || formatted != string(text) {
+			t.Errorf("%s is not formatted: run `runbook fmt` on it (%v)", name, err)
+		}
+	}
+}
