@@ -8,11 +8,12 @@ import (
 
 // stepSchema is what every step has beside its action's own attributes.
 var stepSchema = hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "timeout"}},
+	Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "timeout"}, {Name: "for_each"}, {Name: "when"}, {Name: "on_failure"}},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "precondition"},
 		{Type: "postcondition"},
 		{Type: "retry"},
+		{Type: "approve"},
 		{Type: "rollback", LabelNames: []string{"action"}},
 	},
 }
@@ -36,13 +37,31 @@ func (p *parser) step(b *hcl.Block) {
 	p.add(diags)
 	s.Description = p.literalString(content.Attributes["description"])
 	s.Timeout = p.literalDuration(content.Attributes["timeout"])
-	delete(content.Attributes, "description")
-	delete(content.Attributes, "timeout")
+	s.OnFailure = p.onFailure(content.Attributes["on_failure"])
+	s.ForEach, s.When = exprOf(content.Attributes["for_each"]), exprOf(content.Attributes["when"])
+	for _, a := range stepSchema.Attributes {
+		delete(content.Attributes, a.Name)
+	}
 	s.Config = Config{Declared: spec.Attributes, Given: content.Attributes, Range: b.DefRange}
 	for _, inner := range content.Blocks {
 		p.stepBlock(s, inner)
 	}
 	p.rb.Steps = append(p.rb.Steps, s)
+}
+
+func exprOf(a *hcl.Attribute) hcl.Expression {
+	if a == nil {
+		return nil
+	}
+	return a.Expr
+}
+
+func (p *parser) onFailure(a *hcl.Attribute) string {
+	what := p.literalString(a)
+	if a != nil && what != Stop && what != RollBack && what != Continue {
+		p.errorf(a.Expr.Range(), "Wrong value for on_failure", "It is %q, %q or %q.", Stop, RollBack, Continue)
+	}
+	return what
 }
 
 func (p *parser) stepBlock(s *Step, b *hcl.Block) {
@@ -57,6 +76,12 @@ func (p *parser) stepBlock(s *Step, b *hcl.Block) {
 			return
 		}
 		s.Retry = p.retry(b)
+	case "approve":
+		if s.Approve != nil {
+			p.errorf(b.DefRange, "Declared twice", "A step has one approve block.")
+			return
+		}
+		s.Approve = p.approve(b)
 	case "rollback":
 		if s.Rollback != nil {
 			p.errorf(b.DefRange, "Declared twice", "A step has one rollback block.")
@@ -80,6 +105,12 @@ func (p *parser) check(b *hcl.Block, message string) *Check {
 		c.Message = a.Expr
 	}
 	return c
+}
+
+func (p *parser) approve(b *hcl.Block) *Approve {
+	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "message", Required: true}}})
+	p.add(diags)
+	return &Approve{Message: exprOf(content.Attributes["message"]), Range: b.DefRange}
 }
 
 func (p *parser) retry(b *hcl.Block) *Retry {

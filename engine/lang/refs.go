@@ -45,6 +45,8 @@ type site struct {
 	steps   map[string]bool // names of steps whose results exist by then
 	noSteps string          // why no step's result can be used; empty if they can
 	self    bool
+	each    bool
+	only    string // the one root that may be referred to; empty: all of them
 }
 
 // checkRefs reports references to what doesn't exist, or not yet.
@@ -61,6 +63,9 @@ func (r *Runbook) checkRefs(s site) hcl.Diagnostics {
 func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 	if r.broken[ref.root+"."+ref.name] {
 		return "", ""
+	}
+	if s.only != "" && ref.root != s.only {
+		return "Only " + s.only + " here", fmt.Sprintf("This condition can refer to %s alone.", s.only)
 	}
 	const undeclared = "Reference to something that isn't declared"
 	if ref.name == "" && ref.root != "self" {
@@ -84,6 +89,10 @@ func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 	case "step":
 		return r.wrongStep(ref, s)
 	case "run":
+	case "each":
+		if !s.each {
+			return "No each here", "each.key and each.value are there in a step that has for_each."
+		}
 	case "self":
 		if !s.self {
 			return "No self here", "self is the result of the step itself: only its postconditions and its rollback block can use it."
@@ -95,7 +104,7 @@ func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 }
 
 var referenceForms = map[string]string{
-	"var": "var.NAME", "local": "local.NAME", "data": "data.TYPE.NAME", "step": "step.NAME", "run": "run.id or run.started",
+	"var": "var.NAME", "local": "local.NAME", "data": "data.TYPE.NAME", "step": "step.NAME", "run": "run.id or run.started", "each": "each.key or each.value",
 }
 
 func (r *Runbook) wrongStep(ref ref, s site) (summary, detail string) {

@@ -22,10 +22,14 @@ func (p *parser) variable(b *hcl.Block) {
 		p.unique("var."+v.Name, b.DefRange, &old.Range)
 		return
 	}
-	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
-		{Name: "type"}, {Name: "default"}, {Name: "description"}, {Name: "sensitive"},
-	}})
+	content, diags := b.Body.Content(&hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "description"}, {Name: "sensitive"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
+	})
 	p.add(diags)
+	for _, inner := range content.Blocks {
+		v.Validations = append(v.Validations, p.check(inner, "error_message"))
+	}
 	v.Description = p.literalString(content.Attributes["description"])
 	v.Sensitive = p.literalBool(content.Attributes["sensitive"])
 	if a := content.Attributes["type"]; a != nil {
@@ -85,9 +89,24 @@ func (r *Runbook) VariableValues(set map[string]string) (map[string]cty.Value, h
 		if v.Sensitive {
 			val = val.Mark(Sensitive)
 		}
+		diags = append(diags, r.validate(v, val)...)
 		vals[v.Name] = val
 	}
 	return vals, inOrder(diags)
+}
+
+// validate checks a value against the variable's own conditions.
+func (r *Runbook) validate(v *Variable, val cty.Value) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	scope := &Scope{Book: r}
+	for _, c := range v.Validations {
+		res, more := scope.Check(c, val)
+		diags = append(diags, more...)
+		if !more.HasErrors() && !res.OK {
+			diags = append(diags, exprDiag(c.Condition, "Wrong value for a variable", fmt.Sprintf("var.%s: %s", v.Name, stopped(res.Message))))
+		}
+	}
+	return diags
 }
 
 func (v *Variable) value(set map[string]string) (cty.Value, *hcl.Diagnostic) {

@@ -26,6 +26,10 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
 	r.secrets.add(plan.secrets.all()...)
 	r.state = &State{Phase: Running, Steps: map[string]*StepState{}}
+	var diags hcl.Diagnostics
+	if r.units, diags = units(scope); diags.HasErrors() {
+		return nil, &lang.Error{Book: scope.Book, Diags: diags}
+	}
 	head, err := r.header(plan, version)
 	if err != nil {
 		return nil, err
@@ -136,6 +140,9 @@ func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map
 		if err := r.recallData(book.DataSource(d.Type, d.Name), d.Result); err != nil {
 			return err
 		}
+	}
+	if r.units, diags = units(r.scope); diags.HasErrors() {
+		return &lang.Error{Book: book, Diags: diags}
 	}
 	return nil
 }
