@@ -60,7 +60,7 @@ func (u *unit) adopt(v cty.Value) {
 		return
 	}
 	rounds := map[string]cty.Value{}
-	if have, ok := u.scope.Steps[u.Name]; ok {
+	if have, ok := u.scope.Steps[u.Name]; ok && have.LengthInt() > 0 {
 		rounds = have.AsValueMap()
 	}
 	rounds[u.scope.Each.Key] = v
