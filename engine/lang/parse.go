@@ -170,7 +170,7 @@ func (p *parser) data(b *hcl.Block) {
 	spec, ok := p.reg.DataSource(d.Type)
 	if !ok {
 		p.rb.broken["data."+d.Type+"."+d.Name] = true
-		p.errorf(b.LabelRanges[0], "Unknown data source", "There is no data source %q. `runbook explain` lists them all.", d.Type)
+		p.errorf(b.LabelRanges[0], "Unknown data source", "There is no data source %q.%s `runbook explain` lists them all.", d.Type, suggest(d.Type, names(p.reg.Data, func(s engine.DataSpec) string { return s.Name })))
 		return
 	}
 	d.Spec = spec

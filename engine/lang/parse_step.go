@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"runbook/engine"
 )
 
 // stepSchema is what every step has beside its action's own attributes.
@@ -27,7 +29,7 @@ func (p *parser) step(b *hcl.Block) {
 	spec, ok := p.reg.Action(s.Action)
 	if !ok {
 		p.rb.broken["step."+s.Name] = true
-		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q. `runbook explain` lists them all.", s.Action)
+		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q.%s `runbook explain` lists them all.", s.Action, p.nearAction(s.Action))
 		return
 	}
 	s.Spec = spec
@@ -47,6 +49,10 @@ func (p *parser) step(b *hcl.Block) {
 		p.stepBlock(s, inner)
 	}
 	p.rb.Steps = append(p.rb.Steps, s)
+}
+
+func (p *parser) nearAction(given string) string {
+	return suggest(given, names(p.reg.Actions, func(s engine.Spec) string { return s.Name }))
 }
 
 func exprOf(a *hcl.Attribute) hcl.Expression {
@@ -142,7 +148,7 @@ func (p *parser) rollback(b *hcl.Block) *Rollback {
 	}
 	spec, ok := p.reg.Action(r.Action)
 	if !ok {
-		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q to roll back with. `runbook explain` lists them all; rollback \"none\" says that there is nothing to undo.", r.Action)
+		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q to roll back with.%s `runbook explain` lists them all; rollback \"none\" says that there is nothing to undo.", r.Action, p.nearAction(r.Action))
 		return nil
 	}
 	r.Spec = spec

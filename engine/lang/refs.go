@@ -76,15 +76,15 @@ func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 	switch ref.root {
 	case "var":
 		if r.variable(ref.name) == nil {
-			return undeclared, fmt.Sprintf("There is no variable %q.%s", ref.name, oneOf(names(r.Variables, func(v *Variable) string { return v.Name })))
+			return undeclared, fmt.Sprintf("There is no variable %q.%s", ref.name, oneOf(ref.name, names(r.Variables, func(v *Variable) string { return v.Name })))
 		}
 	case "local":
 		if r.local(ref.name) == nil {
-			return undeclared, fmt.Sprintf("There is no local value %q.%s", ref.name, oneOf(names(r.Locals, func(l *Local) string { return l.Name })))
+			return undeclared, fmt.Sprintf("There is no local value %q.%s", ref.name, oneOf(ref.name, names(r.Locals, func(l *Local) string { return l.Name })))
 		}
 	case "data":
 		if typ, name, _ := strings.Cut(ref.name, "."); r.DataSource(typ, name) == nil {
-			return undeclared, fmt.Sprintf("There is no data source data.%s.%s", ref.name, oneOf(names(r.Data, func(d *Data) string { return "data." + d.Type + "." + d.Name })))
+			return undeclared, fmt.Sprintf("There is no data source data.%s.%s", ref.name, oneOf("data."+ref.name, names(r.Data, func(d *Data) string { return "data." + d.Type + "." + d.Name })))
 		}
 	case "step":
 		return r.wrongStep(ref, s)
@@ -110,7 +110,7 @@ var referenceForms = map[string]string{
 func (r *Runbook) wrongStep(ref ref, s site) (summary, detail string) {
 	switch {
 	case r.Step(ref.name) == nil:
-		return "Reference to something that isn't declared", fmt.Sprintf("There is no step %q.%s", ref.name, oneOf(names(r.Steps, func(s *Step) string { return s.Name })))
+		return "Reference to something that isn't declared", fmt.Sprintf("There is no step %q.%s", ref.name, oneOf(ref.name, names(r.Steps, func(s *Step) string { return s.Name })))
 	case s.noSteps != "":
 		return "A step's result can't be used here", s.noSteps
 	case !s.steps[ref.name]:
@@ -127,7 +127,11 @@ func names[T any](all []T, name func(T) string) []string {
 	return out
 }
 
-func oneOf(names []string) string {
+// oneOf says what there is in place of what was written.
+func oneOf(given string, names []string) string {
+	if near := suggest(given, names); near != "" {
+		return near
+	}
 	if len(names) == 0 || len(names) > 12 {
 		return ""
 	}

@@ -88,7 +88,7 @@ func encodeVariable(v cty.Value) (json.RawMessage, error) {
 // runbook as it was when the run began.
 // set holds the texts of the sensitive variables, which the journal doesn't
 // keep. The error may be a *lang.Error.
-func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set map[string]string, version string, emit func(engine.Event)) (*Runner, error) {
+func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set lang.Settings, version string, emit func(engine.Event)) (*Runner, error) {
 	j, records, torn, err := journal.Open(s.run(id))
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (r *Runner) takeUp() error {
 }
 
 // restore brings back what the runner knew when the run was interrupted.
-func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map[string]string) error {
+func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set lang.Settings) error {
 	var err error
 	if r.state, err = Replay(records); err != nil {
 		return err
@@ -173,10 +173,10 @@ func (r *Runner) recallData(d *lang.Data, res engine.Result) error {
 
 // variables are those of the journal, and the sensitive ones, which must be
 // what they were.
-func (r *Runner) variables(book *lang.Runbook, set map[string]string) (map[string]cty.Value, error) {
+func (r *Runner) variables(book *lang.Runbook, set lang.Settings) (map[string]cty.Value, error) {
 	head := r.state.Header
-	for name := range set {
-		if _, ok := head.Sensitive[name]; !ok {
+	for name, given := range set {
+		if _, ok := head.Sensitive[name]; !ok && !given.Ambient {
 			return nil, engine.Errorf("run "+r.id(), "variable %q can't be set now: the run has kept its value", name).
 				WithHint("Only sensitive variables are asked for again")
 		}

@@ -86,6 +86,15 @@ func (b *bench) emit(e engine.Event) {
 	}
 }
 
+// settings are texts as given on the command line.
+func settings(texts map[string]string) lang.Settings {
+	set := lang.Settings{}
+	for name, text := range texts {
+		set[name] = lang.Setting{Text: text}
+	}
+	return set
+}
+
 func (b *bench) host() engine.Host { return host.NewLocal(b.reg) }
 
 func (b *bench) plan(id string) (*run.Plan, *lang.Scope, hcl.Diagnostics) {
@@ -94,7 +103,7 @@ func (b *bench) plan(id string) (*run.Plan, *lang.Scope, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		b.t.Fatal(diags)
 	}
-	vars, diags := rb.VariableValues(b.vars)
+	vars, diags := rb.VariableValues(settings(b.vars))
 	if diags.HasErrors() {
 		b.t.Fatal(diags)
 	}
@@ -132,7 +141,7 @@ func (b *bench) close() {
 func (b *bench) resume(set map[string]string) *run.Runner {
 	b.t.Helper()
 	b.close()
-	r, err := b.store.Resume("r1", b.host(), b.reg, set, "test", b.emit)
+	r, err := b.store.Resume("r1", b.host(), b.reg, settings(set), "test", b.emit)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -491,7 +500,7 @@ func TestSensitiveValuesStayOutOfTheJournal(t *testing.T) {
 		t.Errorf("the journal holds the secret:\n%s", b.journal())
 	}
 	for _, set := range []map[string]string{nil, {"secret": "wrong"}, {"secret": secret, "dir": "/"}} {
-		if _, err := b.store.Resume("r1", b.host(), b.reg, set, "test", b.emit); err == nil || strings.Contains(err.Error(), secret) {
+		if _, err := b.store.Resume("r1", b.host(), b.reg, settings(set), "test", b.emit); err == nil || strings.Contains(err.Error(), secret) {
 			t.Fatalf("resumed with %v: %v", set, err)
 		}
 	}
