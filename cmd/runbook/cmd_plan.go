@@ -23,7 +23,7 @@ func (a *app) validateCommand() *cobra.Command {
 }
 
 func (a *app) planCommand() *cobra.Command {
-	var settings []string
+	var given settings
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Show what a run would change, step by step; changes nothing",
@@ -33,7 +33,7 @@ func (a *app) planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, _, err := a.plan(book, settings, engine.PlannedRunID)
+			p, _, err := a.plan(book, given, engine.PlannedRunID)
 			if err != nil {
 				return err
 			}
@@ -45,6 +45,6 @@ func (a *app) planCommand() *cobra.Command {
 			return blocked(shown)
 		},
 	}
-	addVarFlag(cmd, &settings)
+	given.flags(cmd)
 	return cmd
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,22 +36,22 @@ func blocked(p *run.Plan) error {
 }
 
 func (a *app) runCommand() *cobra.Command {
-	var settings []string
+	var given settings
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Plan a runbook, ask, and carry it out",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.run(args[0], settings, yes)
+			return a.run(args[0], given, yes)
 		},
 	}
-	addVarFlag(cmd, &settings)
+	given.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
 	return cmd
 }
 
-func (a *app) run(file string, settings []string, yes bool) error {
+func (a *app) run(file string, given settings, yes bool) error {
 	book, err := a.load(file)
 	if err != nil {
 		return err
@@ -63,7 +65,7 @@ func (a *app) run(file string, settings []string, yes bool) error {
 	if err := a.noneUnfinished(); err != nil {
 		return err
 	}
-	p, scope, err := a.plan(book, settings, id)
+	p, scope, err := a.plan(book, given, id)
 	if err != nil {
 		return err
 	}
@@ -90,10 +92,14 @@ func (a *app) run(file string, settings []string, yes bool) error {
 // drive runs or rolls back until it ends, and says what to do next if it
 // ended early.
 func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
+	if a.terminal() {
+		r.Ask = a.ask
+	}
 	defer context.AfterFunc(a.stop, func() { a.event(engine.Stopping{}) })()
 	err := errors.Join(work(a.ctx, a.stop), r.Close())
-	if err == nil {
-		return nil
+	var undone *run.RolledBackError
+	if err == nil || errors.As(err, &undone) {
+		return err
 	}
 	return &stoppedError{id: id, phase: r.State().Phase, err: err}
 }
@@ -120,26 +126,49 @@ func (a *app) noneUnfinished() error {
 		WithHint("Go on with `runbook resume`, undo it with `runbook rollback`, or give it up with `runbook abandon %s`", id)
 }
 
+// terminal reports whether there is somebody to ask.
+func (a *app) terminal() bool {
+	f, ok := a.in.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
 // confirm asks on a terminal; elsewhere --yes has to be given.
 func (a *app) confirm(question string) error {
-	f, ok := a.in.(*os.File)
-	if !ok || !isatty.IsTerminal(f.Fd()) {
+	if !a.terminal() {
 		return engine.Errorf("runbook", "this needs a yes, and there is no terminal to ask on").
 			WithHint("Look at the plan, then give --yes")
 	}
+	if yes, _ := a.ask(question); !yes {
+		return engine.Errorf("runbook", "not confirmed; nothing was changed")
+	}
+	return nil
+}
+
+// ask puts a question on the terminal, and returns who answered it. A Ctrl-C
+// is a no.
+func (a *app) ask(question string) (yes bool, who string) {
 	a.view.Ask(question)
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(f).ReadString('\n') // an unreadable answer is no yes
+		line, _ := bufio.NewReader(a.in).ReadString('\n') // an unreadable answer is no yes
 		answer <- strings.TrimSpace(strings.ToLower(line))
 	}()
 	select {
 	case text := <-answer:
-		if slices.Contains([]string{"y", "yes"}, text) {
-			return nil
-		}
+		return slices.Contains([]string{"y", "yes"}, text), operator()
 	case <-a.stop.Done():
 		a.view.Note("")
+		return false, ""
 	}
-	return engine.Errorf("runbook", "not confirmed; nothing was changed")
+}
+
+// operator is the name of whoever gives the commands, also behind sudo.
+func operator() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Getuid())
 }

@@ -41,8 +41,8 @@ func (a *app) load(name string) (*lang.Runbook, error) {
 }
 
 // plan makes a plan of a runbook for the run called id.
-func (a *app) plan(book *lang.Runbook, settings []string, id string) (*run.Plan, *lang.Scope, error) {
-	set, err := variables(settings)
+func (a *app) plan(book *lang.Runbook, given settings, id string) (*run.Plan, *lang.Scope, error) {
+	set, err := given.read()
 	if err != nil {
 		return nil, nil, err
 	}

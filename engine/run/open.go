@@ -26,6 +26,10 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
 	r.secrets.add(plan.secrets.all()...)
 	r.state = &State{Phase: Running, Steps: map[string]*StepState{}}
+	var diags hcl.Diagnostics
+	if r.units, diags = units(scope); diags.HasErrors() {
+		return nil, &lang.Error{Book: scope.Book, Diags: diags}
+	}
 	head, err := r.header(plan, version)
 	if err != nil {
 		return nil, err
@@ -84,7 +88,7 @@ func encodeVariable(v cty.Value) (json.RawMessage, error) {
 // runbook as it was when the run began.
 // set holds the texts of the sensitive variables, which the journal doesn't
 // keep. The error may be a *lang.Error.
-func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set map[string]string, version string, emit func(engine.Event)) (*Runner, error) {
+func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set lang.Settings, version string, emit func(engine.Event)) (*Runner, error) {
 	j, records, torn, err := journal.Open(s.run(id))
 	if err != nil {
 		return nil, err
@@ -113,7 +117,7 @@ func (r *Runner) takeUp() error {
 }
 
 // restore brings back what the runner knew when the run was interrupted.
-func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map[string]string) error {
+func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set lang.Settings) error {
 	var err error
 	if r.state, err = Replay(records); err != nil {
 		return err
@@ -136,6 +140,9 @@ func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map
 		if err := r.recallData(book.DataSource(d.Type, d.Name), d.Result); err != nil {
 			return err
 		}
+	}
+	if r.units, diags = units(r.scope); diags.HasErrors() {
+		return &lang.Error{Book: book, Diags: diags}
 	}
 	return nil
 }
@@ -166,10 +173,10 @@ func (r *Runner) recallData(d *lang.Data, res engine.Result) error {
 
 // variables are those of the journal, and the sensitive ones, which must be
 // what they were.
-func (r *Runner) variables(book *lang.Runbook, set map[string]string) (map[string]cty.Value, error) {
+func (r *Runner) variables(book *lang.Runbook, set lang.Settings) (map[string]cty.Value, error) {
 	head := r.state.Header
-	for name := range set {
-		if _, ok := head.Sensitive[name]; !ok {
+	for name, given := range set {
+		if _, ok := head.Sensitive[name]; !ok && !given.Ambient {
 			return nil, engine.Errorf("run "+r.id(), "variable %q can't be set now: the run has kept its value", name).
 				WithHint("Only sensitive variables are asked for again")
 		}

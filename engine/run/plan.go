@@ -2,6 +2,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,6 +44,17 @@ type StepPlan struct {
 	Description   string             `json:"description,omitempty"`
 	Preconditions []lang.CheckResult `json:"preconditions,omitempty"`
 	Change        engine.Change      `json:"change"`
+	// Skip says why the step is passed over. When says what decides whether it
+	// is, where that isn't known yet: the step named by WhenAfter tells.
+	Skip      string `json:"skip,omitempty"`
+	When      string `json:"when,omitempty"`
+	WhenAfter string `json:"when_after,omitempty"`
+	// Approve is what somebody has to agree to before the step changes
+	// anything; "…" where the message isn't known yet.
+	Approve string `json:"approve,omitempty"`
+	// OnFailure is what happens if the step fails, if it isn't that the run
+	// stops.
+	OnFailure string `json:"on_failure,omitempty"`
 	// KnownAfter names the step that has to run before this one can be
 	// planned; Change is empty then.
 	KnownAfter string `json:"known_after,omitempty"`
@@ -134,8 +146,12 @@ func (p *planner) make() hcl.Diagnostics {
 			return nil
 		}
 	}
-	for _, s := range scope.Book.Steps {
-		if diags := p.step(s); diags.HasErrors() {
+	all, diags := units(scope)
+	if diags.HasErrors() {
+		return diags
+	}
+	for _, u := range all {
+		if diags := p.step(u); diags.HasErrors() {
 			return diags
 		}
 	}
@@ -219,11 +235,19 @@ func setData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
 	return nil
 }
 
-func (p *planner) step(s *lang.Step) hcl.Diagnostics {
-	p.scope.Facts = hostFacts{ctx: p.ctx, host: p.host, under: p.effects}
-	sp := StepPlan{Name: s.Name, Action: s.Action, Description: s.Description}
-	for _, c := range s.Preconditions {
-		res, diags := p.scope.Check(c, cty.NilVal)
+func (p *planner) step(u *unit) hcl.Diagnostics {
+	u.scope.Facts = hostFacts{ctx: p.ctx, host: p.host, under: p.effects}
+	sp := StepPlan{Name: u.addr, Action: u.Action, Description: u.Description}
+	if policy := cmp.Or(u.OnFailure, u.scope.Book.OnFailure); policy != lang.Stop {
+		sp.OnFailure = policy
+	}
+	if diags := p.wanted(u, &sp); diags.HasErrors() || sp.Skip != "" {
+		p.plan.Steps = append(p.plan.Steps, sp)
+		u.adopt(u.nothing())
+		return diags
+	}
+	for _, c := range u.Preconditions {
+		res, diags := u.scope.Check(c, cty.NilVal)
 		if diags.HasErrors() {
 			return diags
 		}
@@ -231,28 +255,58 @@ func (p *planner) step(s *lang.Step) hcl.Diagnostics {
 	}
 	if sp.Blocked() { // planning it would only fail for the reason that the precondition gives
 		p.plan.Steps = append(p.plan.Steps, sp)
-		p.effects = append(p.effects, engine.Effect{Anything: true, Step: s.Name})
+		p.effects = append(p.effects, engine.Effect{Anything: true, Step: u.addr})
 		return nil
 	}
-	cfg, diags := p.scope.Config(s.Config, cty.NilVal)
+	cfg, diags := u.scope.Config(u.Config, cty.NilVal)
 	p.plan.secrets.add(cfg.Secrets...)
 	if diags.HasErrors() {
 		return diags
 	}
 	var err error
 	if sp.KnownAfter = cfg.Because; cfg.Known() {
-		sp.Change, sp.KnownAfter, err = p.change(s, cfg)
+		sp.Change, sp.KnownAfter, err = p.change(u, cfg)
 	}
 	if err != nil {
-		return hcl.Diagnostics{s.Config.Diagnose("Step "+s.Name+" can't be carried out", err)}
+		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be carried out", err)}
 	}
-	p.undo(s, &sp)
+	if diags := p.approve(u, &sp); diags.HasErrors() {
+		return diags
+	}
+	p.undo(u.Step, &sp)
 	p.plan.Steps = append(p.plan.Steps, sp)
-	return p.predict(s, sp)
+	return p.predict(u, sp)
 }
 
-func (p *planner) change(s *lang.Step, cfg lang.Evaluated) (engine.Change, string, error) {
-	req, err := newRequest(p.scope.Run, s.Name, s.Spec, cfg)
+// wanted says whether the step's when holds.
+func (p *planner) wanted(u *unit, sp *StepPlan) hcl.Diagnostics {
+	if u.When == nil {
+		return nil
+	}
+	wanted, known, because, diags := u.scope.Bool(u.When)
+	switch {
+	case diags.HasErrors():
+	case !known:
+		sp.When, sp.WhenAfter = u.scope.Source(u.When), because
+	case !wanted:
+		sp.Skip = "when is false: " + u.scope.Source(u.When)
+	}
+	return diags
+}
+
+// approve says what somebody has to agree to.
+func (p *planner) approve(u *unit, sp *StepPlan) hcl.Diagnostics {
+	idle := sp.KnownAfter == "" && sp.Change.Empty() && len(sp.Change.Checks) == 0
+	if u.Approve == nil || idle {
+		return nil
+	}
+	message, diags := u.scope.Text(u.Approve.Message)
+	sp.Approve = cmp.Or(message, "…")
+	return diags
+}
+
+func (p *planner) change(u *unit, cfg lang.Evaluated) (engine.Change, string, error) {
+	req, err := newRequest(p.scope.Run, u.addr, u.Spec, cfg)
 	if err != nil {
 		return engine.Change{}, "", err
 	}
@@ -284,23 +338,27 @@ func (p *planner) undo(s *lang.Step, sp *StepPlan) {
 }
 
 // predict adds what will hold after the step, for those that follow.
-func (p *planner) predict(s *lang.Step, sp StepPlan) hcl.Diagnostics {
-	if sp.KnownAfter != "" {
-		if !s.Spec.ReadOnly {
-			p.effects = append(p.effects, engine.Effect{Anything: true, Step: sp.KnownAfter})
+func (p *planner) predict(u *unit, sp StepPlan) hcl.Diagnostics {
+	after := cmp.Or(sp.KnownAfter, sp.WhenAfter)
+	if after == "" && sp.Change.Unpredictable != "" {
+		after = u.addr
+	}
+	if after != "" || sp.When != "" {
+		if !u.Spec.ReadOnly {
+			p.effects = append(p.effects, engine.Effect{Anything: true, Step: cmp.Or(after, u.addr)})
 		}
 		return nil
 	}
 	for _, e := range sp.Change.Effects {
-		e.Step = s.Name
+		e.Step = u.addr
 		p.effects = append(p.effects, e)
 	}
 	final := sp.Change.Empty() && len(sp.Change.Checks) == 0
-	v, err := engine.ResultValue(s.Spec.Results, sp.Change.Results, !final)
+	v, err := engine.ResultValue(u.Spec.Results, sp.Change.Results, !final)
 	if err != nil {
-		return hcl.Diagnostics{s.Config.Diagnose("Step "+s.Name+" can't be planned", err)}
+		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be planned", err)}
 	}
-	p.scope.Steps[s.Name] = v
+	u.adopt(v)
 	return nil
 }
 

@@ -25,6 +25,9 @@ const (
 	kindUndoFailed  = "undo_failed" // failed
 	kindRolledBack  = "rolled_back" // all steps are undone
 	kindAbandoned   = "abandoned"   // abandoned: given up by the operator
+	kindWaiting     = "waiting"     // waiting: a step waits for an approval
+	kindApproved    = "approved"    // approved: somebody agreed to a step
+	kindAgain       = "again"       // approved: a step in doubt is to be carried out again
 )
 
 // formatVersion is the version of the records' format.
@@ -55,10 +58,15 @@ type intent struct {
 }
 
 type done struct {
-	Step      string        `json:"step"`
-	Unchanged bool          `json:"unchanged,omitempty"`
-	Result    engine.Result `json:"result,omitempty"`
-	Took      time.Duration `json:"took_ns"`
+	Step      string `json:"step"`
+	Unchanged bool   `json:"unchanged,omitempty"`
+	// Skipped says why the step was passed over, Failed that it failed and the
+	// run went on; it has no result then.
+	Skipped string        `json:"skipped,omitempty"`
+	By      string        `json:"by,omitempty"` // who passed it over by hand
+	Failed  bool          `json:"failed,omitempty"`
+	Result  engine.Result `json:"result,omitempty"`
+	Took    time.Duration `json:"took_ns"`
 }
 
 type failed struct {
@@ -80,6 +88,29 @@ type resumed struct {
 type undone struct {
 	Step   string `json:"step"`
 	Reason string `json:"reason,omitempty"` // why there was nothing to undo
+}
+
+type waiting struct {
+	Step    string `json:"step"`
+	Message string `json:"message"`
+}
+
+type approved struct {
+	Step   string `json:"step"`
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+}
+
+type finished struct {
+	Outputs []OutputValue `json:"outputs,omitempty"`
+}
+
+// OutputValue is what an output came to.
+type OutputValue struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Sensitive   bool            `json:"sensitive,omitempty"` // Value is left out then
+	Value       json.RawMessage `json:"value,omitempty"`
 }
 
 type abandoned struct {
@@ -112,6 +143,18 @@ type State struct {
 	Failure *FailureRecord
 	// Interrupted says that the run stopped by request.
 	Interrupted bool
+	// Waiting is the approval that the run waits for.
+	Waiting *WaitingRecord
+	Outputs []OutputValue // of a finished run
+}
+
+// WaitingRecord is an approval that is waited for.
+type WaitingRecord struct{ Step, Message string }
+
+// Approval tells who agreed to a step, when and why.
+type Approval struct {
+	By, Reason string
+	At         time.Time
 }
 
 // FailureRecord is an error as the journal keeps it.
@@ -131,7 +174,16 @@ type StepState struct {
 	Took      time.Duration
 	Undone    bool
 	UndoNote  string
+	Skipped   string // why the step was passed over
+	SkippedBy string // and by whom, if by hand
+	Failed    bool   // it failed, and the run went on
+	Approval  *Approval
+	// Again says that the operator wants a step in doubt carried out again.
+	Again bool
 }
+
+// PassedOver reports whether the step is done without a result.
+func (s *StepState) PassedOver() bool { return s.Skipped != "" || s.Failed }
 
 // begun reports whether the step may have changed the host.
 func (s *StepState) begun() bool { return s != nil && s.intent != nil }
@@ -186,7 +238,9 @@ func (s *State) apply(r journal.Record) error {
 	case kindInterrupted:
 		s.Interrupted = true
 	case kindResumed:
-		s.Interrupted, s.Failure = false, nil
+		s.Interrupted, s.Failure, s.Waiting = false, nil, nil
+	case kindWaiting, kindApproved, kindAgain:
+		return s.applyApproval(r)
 	case kindExamined:
 	default:
 		return s.applyPhase(r)
@@ -202,7 +256,36 @@ func (s *State) applyPhase(r journal.Record) error {
 		return engine.Errorf("journal", "record %d is of a kind that this version of runbook doesn't know: %q", r.Seq, r.Kind).
 			WithHint("Use the version that began the run: %s", s.Header.Version)
 	}
-	s.Phase, s.Interrupted, s.Failure = phase, false, nil
+	s.Phase, s.Interrupted, s.Failure, s.Waiting = phase, false, nil, nil
+	if r.Kind == kindFinished {
+		var f finished
+		if err := r.Decode(&f); err != nil {
+			return err
+		}
+		s.Outputs = f.Outputs
+	}
+	return nil
+}
+
+func (s *State) applyApproval(r journal.Record) error {
+	if r.Kind == kindWaiting {
+		var w waiting
+		if err := r.Decode(&w); err != nil {
+			return err
+		}
+		s.Waiting = &WaitingRecord{Step: w.Step, Message: w.Message}
+		return nil
+	}
+	var a approved
+	if err := r.Decode(&a); err != nil {
+		return err
+	}
+	if r.Kind == kindAgain {
+		s.step(a.Step).Again = true
+		return nil
+	}
+	s.step(a.Step).Approval = &Approval{By: a.By, Reason: a.Reason, At: r.Time}
+	s.Waiting = nil
 	return nil
 }
 
@@ -236,5 +319,9 @@ func (s *State) applyOutcome(r journal.Record) error {
 	}
 	st := s.step(d.Step)
 	st.Done, st.Unchanged, st.Result, st.Took = true, d.Unchanged, d.Result, d.Took
+	st.Skipped, st.SkippedBy, st.Failed = d.Skipped, d.By, d.Failed
+	if d.Failed {
+		s.Failure = nil // the run went on
+	}
 	return nil
 }

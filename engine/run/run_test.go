@@ -86,6 +86,15 @@ func (b *bench) emit(e engine.Event) {
 	}
 }
 
+// settings are texts as given on the command line.
+func settings(texts map[string]string) lang.Settings {
+	set := lang.Settings{}
+	for name, text := range texts {
+		set[name] = lang.Setting{Text: text}
+	}
+	return set
+}
+
 func (b *bench) host() engine.Host { return host.NewLocal(b.reg) }
 
 func (b *bench) plan(id string) (*run.Plan, *lang.Scope, hcl.Diagnostics) {
@@ -94,7 +103,7 @@ func (b *bench) plan(id string) (*run.Plan, *lang.Scope, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		b.t.Fatal(diags)
 	}
-	vars, diags := rb.VariableValues(b.vars)
+	vars, diags := rb.VariableValues(settings(b.vars))
 	if diags.HasErrors() {
 		b.t.Fatal(diags)
 	}
@@ -132,7 +141,7 @@ func (b *bench) close() {
 func (b *bench) resume(set map[string]string) *run.Runner {
 	b.t.Helper()
 	b.close()
-	r, err := b.store.Resume("r1", b.host(), b.reg, set, "test", b.emit)
+	r, err := b.store.Resume("r1", b.host(), b.reg, settings(set), "test", b.emit)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -491,7 +500,7 @@ func TestSensitiveValuesStayOutOfTheJournal(t *testing.T) {
 		t.Errorf("the journal holds the secret:\n%s", b.journal())
 	}
 	for _, set := range []map[string]string{nil, {"secret": "wrong"}, {"secret": secret, "dir": "/"}} {
-		if _, err := b.store.Resume("r1", b.host(), b.reg, set, "test", b.emit); err == nil || strings.Contains(err.Error(), secret) {
+		if _, err := b.store.Resume("r1", b.host(), b.reg, settings(set), "test", b.emit); err == nil || strings.Contains(err.Error(), secret) {
 			t.Fatalf("resumed with %v: %v", set, err)
 		}
 	}
@@ -685,4 +694,212 @@ step "chown" "three" {
 			t.Errorf("step %s: planned empty %v, done %+v", s.Name, s.Change.Empty(), got)
 		}
 	}
+}
+
+func TestForEachRunsOncePerKey(t *testing.T) {
+	b := newBench(t, `
+locals {
+  names = { b = "y", a = "x" }
+}
+step "move" "each" {
+  for_each = local.names
+  from     = "${var.dir}/${each.key}"
+  to       = "${var.dir}/${each.value}"
+}
+step "move" "again" {
+  for_each = toset(["c"])
+  from     = step.each["a"].path
+  to       = "${var.dir}/${each.value}${each.key}"
+}
+`)
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	var names []string
+	for _, s := range p.Steps {
+		names = append(names, s.Name)
+	}
+	if got := strings.Join(names, " "); got != `each["a"] each["b"] again["c"]` {
+		t.Error(got)
+	}
+	do(t, b.begin().Run)
+	b.want("c cc y")
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
+}
+
+func TestWhenPassesStepsOver(t *testing.T) {
+	b := newBench(t, `
+step "move" "no" {
+  when = path("${var.dir}/nothing").exists
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+}
+step "move" "yes" {
+  when = step.no == null
+  from = "${var.dir}/b"
+  to   = "${var.dir}/y"
+}
+step "move" "later" {
+  when = step.yes.path != "nowhere"
+  from = "${var.dir}/c"
+  to   = "${var.dir}/z"
+}
+`)
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() || p.Steps[0].Skip == "" || p.Steps[1].Skip != "" {
+		t.Fatalf("%+v %v", p, diags)
+	}
+	r := b.begin()
+	do(t, r.Run)
+	b.want("a y z")
+	if st := r.State().Steps["no"]; !st.Done || st.Skipped == "" {
+		t.Errorf("%+v", st)
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
+}
+
+// A step that was planned to be passed over isn't carried out unannounced.
+func TestWhenThatTurnsTrueIsDrift(t *testing.T) {
+	b := newBench(t, `
+step "move" "no" {
+  when = path("${var.dir}/go").exists
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+}
+`)
+	r := b.begin()
+	b.write("go", "")
+	err := r.Run(context.Background(), context.Background())
+	if err == nil || !strings.Contains(err.Error(), "planned to be passed over") {
+		t.Fatal(err)
+	}
+	b.want("a b c go")
+}
+
+const failing = `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+}
+step "move" "two" {
+  on_failure = "%s"
+  from = "${var.dir}/b"
+  to   = "${var.dir}/y"
+  postcondition {
+    condition     = false
+    error_message = "never"
+  }
+}
+step "move" "three" {
+  from = "${var.dir}/c"
+  to   = "${var.dir}/z"
+}
+output "path" { value = step.three.path }
+`
+
+func TestOnFailureRollback(t *testing.T) {
+	b := newBench(t, strings.Replace(failing, "%s", "rollback", 1))
+	var back *run.RolledBackError
+	r := b.begin()
+	if err := r.Run(context.Background(), context.Background()); !errors.As(err, &back) || !strings.Contains(err.Error(), "never") {
+		t.Fatal(err)
+	}
+	b.want("a b c")
+	if r.State().Phase != run.RolledBack {
+		t.Error(r.State().Phase)
+	}
+}
+
+func TestOnFailureContinue(t *testing.T) {
+	b := newBench(t, strings.Replace(failing, "%s", "continue", 1))
+	r := b.begin()
+	do(t, r.Run)
+	b.want("x y z")
+	if !r.State().Steps["two"].Failed || r.State().Failure != nil {
+		t.Errorf("%+v", r.State())
+	}
+	if out := r.State().Outputs; len(out) != 1 || out[0].Text() != b.dir+"/z" {
+		t.Errorf("%+v", out)
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
+}
+
+const approved = `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+}
+step "move" "two" {
+  approve { message = "Move ${step.one.path} on?" }
+  from = step.one.path
+  to   = "${var.dir}/y"
+}
+`
+
+// Without anybody to ask, a run stops durably before a step that wants an
+// approval, and goes on once there is one.
+func TestApprovalFromElsewhere(t *testing.T) {
+	b := newBench(t, approved)
+	r := b.begin()
+	if err := r.Run(context.Background(), context.Background()); !errors.Is(err, run.ErrWaiting) {
+		t.Fatal(err)
+	}
+	b.want("b c x")
+	if w := r.State().Waiting; w == nil || w.Step != "two" || w.Message != "Move "+b.dir+"/x on?" {
+		t.Fatalf("%+v", w)
+	}
+	b.close()
+	if err := b.store.Approve("r1", "one", "eve", ""); err == nil {
+		t.Error("approved a step that doesn't wait")
+	}
+	if err := b.store.Approve("r1", "two", "ann", "looks right"); err != nil {
+		t.Fatal(err)
+	}
+	r = b.resume(nil)
+	do(t, r.Run)
+	b.want("b c y")
+	if a := r.State().Steps["two"].Approval; a == nil || a.By != "ann" || a.Reason != "looks right" || a.At.IsZero() {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestApprovalThatIsAskedFor(t *testing.T) {
+	b := newBench(t, approved)
+	r := b.begin()
+	asked := ""
+	r.Ask = func(question string) (bool, string) { asked = question; return false, "" }
+	if err := r.Run(context.Background(), context.Background()); !errors.Is(err, run.ErrWaiting) || !strings.HasPrefix(asked, "Move ") {
+		t.Fatal(err, asked)
+	}
+	r = b.resume(nil)
+	r.Ask = func(string) (bool, string) { return true, "ann" }
+	do(t, r.Run)
+	b.want("b c y")
+}
+
+func TestSkipAndFrom(t *testing.T) {
+	b := newBench(t, strings.Replace(failing, "%s", "stop", 1))
+	if err := b.begin().Run(context.Background(), context.Background()); err == nil {
+		t.Fatal("did not fail")
+	}
+	r := b.resume(nil)
+	for _, wrong := range []string{"one", "none"} {
+		if r.Skip(wrong, "ann", "x") == nil || r.From(wrong, "ann", "x") == nil {
+			t.Errorf("took %q", wrong)
+		}
+	}
+	if err := r.From("three", "ann", "moved b by hand"); err != nil {
+		t.Fatal(err)
+	}
+	do(t, r.Run)
+	b.want("x y z")
+	if st := r.State().Steps["two"]; st.SkippedBy != "ann" || st.Skipped != "moved b by hand" {
+		t.Errorf("%+v", st)
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("a b c")
 }

@@ -94,7 +94,7 @@ func (h *Human) Error(err error) {
 		h.diagnostics(book.Book, book.Diags)
 	case errors.As(err, &failure):
 		h.diagnostics(failure.Book, hcl.Diagnostics{failure.Diag})
-	case errors.Is(err, run.ErrInterrupted):
+	case errors.Is(err, run.ErrInterrupted), errors.Is(err, run.ErrWaiting):
 	case errors.As(err, &locked):
 		h.plainError(locked, "Wait for it to end. If it is stuck, end that process: the lock goes with it, and `runbook resume` goes on")
 	default:

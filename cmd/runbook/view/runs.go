@@ -47,6 +47,8 @@ func status(s *run.State, busy bool) string {
 	switch {
 	case !s.Phase.Open() || busy:
 		return string(s.Phase)
+	case s.Waiting != nil:
+		return "waits for approval of " + s.Waiting.Step
 	case s.Failure != nil:
 		return "failed at " + s.Failure.Step
 	case s.Interrupted:
@@ -69,6 +71,12 @@ func (h *Human) Show(s *run.State) {
 	if s.Failure != nil {
 		h.line("\n%s step %s: %s", h.bad.Sprint("Failed:"), s.Failure.Step, s.Failure.Error)
 	}
+	for _, o := range s.Outputs {
+		h.line("\noutput %s = %s", o.Name, o.Text())
+	}
+	if w := s.Waiting; w != nil {
+		h.line("\nStep %s waits for an approval: %s\n  agree:    runbook approve %s %s", w.Step, w.Message, head.Run.ID, w.Step)
+	}
 	if s.Phase.Open() {
 		h.line("\nIt can be taken up again:")
 		howToGoOn(h.line, head.Run.ID, s.Phase)
@@ -83,6 +91,12 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 		word = "left as it is: " + st.UndoNote
 	case st.Undone:
 		word = h.note.Sprint("undone")
+	case st.Failed:
+		word = h.bad.Sprint("failed, and passed over")
+	case st.SkippedBy != "":
+		word = h.note.Sprintf("passed over by %s: %s", st.SkippedBy, st.Skipped)
+	case st.Skipped != "":
+		word = "passed over: " + st.Skipped
 	case st.Done && st.Unchanged:
 		word = h.good.Sprint("done, nothing changed")
 	case st.Done:
@@ -93,6 +107,9 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	h.line("\n%s  %s  %s", h.bold.Sprintf("%2d  %s", n, p.Name), h.faint.Sprint(p.Action), word)
 	if st == nil {
 		return
+	}
+	if a := st.Approval; a != nil {
+		h.line("      approved by %s at %s %s", a.By, a.At.Local().Format(time.DateTime), a.Reason)
 	}
 	for _, it := range st.Change.Items {
 		h.item("    ", it)
@@ -113,7 +130,7 @@ func (h *Human) RollbackPlan(s *run.State) {
 	for i := len(head.Plan.Steps) - 1; i >= 0; i-- {
 		p := head.Plan.Steps[i]
 		st := s.Steps[p.Name]
-		if st == nil || st.Undone || st.Change.Empty() {
+		if st == nil || st.Undone || st.Change.Empty() { // never begun, or nothing to undo
 			continue
 		}
 		n++
