@@ -44,6 +44,7 @@ type StepPlan struct {
 	Description   string             `json:"description,omitempty"`
 	Preconditions []lang.CheckResult `json:"preconditions,omitempty"`
 	Change        engine.Change      `json:"change"`
+	Fingerprints  []Fingerprint      `json:"fingerprints,omitempty"`
 	// Skip says why the step is passed over. When says what decides whether it
 	// is, where that isn't known yet: the step named by WhenAfter tells.
 	Skip      string `json:"skip,omitempty"`
@@ -266,6 +267,9 @@ func (p *planner) step(u *unit) hcl.Diagnostics {
 	var err error
 	if sp.KnownAfter = cfg.Because; cfg.Known() {
 		sp.Change, sp.KnownAfter, err = p.change(u, cfg)
+	}
+	if err == nil {
+		sp.Fingerprints, err = fingerprints(p.ctx, p.host, sp.Change, p.effects)
 	}
 	if err != nil {
 		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be carried out", err)}

@@ -903,3 +903,57 @@ func TestSkipAndFrom(t *testing.T) {
 	do(t, b.resume(nil).Rollback)
 	b.want("a b c")
 }
+
+// A target that was changed in between stops the run, even where the change
+// itself would be the same.
+func TestChangedTargetIsDrift(t *testing.T) {
+	b := newBench(t, threeMoves)
+	r := b.begin()
+	b.write("b", "something else")
+	err := r.Run(context.Background(), context.Background())
+	if err == nil || !strings.Contains(err.Error(), "1 bytes") || !strings.Contains(err.Error(), "14 bytes") {
+		t.Fatal(err)
+	}
+	b.want("b c y")
+}
+
+// A plan that was written to a file is carried out as it is, and not twice.
+func TestPlanFile(t *testing.T) {
+	const secret = "s3cr3t-name"
+	b := newBench(t, secretMove)
+	b.vars["secret"] = secret
+	b.write("go", "")
+	p, scope, diags := b.plan("r1")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	file, err := run.EncodePlan(b.host(), scope, p, "test")
+	if err != nil || strings.Contains(string(file), secret) || !run.IsPlanFile(string(file)) {
+		t.Fatalf("%v\n%s", err, file)
+	}
+	for name, bad := range map[string]string{
+		"no secret": string(file), "changed": strings.Replace(string(file), b.dir+"/a", b.dir+"/c", 1), "cut": string(file[:len(file)/2]),
+	} {
+		if _, _, err := run.DecodePlan([]byte(bad), b.host(), b.reg, nil); err == nil {
+			t.Errorf("%s: took it", name)
+		}
+	}
+	set := settings(map[string]string{"secret": secret})
+	scope, p, err = run.DecodePlan(file, b.host(), b.reg, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.store.Begin(b.host(), scope, p, "test", b.emit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.open = r
+	do(t, r.Run)
+	b.want("c go " + secret + " x")
+	if strings.Contains(b.journal(), secret) {
+		t.Error("the journal holds the secret")
+	}
+	if _, err := b.store.Begin(b.host(), scope, p, "test", b.emit); err == nil {
+		t.Error("carried out twice")
+	}
+}
