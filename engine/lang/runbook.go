@@ -73,6 +73,7 @@ type Step struct {
 	Retry          *Retry
 	Timeout        time.Duration // 0: none
 	Rollback       *Rollback     // nil: the action's own undo
+	Text           string        // the whole block, as it is written
 }
 
 // The OnFailure constants say what happens when a step fails.

@@ -25,7 +25,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	scope.Data = planned.Data
 	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
 	r.secrets.add(plan.secrets.all()...)
-	r.state = &State{Phase: Running, Steps: map[string]*StepState{}}
+	r.state = newState()
 	var diags hcl.Diagnostics
 	if r.units, diags = units(scope); diags.HasErrors() {
 		return nil, &lang.Error{Book: scope.Book, Diags: diags}
@@ -49,7 +49,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 func (r *Runner) header(plan *Plan, version string) (Header, error) {
 	h := Header{
 		Format: formatVersion, Version: version, Run: r.scope.Run, Host: r.host.Name(),
-		Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
+		File: r.scope.Book.Sources.Path(), Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
 		Variables: map[string]json.RawMessage{}, Sensitive: map[string]string{},
 	}
 	for name, v := range r.scope.Vars {
