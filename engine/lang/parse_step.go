@@ -27,6 +27,10 @@ func (p *parser) step(b *hcl.Block) {
 		p.unique("step."+s.Name, b.DefRange, &old.Config.Range)
 		return
 	}
+	if s.Action == SubAction {
+		p.sub(s, b)
+		return
+	}
 	spec, ok := p.reg.Action(s.Action)
 	if !ok {
 		p.rb.broken["step."+s.Name] = true

@@ -40,9 +40,6 @@ func (r *Runner) Accept(ctx context.Context, reg *engine.Registry, by string) (*
 	if diags.HasErrors() {
 		return nil, &lang.Error{Book: book, Diags: diags}
 	}
-	if err := r.sameSoFar(book); err != nil {
-		return nil, err
-	}
 	scope, err := r.rescope(book)
 	if err != nil {
 		return nil, err
@@ -57,14 +54,15 @@ func (r *Runner) Accept(ctx context.Context, reg *engine.Registry, by string) (*
 }
 
 // sameSoFar refuses a runbook in which a step that has begun is another one,
-// or not there.
-func (r *Runner) sameSoFar(book *lang.Runbook) error {
+// comes later, or is not there.
+func (r *Runner) sameSoFar(now []*unit) error {
 	for i, u := range r.units {
 		st := r.state.Steps[u.addr]
 		if !st.begun() && (st == nil || !st.Done) {
 			continue
 		}
-		if now := book.Step(u.Name); now == nil || now.Text != u.Text || !slices.Contains(book.Steps[:min(i+1, len(book.Steps))], now) {
+		same := func(n *unit) bool { return n.addr == u.addr && n.Text == u.Text }
+		if !slices.ContainsFunc(now[:min(i+1, len(now))], same) {
 			return engine.Errorf("step "+u.addr, "it has begun, and the changed runbook has it differently").
 				WithHint("What has begun can't be changed. Resume without --accept-changes, or undo the run with `runbook rollback %s`", r.id())
 		}
@@ -93,24 +91,32 @@ func (r *Runner) replan(ctx context.Context, scope *lang.Scope) (*Plan, error) {
 	p := &planner{ctx: ctx, host: r.host, scope: scope, plan: &Plan{
 		Runbook: old.Runbook, Host: old.Host, Run: old.Run, Data: old.Data, secrets: r.secrets,
 	}}
-	all, diags := units(scope)
-	for _, u := range all {
-		if diags.HasErrors() {
-			break
+	var err error
+	all, diags := units(scope, func(u *unit) (bool, hcl.Diagnostics) {
+		if err != nil {
+			return false, nil
 		}
-		if st := r.state.Steps[u.addr]; st.begun() || st != nil && st.Done {
-			p.plan.Steps = append(p.plan.Steps, old.step(u.addr))
-			if st.Done {
-				if err := r.recall(ctx, u, st); err != nil {
-					return nil, err
-				}
-			}
-			continue
+		st := r.state.Steps[u.addr]
+		if u.end || !st.begun() && (st == nil || !st.Done) {
+			return p.visit(u)
 		}
-		diags = p.step(u)
+		planned := old.step(u.addr)
+		p.plan.Steps = append(p.plan.Steps, planned)
+		if u.begins() {
+			err = r.recallDataOf(u.addr, u.inner)
+		} else if st.Done {
+			err = r.recall(ctx, u, st)
+		}
+		return planned.Skip == "", nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if diags.HasErrors() {
 		return nil, &lang.Error{Book: scope.Book, Diags: r.secrets.maskDiags(diags)}
+	}
+	if err := r.sameSoFar(all); err != nil {
+		return nil, err
 	}
 	r.units = all
 	return p.plan, nil

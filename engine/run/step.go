@@ -36,35 +36,72 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 	if err != nil || skip {
 		return err
 	}
+	if u.begins() {
+		return r.append(kindDone, done{Step: u.addr, Unchanged: true})
+	}
 	if err := r.prepare(ctx, w); err != nil {
 		return err
 	}
 	return r.carryOut(ctx, stop, w)
 }
 
-// skip passes a step over whose when doesn't hold.
+// skip passes a step over that isn't wanted.
 func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
-	if u.When == nil {
-		return false, nil
-	}
 	u.look(ctx, r.host)
-	wanted, _, _, diags := u.scope.Bool(u.When)
-	if d := first(diags); d != nil {
+	reason, d := r.unwanted(u)
+	if d != nil {
 		return false, r.fail(kindFailed, u, d)
 	}
-	if planned := r.state.Header.Plan.step(u.addr); wanted && planned.Skip != "" {
+	if planned := r.state.Header.Plan.step(u.addr); reason == "" && planned.Skip != "" {
 		return false, r.fail(kindFailed, u, drifted(u, "to be passed over", "would now be carried out", r.id()))
 	}
-	if wanted {
+	if reason == "" {
 		return false, nil
 	}
-	reason := "when is false: " + u.scope.Source(u.When)
 	if err := r.append(kindDone, done{Step: u.addr, Skipped: reason}); err != nil {
 		return false, err
 	}
-	u.adopt(u.nothing())
-	r.emit(engine.StepSkipped{Step: u.info(), Reason: reason})
+	if u.inner == nil {
+		u.adopt(u.nothing())
+	}
+	r.emit(engine.StepSkipped{Step: u.info(), Reason: r.secrets.hide(reason)})
 	return true, nil
+}
+
+// unwanted says why a step is to be passed over; empty if it isn't.
+func (r *Runner) unwanted(u *unit) (string, *hcl.Diagnostic) {
+	if u.parent != nil && r.state.step(u.parent.addr).PassedOver() {
+		return "step " + u.parent.addr + " is passed over", nil
+	}
+	if u.When != nil {
+		wanted, _, _, diags := u.scope.Bool(u.When)
+		if d := first(diags); d != nil {
+			return "", d
+		}
+		if !wanted {
+			return "when is false: " + u.scope.Source(u.When), nil
+		}
+	}
+	if !u.begins() {
+		return "", nil
+	}
+	reason, diags := goalOf(u)
+	return reason, first(diags)
+}
+
+// endOf gives the outputs of another runbook to the steps that follow.
+func (r *Runner) endOf(ctx context.Context, u *unit) error {
+	if r.state.step(u.addr).PassedOver() {
+		u.adopt(u.nothing())
+		return nil
+	}
+	u.look(ctx, r.host)
+	v, diags := u.outputs()
+	if d := first(diags); d != nil {
+		return r.fail(kindFailed, u, d)
+	}
+	u.adopt(v)
+	return nil
 }
 
 // prepare checks the preconditions, plans the step against the host as it is,
