@@ -13,6 +13,7 @@ import (
 type byHand struct {
 	skip         []string
 	from, reason string
+	accept       bool // follow the changed runbook
 }
 
 func (b byHand) check() error {
@@ -49,6 +50,7 @@ func (a *app) resumeCommand() *cobra.Command {
 	given.flags(cmd)
 	cmd.Flags().StringArrayVar(&hand.skip, "skip", nil, "take `STEP` as done: it was seen to by hand (repeatable)")
 	cmd.Flags().StringVar(&hand.from, "from", "", "go on at `STEP`: what comes before it was seen to by hand")
+	cmd.Flags().BoolVar(&hand.accept, "accept-changes", false, "let the steps that have not begun follow the runbook as it is now")
 	cmd.Flags().StringVar(&hand.reason, "reason", "", "why, for --skip and --from; kept in the journal")
 	return cmd
 }
@@ -64,6 +66,9 @@ func (a *app) resume(args []string, given settings, hand byHand) error {
 	return a.reopen("resume", id, given, func(r *run.Runner) (func(ctx, stop context.Context) error, error) {
 		switch phase := r.State().Phase; phase {
 		case run.Running:
+			if err := a.followed(r, hand.accept); err != nil {
+				return nil, err
+			}
 			return r.Run, hand.tell(r)
 		case run.RollingBack:
 			return r.Rollback, nil
@@ -71,6 +76,28 @@ func (a *app) resume(args []string, given settings, hand byHand) error {
 			return nil, engine.Errorf("run "+id, "it is %s: there is nothing to resume", phase)
 		}
 	})
+}
+
+// followed shows how the runbook has changed since the run began. The run
+// follows that only where it is told to.
+func (a *app) followed(r *run.Runner, accept bool) error {
+	changes := r.Changed()
+	switch {
+	case changes == "" && accept:
+		return engine.Errorf("runbook resume", "the runbook has not changed since the run began").WithHint("Resume without --accept-changes")
+	case changes == "":
+		return nil
+	case !accept:
+		a.view.Changed(changes, "The run goes on with what it began with. --accept-changes lets the steps that have not begun follow the file.")
+		return nil
+	}
+	a.view.Changed(changes, "The steps that have not begun follow it now.")
+	p, err := r.Accept(a.stop, a.registry(), operator())
+	if err != nil {
+		return err
+	}
+	a.view.Plan(p)
+	return nil
 }
 
 func (a *app) rollbackCommand() *cobra.Command {
@@ -117,6 +144,9 @@ func (a *app) rollback(args []string, given settings, yes bool) error {
 // run's changes away from under one that stands half-way.
 func (a *app) mayRollBack(id string, state *run.State) error {
 	if !canRollBack(run.Summary{State: state}) {
+		if len(state.Pruned) > 0 {
+			return engine.Errorf("run "+id, "what it kept was deleted with `runbook prune`: it can't be rolled back")
+		}
 		return engine.Errorf("run "+id, "it is %s: there is nothing to roll back", state.Phase)
 	}
 	if state.Phase.Open() {
@@ -126,7 +156,7 @@ func (a *app) mayRollBack(id string, state *run.State) error {
 }
 
 func canRollBack(s run.Summary) bool {
-	return s.State.Phase.Open() || s.State.Phase == run.Finished
+	return s.State.Phase.Open() || s.State.Phase == run.Finished && len(s.State.Pruned) == 0
 }
 
 // pick is the run that the operator named, or the only one for which want

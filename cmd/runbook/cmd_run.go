@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -52,12 +51,11 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) run(file string, given settings, yes bool) error {
-	book, err := a.load(file)
-	if err != nil {
+	// Mistakes in the runbook are told before the lock is taken.
+	if err := a.check(file); err != nil {
 		return err
 	}
-	id := run.NewID(time.Now())
-	release, err := a.lock("run", id)
+	release, err := a.lock("run", "about to begin")
 	if err != nil {
 		return err
 	}
@@ -65,7 +63,7 @@ func (a *app) run(file string, given settings, yes bool) error {
 	if err := a.noneUnfinished(); err != nil {
 		return err
 	}
-	p, scope, err := a.plan(book, given, id)
+	p, scope, err := a.prepare(file, given)
 	if err != nil {
 		return err
 	}
@@ -86,7 +84,7 @@ func (a *app) run(file string, given settings, yes bool) error {
 	if err != nil {
 		return err
 	}
-	return a.drive(r, id, r.Run)
+	return a.drive(r, p.Run.ID, r.Run)
 }
 
 // drive runs or rolls back until it ends, and says what to do next if it

@@ -21,7 +21,8 @@ func (a *app) complete(root *cobra.Command) {
 	open := func(s run.Summary) bool { return s.State == nil || s.State.Phase.Open() }
 	follows := map[string]completer{
 		"validate": once(completeBooks), "plan": once(completeBooks), "run": once(completeBooks),
-		"fmt":  completeFiles,
+		"fmt":     completeFiles,
+		"approve": a.completeApproval, "prune": once(a.completeRuns(all)),
 		"show": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
 		"rollback": once(a.completeRuns(func(s run.Summary) bool { return s.State != nil && canRollBack(s) })),
 		"explain":  once(a.completeTopics),
@@ -99,6 +100,19 @@ func (a *app) completeRuns(want func(run.Summary) bool) completer {
 		}
 		return found, directive
 	}
+}
+
+// completeApproval offers the runs that wait for an approval, then the step.
+func (a *app) completeApproval(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		return a.completeRuns(func(s run.Summary) bool { return s.State != nil && s.State.Waiting != nil })(cmd, args, typed)
+	case 1:
+		if state, err := a.store().Load(args[0]); err == nil && state.Waiting != nil {
+			return []string{state.Waiting.Step}, cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
 func describe(s run.Summary) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,10 +22,18 @@ func (a *app) holdToLooking(root *cobra.Command) {
 			continue
 		}
 		cmd.PreRun = func(*cobra.Command, []string) {
-			err := sandbox.LookOnly()
+			err := sandbox.LookOnly(written(cmd)...)
 			if err != nil && cmd.Name() == "plan" {
 				a.view.Note("Note: the kernel does not hold this plan to looking: %s.", strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
 		}
 	}
+}
+
+// written is the directory of the file that a command was asked to write.
+func written(cmd *cobra.Command) []string {
+	if out := cmd.Flags().Lookup("out"); out != nil && out.Value.String() != "" {
+		return []string{filepath.Dir(out.Value.String())}
+	}
+	return nil
 }

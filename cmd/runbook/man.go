@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"runbook/cmd/runbook/sandbox"
+	"runbook/engine/lang"
 )
 
 func (a *app) manCommand() *cobra.Command {
@@ -26,6 +27,7 @@ func (a *app) manCommand() *cobra.Command {
 var environment = [][2]string{
 	{"RUNBOOK_STATE_DIR", "The directory that holds the runs' journals, in place of /var/lib/runbook."},
 	{"RUNBOOK_LOCK", "The file of the lock that all runs of the machine share, in place of /run/runbook.lock. Empty for none."},
+	{lang.EnvPrefix + "NAME", "The value of variable NAME, where --var and --var-file give none."},
 	{"RUNBOOK_LOG", "The least level that is logged: trace, debug, info, warn, error or off. The log goes to standard error, or to the file that --log-file names."},
 	{sandbox.Off, "Not empty: the kernel does not hold plan and the like to looking. For containers that end a process for asking."},
 	{"OTEL_EXPORTER_OTLP_ENDPOINT", "An OpenTelemetry collector that takes OTLP over HTTP. A run sends it its trace: a span for the run and one for each step. OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and the other variables of the OpenTelemetry SDK count too."},
@@ -37,6 +39,8 @@ var exitCodes = [][2]string{
 	{fmt.Sprint(int(exitDone)), "Done, or nothing to do."},
 	{fmt.Sprint(int(exitError)), "An error; there is nothing to resume."},
 	{fmt.Sprint(int(exitStopped)), "Stopped; runbook resume goes on."},
+	{fmt.Sprint(int(exitWaiting)), "Waits for an approval."},
+	{fmt.Sprint(int(exitUndone)), "Failed, and was rolled back."},
 	{fmt.Sprint(int(exitLocked)), "Another run holds the lock."},
 }
 

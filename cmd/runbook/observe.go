@@ -120,6 +120,10 @@ func logStep(l hclog.Logger, what string, e engine.Event) {
 		l.Warn(what, "step", e.Step.Name, "attempt", e.Attempt, "error", e.Err)
 	case engine.StepDone:
 		l.Info(what, "step", e.Step.Name, "unchanged", e.Unchanged, "took", e.Took)
+	case engine.StepSkipped:
+		l.Info(what, "step", e.Step.Name, "reason", e.Reason)
+	case engine.StepWaiting:
+		l.Info(what, "step", e.Step.Name, "message", e.Message)
 	case engine.StepFailed:
 		l.Error(what, "step", e.Step.Name, "error", e.Err)
 	case engine.UndoStarted:

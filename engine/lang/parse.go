@@ -29,7 +29,7 @@ func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return rb, diags
 	}
-	p := &parser{rb: rb, reg: reg}
+	p := &parser{rb: rb, reg: reg, trail: []string{main.Name}}
 	p.root(file.Body)
 	p.add(checkExpressions(rb))
 	return rb, inOrder(append(diags, p.diags...))
@@ -56,6 +56,7 @@ type parser struct {
 	rb    *Runbook
 	reg   *engine.Registry
 	diags hcl.Diagnostics
+	trail []string // the files that lead here, each a step of the one before
 }
 
 func (p *parser) add(diags hcl.Diagnostics) { p.diags = append(p.diags, diags...) }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"runbook/engine"
 )
@@ -26,13 +27,17 @@ func (p *parser) step(b *hcl.Block) {
 		p.unique("step."+s.Name, b.DefRange, &old.Config.Range)
 		return
 	}
+	if s.Action == SubAction {
+		p.sub(s, b)
+		return
+	}
 	spec, ok := p.reg.Action(s.Action)
 	if !ok {
 		p.rb.broken["step."+s.Name] = true
 		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q.%s `runbook explain` lists them all.", s.Action, p.nearAction(s.Action))
 		return
 	}
-	s.Spec = spec
+	s.Spec, s.Text = spec, p.blockText(b)
 	schema := stepSchema
 	schema.Attributes = append(attributeSchema(spec.Attributes), schema.Attributes...)
 	content, diags := b.Body.Content(&schema)
@@ -49,6 +54,16 @@ func (p *parser) step(b *hcl.Block) {
 		p.stepBlock(s, inner)
 	}
 	p.rb.Steps = append(p.rb.Steps, s)
+}
+
+// blockText is a block as it is written.
+func (p *parser) blockText(b *hcl.Block) string {
+	body, ok := b.Body.(*hclsyntax.Body)
+	file := p.rb.Files[b.DefRange.Filename]
+	if !ok || file == nil {
+		return ""
+	}
+	return string(hcl.RangeBetween(b.DefRange, body.SrcRange).SliceBytes(file.Bytes))
 }
 
 func (p *parser) nearAction(given string) string {

@@ -26,6 +26,7 @@ var blocks = []Block{
 		Attributes: []engine.Attribute{
 			{Name: "description", Type: cty.String, Doc: "What the procedure is for, in a sentence."},
 			{Name: "time_budget", Type: cty.String, Doc: `How long the whole may take, such as "50m".`},
+			{Name: "on_failure", Type: cty.String, Default: cty.StringVal(Stop), Doc: `What happens when a step fails: "stop", so that the run can be resumed, "rollback" or "continue" with the next step.`},
 		},
 		Example: `runbook "etcd-restore" {
   description = "Rebuild a single-member etcd from its newest snapshot."
@@ -62,6 +63,22 @@ var blocks = []Block{
 }`,
 	},
 	{
+		Name: "validation", Header: "validation", Within: "variable",
+		Doc: "Has to hold for a value that the operator gives. The condition refers to the value as self, and to nothing else. A variable may have several.",
+		Attributes: []engine.Attribute{
+			{Name: "condition", Type: cty.Bool, Required: true, Doc: "What has to hold."},
+			{Name: "error_message", Type: cty.String, Required: true, Doc: "What is said where it does not hold."},
+		},
+		Example: `variable "attempts" {
+  type = number
+
+  validation {
+    condition     = self > 0
+    error_message = "There is at least one attempt."
+  }
+}`,
+	},
+	{
 		Name: "locals", Header: "locals",
 		Doc: "Gives names to expressions. Each attribute is one, under a name of your choice, and is referred to as local.NAME.",
 		Example: `locals {
@@ -82,12 +99,27 @@ var blocks = []Block{
 		Attributes: []engine.Attribute{
 			{Name: "description", Type: cty.String, Doc: "What the step does and why, in a sentence, for whoever reads the plan at night."},
 			{Name: "timeout", Type: cty.String, Doc: `How long the step may take, all attempts together, such as "10m". Without it there is no bound.`},
+			{Name: "when", Type: cty.Bool, Default: cty.True, Doc: "Whether the step is carried out at all; it may depend on the results of earlier steps."},
+			{Name: "for_each", Type: cty.DynamicPseudoType, Doc: "A map, or a set of texts: the step is carried out once for each element, which it refers to as each.key and each.value. It is known before the run begins. The results are referred to as step.NAME[KEY]."},
+			{Name: "on_failure", Type: cty.String, Doc: `What happens when the step fails: "stop", "rollback" or "continue"; as the runbook says, where it isn't set.`},
 		},
 		Example: `step "move" "set_aside" {
   description = "Move the damaged data out of the way."
   timeout     = "1m"
   from        = "/var/lib/etcd"
   to          = "/var/lib/etcd.damaged"
+}`,
+	},
+	{
+		Name: "runbook", Header: `step "runbook" "NAME"`, Within: "step",
+		Doc: "As the action of a step: carries out another runbook. Its steps become steps of this run, and its outputs are referred to as step.NAME. Such a step has description, when, for_each and on_failure, and no blocks.",
+		Attributes: []engine.Attribute{
+			{Name: "source", Type: cty.String, Required: true, Doc: "The other runbook's file, relative to the directory of the file that the run is of."},
+			{Name: "variables", Type: cty.DynamicPseudoType, Doc: "The other runbook's variables, as an object."},
+		},
+		Example: `step "runbook" "back_up_first" {
+  source    = "etcd-backup.hcl"
+  variables = { backup_dir = "/var/backups/etcd" }
 }`,
 	},
 	{
@@ -145,6 +177,21 @@ var blocks = []Block{
 }`,
 	},
 	{
+		Name: "approve", Header: "approve", Within: "step",
+		Doc: "Asks somebody to agree before the step changes anything. Without a terminal the run stops there; `runbook approve RUN STEP` agrees and `runbook resume` goes on. Who agreed is kept in the journal.",
+		Attributes: []engine.Attribute{
+			{Name: "message", Type: cty.String, Required: true, Doc: "What is asked."},
+		},
+		Example: `step "systemd_unit" "start_etcd" {
+  unit  = "etcd.service"
+  state = "started"
+
+  approve {
+    message = "Start etcd on the restored data?"
+  }
+}`,
+	},
+	{
 		Name: "rollback", Header: `rollback "ACTION"`, Within: "step",
 		Doc: `Replaces what a rollback does for its step, which otherwise puts back what the step's action has recorded. It has the attributes of ACTION and may refer to the step's results as self. The action "none" says that there is nothing to undo.`,
 		Attributes: []engine.Attribute{
@@ -157,6 +204,19 @@ var blocks = []Block{
   rollback "none" {
     reason = "etcd was failing before; the step that starts it decides."
   }
+}`,
+	},
+	{
+		Name: "output", Header: `output "NAME"`,
+		Doc: "Hands out a value when the run is finished: it is shown, kept in the journal, and read by a runbook that has this one as a step.",
+		Attributes: []engine.Attribute{
+			{Name: "value", Type: cty.DynamicPseudoType, Required: true, Doc: "The value."},
+			{Name: "description", Type: cty.String, Doc: "What it is, in a sentence."},
+			{Name: "sensitive", Type: cty.Bool, Default: cty.False, Doc: "Whether the value is a secret, and not shown."},
+		},
+		Example: `output "finished_run" {
+  description = "The run that did it."
+  value       = run.id
 }`,
 	},
 }

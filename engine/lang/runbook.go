@@ -73,6 +73,10 @@ type Step struct {
 	Retry          *Retry
 	Timeout        time.Duration // 0: none
 	Rollback       *Rollback     // nil: the action's own undo
+	Text           string        // the whole block, as it is written
+	// Sub is the runbook that a step of action "runbook" carries out; nil for
+	// all others. Config then holds the attribute variables alone.
+	Sub *Runbook
 }
 
 // The OnFailure constants say what happens when a step fails.

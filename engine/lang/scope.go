@@ -404,7 +404,7 @@ func (s *Scope) step(name string) cty.Value {
 		return v
 	}
 	st := s.Book.Step(name)
-	if st == nil || st.ForEach != nil { // likewise; or an object whose keys aren't known yet
+	if st == nil || st.ForEach != nil || st.Sub != nil { // likewise; or an object that isn't known yet
 		return cty.DynamicVal
 	}
 	return cty.UnknownVal(engine.ObjectType(st.Spec.Results))

@@ -72,6 +72,10 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	if s.When != nil {
 		c.expr(s.When, at, cty.Bool, "when is true or false.")
 	}
+	if s.Sub != nil {
+		c.subVariables(s)
+		return
+	}
 	if s.Approve != nil && s.Approve.Message != nil {
 		c.expr(s.Approve.Message, at, cty.String, "A message is a text.")
 	}

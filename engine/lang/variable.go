@@ -84,6 +84,26 @@ func (r *Runbook) VariableValues(set Settings) (map[string]cty.Value, hcl.Diagno
 	return vals, inOrder(diags)
 }
 
+// KnownValues are the variables of a runbook for which another text of it has
+// had values. New ones get their defaults.
+func (r *Runbook) KnownValues(had map[string]cty.Value) (map[string]cty.Value, hcl.Diagnostics) {
+	vals := make(map[string]cty.Value, len(r.Variables))
+	var diags hcl.Diagnostics
+	for _, v := range r.Variables {
+		if val, ok := had[v.Name]; ok {
+			vals[v.Name] = val
+			continue
+		}
+		val, diag := v.value(nil)
+		if diag != nil {
+			diags = append(diags, diag)
+			continue
+		}
+		vals[v.Name] = val
+	}
+	return vals, diags
+}
+
 // validate checks a value against the variable's own conditions.
 func (r *Runbook) validate(v *Variable, val cty.Value) hcl.Diagnostics {
 	var diags hcl.Diagnostics

@@ -25,16 +25,15 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	scope.Data = planned.Data
 	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
 	r.secrets.add(plan.secrets.all()...)
-	r.state = &State{Phase: Running, Steps: map[string]*StepState{}}
-	var diags hcl.Diagnostics
-	if r.units, diags = units(scope); diags.HasErrors() {
-		return nil, &lang.Error{Book: scope.Book, Diags: diags}
-	}
+	r.state = newState()
 	head, err := r.header(plan, version)
 	if err != nil {
 		return nil, err
 	}
 	r.state.Header = head
+	if err := r.unfold(); err != nil {
+		return nil, err
+	}
 	written, err := r.hidden(head)
 	if err != nil {
 		return nil, fmt.Errorf("the journal's header: %w", err)
@@ -49,7 +48,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 func (r *Runner) header(plan *Plan, version string) (Header, error) {
 	h := Header{
 		Format: formatVersion, Version: version, Run: r.scope.Run, Host: r.host.Name(),
-		Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
+		File: r.scope.Book.Sources.Path(), Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
 		Variables: map[string]json.RawMessage{}, Sensitive: map[string]string{},
 	}
 	for name, v := range r.scope.Vars {
@@ -136,13 +135,37 @@ func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set lan
 		return err
 	}
 	r.scope = lang.NewScope(book, vars, head.Run)
+	return r.unfold()
+}
+
+// unfold lists the run's units as its plan has them, and gives what the data
+// sources read when the run began to the expressions of their runbooks.
+func (r *Runner) unfold() error {
+	if err := r.recallDataOf("", r.scope); err != nil {
+		return err
+	}
+	var err error
+	all, diags := units(r.scope, func(u *unit) (bool, hcl.Diagnostics) {
+		if u.begins() && err == nil {
+			err = r.recallDataOf(u.addr, u.inner)
+		}
+		return err == nil && r.state.Header.Plan.step(u.addr).Skip == "", nil
+	})
+	if diags.HasErrors() {
+		err = errors.Join(err, &lang.Error{Book: r.scope.Book, Diags: diags})
+	}
+	r.units = all
+	return err
+}
+
+func (r *Runner) recallDataOf(step string, scope *lang.Scope) error {
 	for _, d := range r.state.Header.Plan.Data {
-		if err := r.recallData(book.DataSource(d.Type, d.Name), d.Result); err != nil {
+		if d.Step != step {
+			continue
+		}
+		if err := r.recallData(scope, scope.Book.DataSource(d.Type, d.Name), d.Result); err != nil {
 			return err
 		}
-	}
-	if r.units, diags = units(r.scope); diags.HasErrors() {
-		return &lang.Error{Book: book, Diags: diags}
 	}
 	return nil
 }
@@ -161,14 +184,14 @@ func (r *Runner) replayShown(records []journal.Record) (*State, error) {
 
 // recallData gives what a data source read when the run began to the
 // expressions that follow.
-func (r *Runner) recallData(d *lang.Data, res engine.Result) error {
-	cfg, _ := r.scope.Config(d.Config, cty.NilVal) // for its secrets alone
+func (r *Runner) recallData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
+	cfg, _ := scope.Config(d.Config, cty.NilVal) // for its secrets alone
 	r.secrets.add(cfg.Secrets...)
 	res, err := rewriteInto(r.secrets, res, r.secrets.show)
 	if err != nil {
 		return err
 	}
-	return setData(r.scope, d, res)
+	return setData(scope, d, res)
 }
 
 // variables are those of the journal, and the sensitive ones, which must be

@@ -32,6 +32,7 @@ func (p *Plan) Shown() (*Plan, error) { return rewriteInto(p.secrets, p, p.secre
 
 // DataResult is what a data source read.
 type DataResult struct {
+	Step   string        `json:"step,omitempty"` // the step whose runbook it is in
 	Type   string        `json:"type"`
 	Name   string        `json:"name"`
 	Result engine.Result `json:"result"`
@@ -44,6 +45,7 @@ type StepPlan struct {
 	Description   string             `json:"description,omitempty"`
 	Preconditions []lang.CheckResult `json:"preconditions,omitempty"`
 	Change        engine.Change      `json:"change"`
+	Fingerprints  []Fingerprint      `json:"fingerprints,omitempty"`
 	// Skip says why the step is passed over. When says what decides whether it
 	// is, where that isn't known yet: the step named by WhenAfter tells.
 	Skip      string `json:"skip,omitempty"`
@@ -133,7 +135,7 @@ func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, 
 func (p *planner) make() hcl.Diagnostics {
 	scope := p.scope
 	scope.Facts = hostFacts{ctx: p.ctx, host: p.host}
-	if diags := p.data(); diags.HasErrors() {
+	if diags := p.data(scope, ""); diags.HasErrors() {
 		return diags
 	}
 	if goal := scope.Book.Goal; goal != nil {
@@ -146,16 +148,14 @@ func (p *planner) make() hcl.Diagnostics {
 			return nil
 		}
 	}
-	all, diags := units(scope)
-	if diags.HasErrors() {
-		return diags
-	}
-	for _, u := range all {
-		if diags := p.step(u); diags.HasErrors() {
-			return diags
-		}
-	}
-	return nil
+	_, diags := units(scope, p.visit)
+	return diags
+}
+
+// visit plans a unit, and goes into another runbook unless it is passed over.
+func (p *planner) visit(u *unit) (bool, hcl.Diagnostics) {
+	diags := p.step(u)
+	return p.plan.step(u.addr).Skip == "", diags
 }
 
 // hostFacts answers path() and unit() from a host under effects.
@@ -181,33 +181,33 @@ type planner struct {
 	effects []engine.Effect
 }
 
-// data reads every data source, those that others need first.
-func (p *planner) data() hcl.Diagnostics {
+// data reads every data source of a runbook, those that others need first.
+func (p *planner) data(scope *lang.Scope, step string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, d := range p.scope.Book.DataInOrder() {
-		if p.missingInput(d) {
+	for _, d := range scope.Book.DataInOrder() {
+		if missingInput(scope, d) {
 			continue // what it needs has failed, which is reported there
 		}
-		res, more := p.read(d)
+		res, more := p.read(scope, d)
 		diags = append(diags, more...)
 		if !more.HasErrors() {
-			p.plan.Data = append(p.plan.Data, DataResult{Type: d.Type, Name: d.Name, Result: res})
+			p.plan.Data = append(p.plan.Data, DataResult{Step: step, Type: d.Type, Name: d.Name, Result: res})
 		}
 	}
 	return diags
 }
 
-func (p *planner) missingInput(d *lang.Data) bool {
-	for _, need := range p.scope.Book.DataNeededBy(d) {
-		if _, ok := p.scope.Data[need]; !ok {
+func missingInput(scope *lang.Scope, d *lang.Data) bool {
+	for _, need := range scope.Book.DataNeededBy(d) {
+		if _, ok := scope.Data[need]; !ok {
 			return true
 		}
 	}
 	return false
 }
 
-func (p *planner) read(d *lang.Data) (engine.Result, hcl.Diagnostics) {
-	cfg, diags := p.scope.Config(d.Config, cty.NilVal)
+func (p *planner) read(scope *lang.Scope, d *lang.Data) (engine.Result, hcl.Diagnostics) {
+	cfg, diags := scope.Config(d.Config, cty.NilVal)
 	p.plan.secrets.add(cfg.Secrets...)
 	if diags.HasErrors() {
 		return nil, diags
@@ -216,9 +216,9 @@ func (p *planner) read(d *lang.Data) (engine.Result, hcl.Diagnostics) {
 	if err != nil {
 		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
 	}
-	res, err := p.host.Read(p.ctx, engine.DataRequest{Run: p.scope.Run, Type: d.Type, Config: raw})
+	res, err := p.host.Read(p.ctx, engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
 	if err == nil {
-		err = setData(p.scope, d, res)
+		err = setData(scope, d, res)
 	}
 	if err != nil {
 		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
@@ -236,10 +236,22 @@ func setData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
 }
 
 func (p *planner) step(u *unit) hcl.Diagnostics {
-	u.scope.Facts = hostFacts{ctx: p.ctx, host: p.host, under: p.effects}
+	u.see(hostFacts{ctx: p.ctx, host: p.host, under: p.effects})
+	if u.end {
+		return p.endOf(u)
+	}
 	sp := StepPlan{Name: u.addr, Action: u.Action, Description: u.Description}
-	if policy := cmp.Or(u.OnFailure, u.scope.Book.OnFailure); policy != lang.Stop {
+	if policy := u.policy(); policy != lang.Stop {
 		sp.OnFailure = policy
+	}
+	if u.parent != nil {
+		outer := p.plan.step(u.parent.addr)
+		if sp.When, sp.WhenAfter = outer.When, outer.WhenAfter; outer.Skip != "" {
+			sp.Skip = "step " + u.parent.addr + " is passed over"
+		}
+	}
+	if sp.Skip == "" && u.begins() {
+		return p.begin(u, sp)
 	}
 	if diags := p.wanted(u, &sp); diags.HasErrors() || sp.Skip != "" {
 		p.plan.Steps = append(p.plan.Steps, sp)
@@ -267,6 +279,9 @@ func (p *planner) step(u *unit) hcl.Diagnostics {
 	if sp.KnownAfter = cfg.Because; cfg.Known() {
 		sp.Change, sp.KnownAfter, err = p.change(u, cfg)
 	}
+	if err == nil {
+		sp.Fingerprints, err = fingerprints(p.ctx, p.host, sp.Change, p.effects)
+	}
 	if err != nil {
 		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be carried out", err)}
 	}
@@ -278,9 +293,53 @@ func (p *planner) step(u *unit) hcl.Diagnostics {
 	return p.predict(u, sp)
 }
 
+// begin plans the beginning of another runbook: whether it is carried out, its
+// data sources and its goal.
+func (p *planner) begin(u *unit, sp StepPlan) hcl.Diagnostics {
+	diags := p.wanted(u, &sp)
+	for _, v := range u.inner.Vars {
+		p.plan.secrets.add(lang.SecretsIn(v)...)
+	}
+	if !diags.HasErrors() && sp.Skip == "" {
+		diags = p.data(u.inner, u.addr)
+	}
+	if !diags.HasErrors() && sp.Skip == "" {
+		sp.Skip, diags = goalOf(u)
+	}
+	p.plan.Steps = append(p.plan.Steps, sp)
+	return diags
+}
+
+// goalOf says why the runbook that begins with u has nothing to do.
+func goalOf(u *unit) (string, hcl.Diagnostics) {
+	goal := u.Sub.Goal
+	if goal == nil {
+		return "", nil
+	}
+	res, diags := u.inner.Check(goal, cty.NilVal)
+	if diags.HasErrors() || !res.OK {
+		return "", diags
+	}
+	return "there is nothing to do: " + res.Message, nil
+}
+
+// endOf gives the outputs of another runbook to the steps that follow, as far
+// as they are known.
+func (p *planner) endOf(u *unit) hcl.Diagnostics {
+	if p.plan.step(u.addr).Skip != "" {
+		u.adopt(u.nothing())
+		return nil
+	}
+	v, diags := u.outputs()
+	if !diags.HasErrors() && p.plan.step(u.addr).When == "" {
+		u.adopt(v)
+	}
+	return diags
+}
+
 // wanted says whether the step's when holds.
 func (p *planner) wanted(u *unit, sp *StepPlan) hcl.Diagnostics {
-	if u.When == nil {
+	if u.When == nil || sp.Skip != "" {
 		return nil
 	}
 	wanted, known, because, diags := u.scope.Bool(u.When)

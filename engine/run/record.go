@@ -25,6 +25,8 @@ const (
 	kindUndoFailed  = "undo_failed" // failed
 	kindRolledBack  = "rolled_back" // all steps are undone
 	kindAbandoned   = "abandoned"   // abandoned: given up by the operator
+	kindAccepted    = "accepted"    // accepted: steps not begun follow a changed runbook
+	kindPruned      = "pruned"      // pruned: what was kept is about to be deleted
 	kindWaiting     = "waiting"     // waiting: a step waits for an approval
 	kindApproved    = "approved"    // approved: somebody agreed to a step
 	kindAgain       = "again"       // approved: a step in doubt is to be carried out again
@@ -40,6 +42,7 @@ type Header struct {
 	Version   string                     `json:"version"` // of the binary
 	Run       engine.RunInfo             `json:"run"`
 	Host      string                     `json:"host"`
+	File      string                     `json:"file,omitempty"` // the runbook's absolute path, if it is a file
 	Sources   []lang.Source              `json:"sources"`
 	Variables map[string]json.RawMessage `json:"variables"` // with their types
 	// Sensitive holds the salted hashes of sensitive variables, whose values
@@ -101,6 +104,17 @@ type approved struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// accepted replaces what the header holds of the steps that had not begun.
+type accepted struct {
+	By      string        `json:"by"`
+	Sources []lang.Source `json:"sources"`
+	Plan    *Plan         `json:"plan"`
+}
+
+type pruned struct {
+	Path string `json:"path"`
+}
+
 type finished struct {
 	Outputs []OutputValue `json:"outputs,omitempty"`
 }
@@ -146,6 +160,8 @@ type State struct {
 	// Waiting is the approval that the run waits for.
 	Waiting *WaitingRecord
 	Outputs []OutputValue // of a finished run
+	// Pruned holds the kept paths that were deleted for good.
+	Pruned map[string]bool
 }
 
 // WaitingRecord is an approval that is waited for.
@@ -198,9 +214,13 @@ func (s *State) step(name string) *StepState {
 	return s.Steps[name]
 }
 
+func newState() *State {
+	return &State{Phase: Running, Steps: map[string]*StepState{}, Pruned: map[string]bool{}}
+}
+
 // Replay turns a journal's records into the state of its run.
 func Replay(records []journal.Record) (*State, error) {
-	s := &State{Phase: Running, Steps: map[string]*StepState{}}
+	s := newState()
 	if len(records) == 0 || records[0].Kind != kindRun {
 		return nil, engine.Errorf("journal", "it has no header: the run never began").
 			WithHint("Nothing was changed on the host. Start a new run")
@@ -241,6 +261,18 @@ func (s *State) apply(r journal.Record) error {
 		s.Interrupted, s.Failure, s.Waiting = false, nil, nil
 	case kindWaiting, kindApproved, kindAgain:
 		return s.applyApproval(r)
+	case kindPruned:
+		var p pruned
+		if err := r.Decode(&p); err != nil {
+			return err
+		}
+		s.Pruned[p.Path] = true
+	case kindAccepted:
+		var a accepted
+		if err := r.Decode(&a); err != nil {
+			return err
+		}
+		s.Header.Sources, s.Header.Plan = a.Sources, a.Plan
 	case kindExamined:
 	default:
 		return s.applyPhase(r)

@@ -22,6 +22,14 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 		}
 	}
 	for _, u := range r.units {
+		if u.end && r.state.step(u.addr).Done {
+			// Outputs that can't be had may leave a rollback block without its
+			// values, which is reported where it needs them.
+			if v, diags := u.outputs(); !diags.HasErrors() {
+				u.adopt(v)
+			}
+			continue
+		}
 		if st := r.state.Steps[u.addr]; st != nil && st.Done {
 			if err := r.recall(ctx, u, st); err != nil {
 				return err

@@ -34,6 +34,7 @@ type bench struct {
 	// onEvent is called with each event, to do something in the middle.
 	onEvent func(engine.Event)
 	open    *run.Runner
+	more    []lang.Source // files beside the runbook
 }
 
 func newBench(t *testing.T, text string) *bench {
@@ -99,7 +100,8 @@ func (b *bench) host() engine.Host { return host.NewLocal(b.reg) }
 
 func (b *bench) plan(id string) (*run.Plan, *lang.Scope, hcl.Diagnostics) {
 	b.t.Helper()
-	rb, diags := lang.Load(lang.NewSources(lang.Source{Name: "test.hcl", Text: b.text}), b.reg)
+	files := append([]lang.Source{{Name: "test.hcl", Text: b.text}}, b.more...)
+	rb, diags := lang.Load(lang.NewSources(files...), b.reg)
 	if diags.HasErrors() {
 		b.t.Fatal(diags)
 	}
@@ -902,4 +904,172 @@ func TestSkipAndFrom(t *testing.T) {
 	}
 	do(t, b.resume(nil).Rollback)
 	b.want("a b c")
+}
+
+// A target that was changed in between stops the run, even where the change
+// itself would be the same.
+func TestChangedTargetIsDrift(t *testing.T) {
+	b := newBench(t, threeMoves)
+	r := b.begin()
+	b.write("b", "something else")
+	err := r.Run(context.Background(), context.Background())
+	if err == nil || !strings.Contains(err.Error(), "1 bytes") || !strings.Contains(err.Error(), "14 bytes") {
+		t.Fatal(err)
+	}
+	b.want("b c y")
+}
+
+// A plan that was written to a file is carried out as it is, and not twice.
+func TestPlanFile(t *testing.T) {
+	const secret = "s3cr3t-name"
+	b := newBench(t, secretMove)
+	b.vars["secret"] = secret
+	b.write("go", "")
+	p, scope, diags := b.plan("r1")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	file, err := run.EncodePlan(b.host(), scope, p, "test")
+	if err != nil || strings.Contains(string(file), secret) || !run.IsPlanFile(string(file)) {
+		t.Fatalf("%v\n%s", err, file)
+	}
+	for name, bad := range map[string]string{
+		"no secret": string(file), "changed": strings.Replace(string(file), b.dir+"/a", b.dir+"/c", 1), "cut": string(file[:len(file)/2]),
+	} {
+		if _, _, err := run.DecodePlan([]byte(bad), b.host(), b.reg, nil); err == nil {
+			t.Errorf("%s: took it", name)
+		}
+	}
+	set := settings(map[string]string{"secret": secret})
+	scope, p, err = run.DecodePlan(file, b.host(), b.reg, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.store.Begin(b.host(), scope, p, "test", b.emit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.open = r
+	do(t, r.Run)
+	b.want("c go " + secret + " x")
+	if strings.Contains(b.journal(), secret) {
+		t.Error("the journal holds the secret")
+	}
+	if _, err := b.store.Begin(b.host(), scope, p, "test", b.emit); err == nil {
+		t.Error("carried out twice")
+	}
+}
+
+const outer = `
+step "runbook" "swap" {
+  for_each  = { ab = ["a", "b"], xc = ["a2", "c"] }
+  source    = "sub.hcl"
+  when      = var.dir != ""
+  variables = { dir = var.dir, from = each.value[0], to = "${each.value[1]}2" }
+}
+step "move" "last" {
+  from = step.swap["xc"].path
+  to   = "${var.dir}/${step.swap["ab"].name}-last"
+}
+`
+
+const sub = `
+runbook "sub" {
+  goal {
+    condition = path("${var.dir}/never").exists
+    message   = "never"
+  }
+}
+variable "dir" { type = string }
+variable "from" { type = string }
+variable "to" { type = string }
+locals { target = "${var.dir}/${var.to}" }
+step "move" "one" {
+  from = "${var.dir}/${var.from}"
+  to   = "${var.dir}/tmp"
+}
+step "move" "two" {
+  from = step.one.path
+  to   = local.target
+}
+output "path" { value = step.two.path }
+output "name" { value = upper(var.to) }
+`
+
+func withSub(t *testing.T) *bench {
+	b := newBench(t, outer)
+	b.more = []lang.Source{{Name: "sub.hcl", Text: sub}}
+	b.write("a2", "a2")
+	return b
+}
+
+// A runbook can be a step of another: planned, recorded and rolled back in the
+// same run.
+func TestRunbookAsAStep(t *testing.T) {
+	b := withSub(t)
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	var names []string
+	for _, s := range p.Steps {
+		names = append(names, s.Name)
+	}
+	want := `swap["ab"] swap["ab"]/one swap["ab"]/two swap["xc"] swap["xc"]/one swap["xc"]/two last`
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("got %s", got)
+	}
+	r := b.begin()
+	do(t, r.Run)
+	b.want("B2-last b b2 c")
+	for _, s := range p.Steps {
+		if got := r.State().Steps[s.Name].Change; !got.SameAs(s.Change) {
+			t.Errorf("%s: planned\n%s\ndone\n%s", s.Name, run.Describe(s.Change), run.Describe(got))
+		}
+	}
+	do(t, b.resume(nil).Rollback)
+	b.want("a a2 b c")
+}
+
+// Stopped anywhere inside, it goes on where it was.
+func TestRunbookAsAStepIsResumed(t *testing.T) {
+	for _, at := range []string{`swap["ab"]`, `swap["ab"]/two`, `swap["xc"]/one`, "last"} {
+		b := withSub(t)
+		stop, cancel := context.WithCancel(context.Background())
+		b.onEvent = func(e engine.Event) {
+			if e, ok := e.(engine.StepStarted); ok && e.Step.Name == at {
+				cancel()
+			}
+		}
+		err := b.begin().Run(context.Background(), stop)
+		b.onEvent = nil
+		if at != "last" && !errors.Is(err, run.ErrInterrupted) || at == "last" && err != nil {
+			t.Fatal(at, err)
+		}
+		if at != "last" {
+			do(t, b.resume(nil).Run)
+		}
+		b.want("B2-last b b2 c")
+		do(t, b.resume(nil).Rollback)
+		b.want("a a2 b c")
+		b.close()
+	}
+}
+
+func TestRunbookAsAStepIsPassedOver(t *testing.T) {
+	for name, change := range map[string]func(string) string{
+		"when": func(s string) string { return s },
+		"goal": func(s string) string { return strings.Replace(s, "never\").exists", "a\").exists", 1) },
+	} {
+		b := withSub(t)
+		b.text = strings.Replace(b.text, "step.swap[\"xc\"].path", "\"${var.dir}/a2\"", 1)
+		b.text = strings.Replace(b.text, "${step.swap[\"ab\"].name}", "${step.swap[\"ab\"] == null}", 1)
+		if name == "when" {
+			b.text = strings.Replace(b.text, `var.dir != ""`, `var.dir == ""`, 1)
+		}
+		b.more[0].Text = change(b.more[0].Text)
+		do(t, b.begin().Run)
+		b.want("a b c true-last")
+		b.close()
+	}
 }

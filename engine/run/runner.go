@@ -1,7 +1,6 @@
 package run
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,6 +62,12 @@ func (r *Runner) Run(ctx, stop context.Context) error {
 		return err
 	}
 	for _, u := range r.units {
+		if u.end {
+			if err := r.endOf(ctx, u); err != nil {
+				return err
+			}
+			continue
+		}
 		if st := r.state.Steps[u.addr]; st != nil && st.Done {
 			if err := r.recall(ctx, u, st); err != nil {
 				return err
@@ -87,7 +92,7 @@ func (r *Runner) stepOrPolicy(ctx, stop context.Context, u *unit) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
-	switch cmp.Or(u.OnFailure, u.scope.Book.OnFailure) {
+	switch u.policy() {
 	case lang.Continue:
 		u.adopt(u.nothing())
 		return r.append(kindDone, done{Step: u.addr, Failed: true})
@@ -186,6 +191,9 @@ func (r *Runner) adopt(u *unit, res engine.Result) error {
 // back. Those that the step's configuration derives are known once it is
 // evaluated again.
 func (r *Runner) recall(ctx context.Context, u *unit, st *StepState) error {
+	if u.inner != nil {
+		return nil // its end gives what there is to give
+	}
 	if st.PassedOver() {
 		u.adopt(u.nothing())
 		return nil

@@ -36,35 +36,72 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 	if err != nil || skip {
 		return err
 	}
+	if u.begins() {
+		return r.append(kindDone, done{Step: u.addr, Unchanged: true})
+	}
 	if err := r.prepare(ctx, w); err != nil {
 		return err
 	}
 	return r.carryOut(ctx, stop, w)
 }
 
-// skip passes a step over whose when doesn't hold.
+// skip passes a step over that isn't wanted.
 func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
-	if u.When == nil {
-		return false, nil
-	}
 	u.look(ctx, r.host)
-	wanted, _, _, diags := u.scope.Bool(u.When)
-	if d := first(diags); d != nil {
+	reason, d := r.unwanted(u)
+	if d != nil {
 		return false, r.fail(kindFailed, u, d)
 	}
-	if planned := r.state.Header.Plan.step(u.addr); wanted && planned.Skip != "" {
-		return false, r.fail(kindFailed, u, drifted(u, "to be passed over", "to be carried out", r.id()))
+	if planned := r.state.Header.Plan.step(u.addr); reason == "" && planned.Skip != "" {
+		return false, r.fail(kindFailed, u, drifted(u, "to be passed over", "would now be carried out", r.id()))
 	}
-	if wanted {
+	if reason == "" {
 		return false, nil
 	}
-	reason := "when is false: " + u.scope.Source(u.When)
 	if err := r.append(kindDone, done{Step: u.addr, Skipped: reason}); err != nil {
 		return false, err
 	}
-	u.adopt(u.nothing())
-	r.emit(engine.StepSkipped{Step: u.info(), Reason: reason})
+	if u.inner == nil {
+		u.adopt(u.nothing())
+	}
+	r.emit(engine.StepSkipped{Step: u.info(), Reason: r.secrets.hide(reason)})
 	return true, nil
+}
+
+// unwanted says why a step is to be passed over; empty if it isn't.
+func (r *Runner) unwanted(u *unit) (string, *hcl.Diagnostic) {
+	if u.parent != nil && r.state.step(u.parent.addr).PassedOver() {
+		return "step " + u.parent.addr + " is passed over", nil
+	}
+	if u.When != nil {
+		wanted, _, _, diags := u.scope.Bool(u.When)
+		if d := first(diags); d != nil {
+			return "", d
+		}
+		if !wanted {
+			return "when is false: " + u.scope.Source(u.When), nil
+		}
+	}
+	if !u.begins() {
+		return "", nil
+	}
+	reason, diags := goalOf(u)
+	return reason, first(diags)
+}
+
+// endOf gives the outputs of another runbook to the steps that follow.
+func (r *Runner) endOf(ctx context.Context, u *unit) error {
+	if r.state.step(u.addr).PassedOver() {
+		u.adopt(u.nothing())
+		return nil
+	}
+	u.look(ctx, r.host)
+	v, diags := u.outputs()
+	if d := first(diags); d != nil {
+		return r.fail(kindFailed, u, d)
+	}
+	u.adopt(v)
+	return nil
 }
 
 // prepare checks the preconditions, plans the step against the host as it is,
@@ -84,7 +121,10 @@ func (r *Runner) prepare(ctx context.Context, w *work) error {
 	if err != nil {
 		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be carried out", err))
 	}
-	if d := r.drift(w.unit, w.change); d != nil {
+	switch d, err := r.drift(ctx, w.unit, w.change); {
+	case err != nil:
+		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be carried out", err))
+	case d != nil:
 		return r.fail(kindFailed, w.unit, d)
 	}
 	if err := r.approval(w); err != nil {
@@ -142,24 +182,28 @@ func (r *Runner) holds(u *unit, c *lang.Check, self cty.Value, summary string) *
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: res.Message, Subject: c.Condition.Range().Ptr()}
 }
 
-// drift compares what the step would change now with what the plan said. A
-// host that already is as the step wants it is no drift.
-func (r *Runner) drift(u *unit, now engine.Change) *hcl.Diagnostic {
+// drift compares what the step would change now, and the targets as they look
+// now, with what the plan said. A host that already is as the step wants it is
+// no drift.
+func (r *Runner) drift(ctx context.Context, u *unit, now engine.Change) (*hcl.Diagnostic, error) {
 	planned := r.state.Header.Plan.step(u.addr)
 	if shown, err := rewriteInto(r.secrets, planned, r.secrets.show); err == nil {
 		planned = shown
 	}
-	if planned.KnownAfter != "" || now.Empty() || now.SameAs(planned.Change) {
-		return nil
+	if planned.KnownAfter != "" || now.Empty() {
+		return nil, nil
 	}
-	return drifted(u, "to change\n"+Describe(planned.Change), "to change\n"+Describe(now), r.id())
+	if !now.SameAs(planned.Change) {
+		return drifted(u, "to change\n"+Describe(planned.Change), "would now change\n"+Describe(now), r.id()), nil
+	}
+	return r.moved(ctx, u, planned)
 }
 
 func drifted(u *unit, planned, now, id string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{
 		Severity: hcl.DiagError,
 		Summary:  "The host has changed since the plan was made",
-		Detail: fmt.Sprintf("Step %s was planned %s\nand would now be %s\n\nFind out who changed the host. Then undo this run with `runbook rollback %s`, or give it up with `runbook abandon %s` and start a new one.",
+		Detail: fmt.Sprintf("Step %s was planned %s\nand %s\n\nFind out who changed the host. Then undo this run with `runbook rollback %s`, or give it up with `runbook abandon %s` and start a new one.",
 			u.addr, planned, now, id, id),
 		Subject: u.Config.Range.Ptr(),
 	}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -12,35 +13,102 @@ import (
 )
 
 // unit is what is planned, recorded and carried out as one: a step, or one
-// round of a step with for_each.
+// round of a step with for_each. A step that carries out another runbook is
+// two: one where it begins and one where it ends, with that runbook's own
+// units in between.
 type unit struct {
 	*lang.Step
-	addr  string // the step's name, with the round's key: move["a"]
-	scope *lang.Scope
-	index int // from 1 on
-	total int
+	addr   string // the step's name, with the round's key: move["a"]; behind that of the runbook it is in: db/move
+	scope  *lang.Scope
+	parent *unit       // the begin of the runbook that it is in; nil at the top
+	inner  *lang.Scope // of a begin or an end: the other runbook's
+	end    bool
+	index  int // from 1 on
+	total  int
 }
+
+// begins reports whether the unit is where another runbook begins.
+func (u *unit) begins() bool { return u.inner != nil && !u.end }
+
+// policy is what happens if the unit fails.
+func (u *unit) policy() string {
+	own := cmp.Or(u.OnFailure, u.scope.Book.OnFailure)
+	if own == "" && u.parent != nil {
+		return u.parent.policy()
+	}
+	return cmp.Or(own, lang.Stop)
+}
+
+// A visitor is told of each unit in order, as soon as it is known. Of one where
+// another runbook begins it says whether to go into that runbook, and it has to
+// see to its data sources before.
+type visitor func(u *unit) (enter bool, diags hcl.Diagnostics)
 
 // units lists what a run consists of, in order. Nothing that it depends on can
 // change between plan and resume.
-func units(scope *lang.Scope) ([]*unit, hcl.Diagnostics) {
-	var all []*unit
-	var diags hcl.Diagnostics
-	for _, s := range scope.Book.Steps {
-		rounds, more := scope.Rounds(s)
-		diags = append(diags, more...)
-		for _, e := range rounds {
-			u := &unit{Step: s, addr: s.Name, scope: scope}
-			if e != nil {
-				u.addr, u.scope = fmt.Sprintf("%s[%q]", s.Name, e.Key), scope.With(e)
-			}
-			all = append(all, u)
+func units(scope *lang.Scope, visit visitor) ([]*unit, hcl.Diagnostics) {
+	all, diags := unitsIn(scope, nil, visit)
+	total := 0
+	for _, u := range all {
+		if !u.end {
+			total++
 		}
+		u.index = total
 	}
-	for i, u := range all {
-		u.index, u.total = i+1, len(all)
+	for _, u := range all {
+		u.total = total
 	}
 	return all, diags
+}
+
+func unitsIn(scope *lang.Scope, parent *unit, visit visitor) ([]*unit, hcl.Diagnostics) {
+	var all []*unit
+	for _, s := range scope.Book.Steps {
+		rounds, diags := scope.Rounds(s)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		for _, e := range rounds {
+			some, diags := round(scope, parent, s, e, visit)
+			if diags.HasErrors() {
+				return nil, diags
+			}
+			all = append(all, some...)
+		}
+	}
+	return all, nil
+}
+
+func round(scope *lang.Scope, parent *unit, s *lang.Step, e *lang.Each, visit visitor) ([]*unit, hcl.Diagnostics) {
+	u := &unit{Step: s, addr: s.Name, scope: scope, parent: parent}
+	if e != nil {
+		u.addr, u.scope = fmt.Sprintf("%s[%q]", s.Name, e.Key), scope.With(e)
+	}
+	if parent != nil {
+		u.addr = parent.addr + "/" + u.addr
+	}
+	if s.Sub == nil {
+		_, diags := visit(u)
+		return []*unit{u}, diags
+	}
+	var diags hcl.Diagnostics
+	if u.inner, diags = u.scope.Inner(s); diags.HasErrors() {
+		return nil, diags
+	}
+	all := []*unit{u}
+	enter, diags := visit(u)
+	if enter && !diags.HasErrors() {
+		var between []*unit
+		between, diags = unitsIn(u.inner, u, visit)
+		all = append(all, between...)
+	}
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	last := *u
+	last.end = true
+	_, diags = visit(&last)
+	return append(all, &last), diags
 }
 
 // info is the unit for events. A failed description costs nothing but itself.
@@ -50,7 +118,13 @@ func (u *unit) info() engine.StepInfo {
 
 // look lets the unit's expressions see the host as it is.
 func (u *unit) look(ctx context.Context, host engine.Host) {
-	u.scope.Facts = hostFacts{ctx: ctx, host: host}
+	u.see(hostFacts{ctx: ctx, host: host})
+}
+
+func (u *unit) see(facts lang.Facts) {
+	if u.scope.Facts = facts; u.inner != nil {
+		u.inner.Facts = facts
+	}
 }
 
 // adopt gives the unit's result to the expressions that follow.
@@ -80,5 +154,24 @@ func (u *unit) forget() {
 
 // nothing is the result of a unit that was passed over.
 func (u *unit) nothing() cty.Value {
+	if u.Sub != nil {
+		return cty.NullVal(cty.DynamicPseudoType)
+	}
 	return cty.NullVal(engine.ObjectType(u.Spec.Results))
+}
+
+// outputs are those of the runbook that ends with u, as the result of its
+// step.
+func (u *unit) outputs() (cty.Value, hcl.Diagnostics) {
+	vals := map[string]cty.Value{}
+	var diags hcl.Diagnostics
+	for _, o := range u.Sub.Outputs {
+		v, more := u.inner.Value(o.Expr)
+		diags = append(diags, more...)
+		if o.Sensitive {
+			v = v.Mark(lang.Sensitive)
+		}
+		vals[o.Name] = v
+	}
+	return cty.ObjectVal(vals), diags
 }

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,12 +33,17 @@ const (
 // the architecture of the 64-bit one.
 const x32 = 0x40000000
 
-// filterCalls makes the refused calls fail with EPERM.
-func filterCalls() error {
+// filterCalls makes the refused calls fail with EPERM; where files may be made,
+// their modes may be set.
+func filterCalls(filesMade bool) error {
 	if arch == 0 {
 		return fmt.Errorf("there is no filter of system calls for this architecture")
 	}
-	filter := program()
+	list := slices.Concat(refused, refusedHere)
+	if filesMade {
+		list = slices.DeleteFunc(list, func(number uint32) bool { return number == unix.SYS_FCHMOD })
+	}
+	filter := program(list)
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("giving up gaining privileges: %w", err)
@@ -55,7 +61,7 @@ func filterCalls() error {
 
 // program is the filter: calls of another architecture and those on the list
 // are refused, all others allowed.
-func program() []unix.SockFilter {
+func program(list []uint32) []unix.SockFilter {
 	const load, equal, atLeast, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K,
 		unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	refuse := unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
@@ -67,10 +73,8 @@ func program() []unix.SockFilter {
 		{Code: atLeast, K: x32, Jf: 1},
 		refuse,
 	}
-	for _, list := range [][]uint32{refused, refusedHere} {
-		for _, number := range list {
-			out = append(out, unix.SockFilter{Code: equal, K: number, Jf: 1}, refuse)
-		}
+	for _, number := range list {
+		out = append(out, unix.SockFilter{Code: equal, K: number, Jf: 1}, refuse)
 	}
 	return append(out, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
 }

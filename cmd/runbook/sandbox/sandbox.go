@@ -33,25 +33,30 @@ const changes landlock.AccessFSSet = ll.AccessFSWriteFile | ll.AccessFSTruncate 
 // truncateABI is the first version of Landlock that knows of truncation.
 const truncateABI = 3
 
-// LookOnly restricts this process to looking, as far as the kernel can. The
-// error says what nobody holds it to; the process is then as restricted as it
-// can be, and goes on.
-func LookOnly() error {
+// files is what it takes to make and replace files in a directory.
+const files landlock.AccessFSSet = ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSMakeReg | ll.AccessFSRemoveFile
+
+// LookOnly restricts this process to looking, as far as the kernel can. Files
+// can still be made below the directories except, and the modes of open files
+// changed if there are any. The error says what nobody holds the process to; it
+// is then as restricted as it can be, and goes on.
+func LookOnly(except ...string) error {
 	if os.Getenv(Off) != "" {
 		return fmt.Errorf("%s is set", Off)
 	}
-	return errors.Join(restrictFiles(), filterCalls())
+	return errors.Join(restrictFiles(except), filterCalls(len(except) > 0))
 }
 
-// restrictFiles leaves nothing to write to but /dev/null, which starting a
-// child process takes.
-func restrictFiles() error {
+// restrictFiles leaves nothing to write to but the directories except, and
+// /dev/null, which starting a child process takes.
+func restrictFiles(except []string) error {
 	abi, err := ll.LandlockGetABIVersion()
 	if err != nil || abi < 1 {
 		return errors.New("the kernel has no Landlock, or it is not switched on")
 	}
 	null := landlock.PathAccess(ll.AccessFSWriteFile, os.DevNull).IgnoreIfMissing()
-	if err := landlock.MustConfig(changes).BestEffort().RestrictPaths(null); err != nil {
+	written := landlock.PathAccess(files, except...).IgnoreIfMissing() // missing, it is an error later
+	if err := landlock.MustConfig(changes).BestEffort().RestrictPaths(null, written); err != nil {
 		return fmt.Errorf("restricting the process with Landlock: %w", err)
 	}
 	if abi < truncateABI {

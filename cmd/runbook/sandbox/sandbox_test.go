@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/cmd/runbook/sandbox"
+	"runbook/engine/durable"
 )
 
 // The test binary is its own child: what it gives up it can't have back.
@@ -82,6 +83,9 @@ func openAt(path string, flags int) error {
 	return unix.Close(fd)
 }
 
+// exceptVar names a directory that the child may make files in.
+const exceptVar = "SANDBOX_TEST_EXCEPT"
+
 // child restricts itself and reports each attempt that was not refused.
 func child(dir string) int {
 	failed := 0
@@ -89,8 +93,17 @@ func child(dir string) int {
 		fmt.Printf(format+"\n", args...)
 		failed = 1
 	}
-	if err := sandbox.LookOnly(); err != nil {
+	var except []string
+	if made := os.Getenv(exceptVar); made != "" {
+		except = append(except, made)
+	}
+	if err := sandbox.LookOnly(except...); err != nil {
 		report("lacking: %v", err)
+	}
+	if len(except) > 0 {
+		if err := durable.WriteFile(filepath.Join(except[0], "made"), []byte("text"), 0o640); err != nil {
+			report("making a file: %v", err)
+		}
 	}
 	for name, attempt := range attempts {
 		if err := attempt(dir); !errors.Is(err, fs.ErrPermission) {
@@ -111,6 +124,23 @@ func TestNothingButLooking(t *testing.T) {
 	}
 	if after := tree(t, dir); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// One directory may be excepted: what is kept there is whole, with its mode,
+// and elsewhere nothing changes.
+func TestExcept(t *testing.T) {
+	dir, except := scene(t), t.TempDir()
+	t.Setenv(exceptVar, except)
+	before := tree(t, dir)
+	if out, err := inChild(dir); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if after := tree(t, dir); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	if info, err := os.Stat(filepath.Join(except, "made")); err != nil || info.Mode() != 0o640 {
+		t.Errorf("%v %v", info, err)
 	}
 }
 

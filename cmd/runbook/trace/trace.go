@@ -132,6 +132,14 @@ func (t *Tracer) step(e engine.Event) {
 	case engine.StepDone:
 		t.set(e.Step, attribute.Bool("runbook.step.unchanged", e.Unchanged))
 		t.endStep(e.Step.Name, "")
+	case engine.StepSkipped:
+		t.startStep("step", e.Step)
+		t.set(e.Step, attribute.String("runbook.step.skipped", e.Reason))
+		t.endStep(e.Step.Name, "")
+	case engine.StepWaiting:
+		t.startStep("step", e.Step)
+		t.set(e.Step, attribute.Bool("runbook.step.waiting", true))
+		t.endStep(e.Step.Name, "")
 	case engine.StepFailed:
 		t.endStep(e.Step.Name, text(e.Err))
 	case engine.UndoStarted:

@@ -148,3 +148,21 @@ func (h *Human) RollbackPlan(s *run.State) {
 		h.line("  nothing: it has changed nothing")
 	}
 }
+
+// Kept shows what a run keeps.
+func (h *Human) Kept(id string, paths []string) {
+	if len(paths) == 0 {
+		h.line("Run %s keeps nothing.", id)
+		return
+	}
+	h.line("Run %s keeps:", id)
+	for _, path := range paths {
+		h.line("  %s", path)
+	}
+}
+
+// Changed shows how a runbook has changed since its run began, and what
+// follows.
+func (h *Human) Changed(diff, what string) {
+	h.Note("The runbook has changed since the run began:\n\n%s\n%s\n", diff, what)
+}
