@@ -24,6 +24,7 @@ type exitCode int
 const (
 	exitDone    exitCode = 0
 	exitError   exitCode = 1 // an error, and nothing to resume
+	exitChanges exitCode = 2 // plan --detailed-exitcode: there is something to do
 	exitStopped exitCode = 3 // stopped; can be resumed
 	exitLocked  exitCode = 6 // another run holds the lock
 )
@@ -32,16 +33,18 @@ const (
 type app struct {
 	ctx, stop context.Context
 	in        io.Reader
-	out, err  io.Writer
-	view      *view.Human
+	out, err  *os.File
+	view      view.View
+	human     *view.Human // for what only people read
 	reg       *engine.Registry
 	stateDir  string
+	code      exitCode // where there is no error
 }
 
 func newApp(ctx, stop context.Context) *app {
 	return &app{
 		ctx: ctx, stop: stop, in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		view: view.NewHuman(os.Stdout, os.Stderr),
+		view: view.ForPeople(os.Stdout, os.Stderr), human: view.NewHuman(os.Stdout, os.Stderr),
 	}
 }
 
@@ -64,7 +67,7 @@ func (a *app) logger() hclog.Logger {
 	if level == hclog.NoLevel {
 		level = hclog.Off
 	}
-	return hclog.New(&hclog.LoggerOptions{Name: "runbook", Level: level, Output: a.err})
+	return hclog.New(&hclog.LoggerOptions{Name: "runbook", Level: level, Output: a.view.Logs()})
 }
 
 func (a *app) main(args []string) exitCode {
@@ -72,6 +75,8 @@ func (a *app) main(args []string) exitCode {
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	a.chooseView(root, args)
+	defer a.view.Close()
 	err := root.Execute()
 	if err != nil {
 		a.view.Error(err)
@@ -80,6 +85,9 @@ func (a *app) main(args []string) exitCode {
 	if errors.As(err, &stopped) {
 		a.view.Stopped(stopped.id, stopped.phase)
 	}
+	if err == nil {
+		return a.code
+	}
 	return codeOf(err)
 }
 
@@ -87,8 +95,6 @@ func codeOf(err error) exitCode {
 	var locked *journal.LockedError
 	var stopped *stoppedError
 	switch {
-	case err == nil:
-		return exitDone
 	case errors.As(err, &locked):
 		return exitLocked
 	case errors.As(err, &stopped):

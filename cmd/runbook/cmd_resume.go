@@ -11,14 +11,14 @@ import (
 
 func (a *app) resumeCommand() *cobra.Command {
 	var settings []string
-	cmd := &cobra.Command{
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "resume [RUN]",
 		Short: "Go on with a run that was interrupted or stopped",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.resume(args, settings)
 		},
-	}
+	})
 	addVarFlag(cmd, &settings)
 	return cmd
 }
@@ -43,14 +43,14 @@ func (a *app) resume(args, settings []string) error {
 func (a *app) rollbackCommand() *cobra.Command {
 	var settings []string
 	var yes bool
-	cmd := &cobra.Command{
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "rollback [RUN]",
 		Short: "Undo in reverse what a run changed",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.rollback(args, settings, yes)
 		},
-	}
+	})
 	addVarFlag(cmd, &settings)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
 	return cmd

@@ -36,14 +36,14 @@ func blocked(p *run.Plan) error {
 func (a *app) runCommand() *cobra.Command {
 	var settings []string
 	var yes bool
-	cmd := &cobra.Command{
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "run FILE",
 		Short: "Plan a runbook, ask, and carry it out",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.run(args[0], settings, yes)
 		},
-	}
+	})
 	addVarFlag(cmd, &settings)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
 	return cmd
@@ -71,7 +71,7 @@ func (a *app) run(file string, settings []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	a.view.Plan(shown)
+	a.view.Plan(shown, a.store().Estimate(p))
 	if err := blocked(shown); err != nil || p.GoalHolds() {
 		return err
 	}
@@ -123,11 +123,10 @@ func (a *app) noneUnfinished() error {
 // confirm asks on a terminal; elsewhere --yes has to be given.
 func (a *app) confirm(question string) error {
 	f, ok := a.in.(*os.File)
-	if !ok || !isatty.IsTerminal(f.Fd()) {
+	if !ok || !isatty.IsTerminal(f.Fd()) || !a.view.Ask(question) {
 		return engine.Errorf("runbook", "this needs a yes, and there is no terminal to ask on").
 			WithHint("Look at the plan, then give --yes")
 	}
-	a.view.Ask(question)
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(f).ReadString('\n') // an unreadable answer is no yes

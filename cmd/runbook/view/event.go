@@ -35,7 +35,7 @@ func (h *Human) Event(e engine.Event) {
 	case engine.RunFinished:
 		h.finished(e)
 	default:
-		h.undo(e)
+		h.undoEvent(e)
 	}
 }
 
@@ -102,7 +102,7 @@ func (h *Human) finished(e engine.RunFinished) {
 	}
 }
 
-func (h *Human) undo(e engine.Event) {
+func (h *Human) undoEvent(e engine.Event) {
 	switch e := e.(type) {
 	case engine.UndoStarted:
 		h.doing, h.shown = "", time.Now()
