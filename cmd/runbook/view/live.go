@@ -97,26 +97,25 @@ func endsStep(e engine.Event) bool {
 	return true
 }
 
-// start draws until end. SIGCONT tells that a shell has had the terminal
-// meanwhile: what stands there isn't the status any more.
+// start draws until end.
 func (l *Live) start() {
 	if l.stop != nil {
 		return
 	}
 	over := make(chan struct{})
 	l.stop = sync.OnceFunc(func() { close(over) })
-	continued := make(chan os.Signal, 1)
-	signal.Notify(continued, syscall.SIGCONT)
+	suspend := make(chan os.Signal, 1)
+	signal.Notify(suspend, syscall.SIGTSTP)
 	go func() {
 		tick := time.NewTicker(frame)
 		defer tick.Stop()
-		defer signal.Stop(continued)
+		defer signal.Stop(suspend)
 		for {
 			select {
 			case <-tick.C:
-				l.tick(false)
-			case <-continued:
-				l.tick(true)
+				l.tick()
+			case <-suspend:
+				l.suspend()
 			case <-over:
 				return
 			}
@@ -124,12 +123,19 @@ func (l *Live) start() {
 	}()
 }
 
-func (l *Live) tick(forget bool) {
+func (l *Live) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if forget {
-		l.region.forget()
-	}
+	l.draw()
+}
+
+// suspend leaves the terminal to the shell that Ctrl-Z returns to, and goes on
+// once the process does.
+func (l *Live) suspend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.region.erase()
+	_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP) // a process may always stop itself
 	l.draw()
 }
 
@@ -194,6 +200,7 @@ func (l *Live) Close() {
 func (l *Live) close() {
 	if l.status.pending != nil && l.stop != nil { // cut short: the step has no outcome
 		l.Human.Event(l.status.pending)
+		l.line("  %s", l.bad.Sprint("not finished"))
 		l.status.pending = nil
 	}
 	l.end()

@@ -59,9 +59,6 @@ func (r *region) erase() {
 	}
 }
 
-// forget leaves what was drawn where it is.
-func (r *region) forget() { r.drawn = nil }
-
 // toTop moves the cursor to the start of what was drawn. A terminal that became
 // narrower since has broken the lines that no longer fit, and they take more
 // rows now.

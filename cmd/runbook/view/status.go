@@ -92,24 +92,24 @@ func (b bytesDone) text(now time.Time) string {
 // lines are the status in the colours of h, for a terminal of that size: never
 // as wide as that, and never as high.
 func (s *status) lines(h *Human, now time.Time, width, height int) []statusLine {
+	if s.head == "" {
+		return nil
+	}
 	var all []statusLine
 	add := func(c *color.Color, text string) {
 		if text = fit(text, width-1); text != "" {
 			all = append(all, statusLine{text: c.Sprint(text), width: runewidth.StringWidth(text)})
 		}
 	}
-	if s.head == "" {
-		return nil
-	}
 	add(h.bold, s.head+" "+clock(now.Sub(s.stepAt)))
 	add(h.plain, s.doing)
 	add(h.change, s.trouble)
 	add(h.plain, s.bytes.text(now))
 	add(h.timeColor(s, now), s.time(now))
-	if fits := max(1, height-1); len(all) > fits {
-		all = all[:fits]
+	if fits := max(1, height-1); len(all) >= fits {
+		return all[:fits]
 	}
-	return all
+	return append([]statusLine{{}}, all...) // apart from what is finished
 }
 
 // time is the run's: elapsed, allowed, and what is still to be done.
