@@ -37,15 +37,20 @@ type Human struct {
 // NewHuman returns a view that uses colours if out is a terminal and NO_COLOR
 // is unset.
 func NewHuman(out, err *os.File) *Human {
+	width := 80
+	if w, _, err := term.GetSize(int(out.Fd())); err == nil && w > 20 {
+		width = w
+	}
 	colors := isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return newHuman(out, err, width, colors)
+}
+
+func newHuman(out, err io.Writer, width int, colors bool) *Human {
 	h := &Human{
-		out: out, err: err, width: 80, colors: colors,
+		out: out, err: err, width: uint(width), colors: colors,
 		bold: color.New(color.Bold), faint: color.New(color.Faint),
 		good: color.New(color.FgGreen), bad: color.New(color.FgRed),
 		change: color.New(color.FgYellow), note: color.New(color.FgCyan), plain: color.New(),
-	}
-	if w, _, err := term.GetSize(int(out.Fd())); err == nil && w > 20 {
-		h.width = uint(w)
 	}
 	for _, c := range []*color.Color{h.bold, h.faint, h.good, h.bad, h.change, h.note, h.plain} {
 		if colors {

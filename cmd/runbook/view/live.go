@@ -29,6 +29,7 @@ type Live struct {
 	asking bool // a question stands on the screen
 	now    func() time.Time
 	stop   func() // ends the drawing; nil while nothing is drawn
+	loop   func(over <-chan struct{})
 }
 
 // NewLive returns a view of a run on the terminal out. errToo says that h's err
@@ -41,7 +42,9 @@ func NewLive(h *Human, out *os.File, errToo bool) *Live {
 		}
 		return w, hgt
 	}
-	return newLive(h, size, errToo, time.Now)
+	l := newLive(h, size, errToo, time.Now)
+	l.loop = l.keepDrawing
+	return l
 }
 
 func newLive(h *Human, size func() (width, height int), errToo bool, now func() time.Time) *Live {
@@ -103,24 +106,28 @@ func (l *Live) start() {
 		return
 	}
 	over := make(chan struct{})
-	l.stop = sync.OnceFunc(func() { close(over) })
+	l.stop = func() { close(over) }
+	if l.loop != nil {
+		go l.loop(over)
+	}
+}
+
+func (l *Live) keepDrawing(over <-chan struct{}) {
+	tick := time.NewTicker(frame)
+	defer tick.Stop()
 	suspend := make(chan os.Signal, 1)
 	signal.Notify(suspend, syscall.SIGTSTP)
-	go func() {
-		tick := time.NewTicker(frame)
-		defer tick.Stop()
-		defer signal.Stop(suspend)
-		for {
-			select {
-			case <-tick.C:
-				l.tick()
-			case <-suspend:
-				l.suspend()
-			case <-over:
-				return
-			}
+	defer signal.Stop(suspend)
+	for {
+		select {
+		case <-tick.C:
+			l.tick()
+		case <-suspend:
+			l.suspend()
+		case <-over:
+			return
 		}
-	}()
+	}
 }
 
 func (l *Live) tick() {
