@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if actions.ChildMain(os.Args[1:]) {
 		return
 	}
+	if os.Getenv(asRunbook) != "" {
+		os.Exit(int(execute()))
+	}
 	testscript.Main(m, map[string]func(){"runbook": func() { os.Exit(int(execute())) }})
 }
 

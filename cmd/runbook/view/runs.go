@@ -66,7 +66,7 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	h.line("  started  %s", head.Run.Started.Local().Format(time.DateTime))
 	h.line("  updated  %s", s.Updated.Local().Format(time.DateTime))
 	h.line("  version  %s", head.Version)
-	h.line("  took     %s", took(s.Updated.Sub(head.Run.Started)))
+	h.line("  took     %s", took(s.Updated.Sub(s.Began)))
 	for i, p := range head.Plan.Steps {
 		h.stepState(i+1, p, s.Steps[p.Name])
 	}
