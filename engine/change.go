@@ -24,6 +24,8 @@ type Change struct {
 	Results Result `json:"results,omitempty"`
 	// Kept names the paths at which the step keeps what it replaces.
 	Kept []string `json:"kept,omitempty"`
+	// UndoKept likewise names the paths at which Undo keeps what it takes out.
+	UndoKept []string `json:"undo_kept,omitempty"`
 	// Irreversible says why the step can't be undone; empty if it can.
 	Irreversible string `json:"irreversible,omitempty"`
 	// Unpredictable says why nobody can tell beforehand what the step will

@@ -12,6 +12,9 @@ type StepInfo struct {
 	Index, Total              int // Index counts from 1
 }
 
+// Output is a value that a run hands out; Text is what may be shown of it.
+type Output struct{ Name, Text string }
+
 type (
 	// RunStarted says that a run's journal exists; Resumed, that it is taken
 	// up again.
@@ -57,6 +60,16 @@ type (
 		Result    Result
 		Took      time.Duration
 	}
+	// StepSkipped says that a step was passed over, and why.
+	StepSkipped struct {
+		Step   StepInfo
+		Reason string
+	}
+	// StepWaiting says that a step waits for an approval, and the run stops.
+	StepWaiting struct {
+		Step    StepInfo
+		Message string
+	}
 	// StepFailed says that a step ended with an error.
 	StepFailed struct {
 		Step StepInfo
@@ -70,6 +83,9 @@ type (
 		ID   string
 		Took time.Duration
 		Kept []string
+		// Failed names the steps that failed and that the run went on after.
+		Failed  []string
+		Outputs []Output
 	}
 	// UndoStarted, UndoDone and UndoFailed are a rollback's steps. Reason is
 	// set where a step has nothing to undo.
@@ -93,6 +109,8 @@ func (StepExamined) event() {}
 func (StepProgress) event() {}
 func (StepRetried) event()  {}
 func (StepDone) event()     {}
+func (StepSkipped) event()  {}
+func (StepWaiting) event()  {}
 func (StepFailed) event()   {}
 func (Stopping) event()     {}
 func (RunFinished) event()  {}

@@ -19,6 +19,9 @@ type Host interface {
 	Undo(ctx context.Context, s StepRequest, c Change, r Reporter) error
 	// Read reads a data source.
 	Read(ctx context.Context, d DataRequest) (Result, error)
+	// Discard deletes for good what a run kept at path, with all below it. It
+	// refuses a path whose last element doesn't carry the run's ID.
+	Discard(ctx context.Context, run, path string) error
 	// Stat and Unit read a fact under effects. With hash set, Stat also
 	// computes the SHA-256 of a regular file.
 	Stat(ctx context.Context, path string, hash bool, under []Effect) (PathFact, error)

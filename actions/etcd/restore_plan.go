@@ -299,7 +299,7 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	if s.Existed {
 		before = "existing data"
 	}
-	c := engine.Change{Results: r.result()}
+	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}}
 	c.Items = append(c.Items, engine.Item{
 		Target: s.Target, Before: before, After: fmt.Sprintf("snapshot %s at revision %d", r.Snapshot, r.Revision),
 		Note: fmt.Sprintf("%d keys, %s", r.Keys, humanize.IBytes(uint64(info.Size))),

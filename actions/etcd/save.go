@@ -76,7 +76,8 @@ func (a *save) Plan(ctx context.Context, w engine.World) (engine.Change, error) 
 		Effects: []engine.Effect{{Created: &engine.Created{Fact: engine.PathFact{Path: a.Path, Exists: true, Type: engine.TypeFile, Mode: 0o600, Owner: "root", Group: "root"}}}},
 		Results: engine.Result{"path": a.Path},
 	}
-	return c, c.SetData(saved{Path: a.Path, Undone: a.Path + ".undone-" + w.Run().ID})
+	c.UndoKept = []string{a.Path + ".undone-" + w.Run().ID}
+	return c, c.SetData(saved{Path: a.Path, Undone: c.UndoKept[0]})
 }
 
 // existing plans nothing where the file verifies, and refuses to replace one

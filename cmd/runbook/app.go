@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"runbook/engine"
 	"runbook/engine/host"
 	"runbook/engine/journal"
+	"runbook/engine/lang"
 	"runbook/engine/run"
 )
 
@@ -26,6 +26,8 @@ const (
 	exitError   exitCode = 1 // an error, and nothing to resume
 	exitChanges exitCode = 2 // plan --detailed-exitcode: there is something to do
 	exitStopped exitCode = 3 // stopped; can be resumed
+	exitWaiting exitCode = 4 // waits for an approval
+	exitUndone  exitCode = 5 // failed, and was rolled back
 	exitLocked  exitCode = 6 // another run holds the lock
 )
 
@@ -82,7 +84,7 @@ func (a *app) main(args []string) exitCode {
 		a.view.Error(err)
 	}
 	var stopped *stoppedError
-	if errors.As(err, &stopped) {
+	if errors.As(err, &stopped) && !errors.Is(err, run.ErrWaiting) {
 		a.view.Stopped(stopped.id, stopped.phase)
 	}
 	if err == nil {
@@ -94,9 +96,14 @@ func (a *app) main(args []string) exitCode {
 func codeOf(err error) exitCode {
 	var locked *journal.LockedError
 	var stopped *stoppedError
+	var undone *run.RolledBackError
 	switch {
 	case errors.As(err, &locked):
 		return exitLocked
+	case errors.As(err, &undone):
+		return exitUndone
+	case errors.Is(err, run.ErrWaiting):
+		return exitWaiting
 	case errors.As(err, &stopped):
 		return exitStopped
 	}
@@ -130,7 +137,7 @@ finished one can be rolled back.`,
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals (RUNBOOK_STATE_DIR)")
 	root.AddCommand(
 		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
-		a.listCommand(), a.showCommand(), a.abandonCommand(), a.explainCommand(),
+		a.approveCommand(), a.listCommand(), a.showCommand(), a.abandonCommand(), a.pruneCommand(), a.explainCommand(),
 	)
 	return root
 }
@@ -151,19 +158,14 @@ func defaultStateDir() string {
 	return "/var/lib/runbook"
 }
 
-// variables parses NAME=VALUE settings.
-func variables(settings []string) (map[string]string, error) {
-	set := map[string]string{}
-	for _, s := range settings {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok {
-			return nil, engine.Errorf("--var "+s, "it has no value").WithHint("Write --var NAME=VALUE")
-		}
-		set[name] = value
-	}
-	return set, nil
+// settings are the variables that the operator gave.
+type settings struct{ files, assignments []string }
+
+func (s settings) read() (lang.Settings, error) {
+	return lang.ReadSettings(os.Environ(), s.files, s.assignments)
 }
 
-func addVarFlag(cmd *cobra.Command, to *[]string) {
-	cmd.Flags().StringArrayVar(to, "var", nil, "set a variable: `NAME=VALUE` (repeatable)")
+func (s *settings) flags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&s.assignments, "var", nil, "set a variable: `NAME=VALUE` (repeatable)")
+	cmd.Flags().StringArrayVar(&s.files, "var-file", nil, "set variables from a `FILE` of NAME = VALUE lines (repeatable)")
 }

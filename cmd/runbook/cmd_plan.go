@@ -1,9 +1,14 @@
 package main
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
+	"runbook/engine/durable"
+	"runbook/engine/lang"
+	"runbook/engine/run"
 )
 
 func (a *app) validateCommand() *cobra.Command {
@@ -23,33 +28,39 @@ func (a *app) validateCommand() *cobra.Command {
 }
 
 func (a *app) planCommand() *cobra.Command {
-	var settings []string
+	var given settings
+	var out string
 	var detailed bool
 	cmd := addJSONFlag(&cobra.Command{
 		Use:   "plan FILE",
 		Short: "Show what a run would change, step by step; changes nothing",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			changes, err := a.showPlan(args[0], settings)
+			changes, err := a.showPlan(args[0], given, out)
 			if detailed && changes {
 				a.code = exitChanges
 			}
 			return err
 		},
 	})
-	addVarFlag(cmd, &settings)
+	given.flags(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "keep the plan in `FILE`, to be carried out with runbook run FILE")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 0 if there is nothing to do, 1 after an error, 2 if there is something to do")
 	return cmd
 }
 
 // showPlan shows the plan of a runbook, and reports whether there is something
 // to do.
-func (a *app) showPlan(file string, settings []string) (changes bool, err error) {
+func (a *app) showPlan(file string, given settings, out string) (changes bool, err error) {
 	book, err := a.load(file)
 	if err != nil {
 		return false, err
 	}
-	p, _, err := a.plan(book, settings, engine.PlannedRunID)
+	id := engine.PlannedRunID
+	if out != "" {
+		id = run.NewID(time.Now())
+	}
+	p, scope, err := a.plan(book, given, id)
 	if err != nil {
 		return false, err
 	}
@@ -58,5 +69,21 @@ func (a *app) showPlan(file string, settings []string) (changes bool, err error)
 		return false, err
 	}
 	a.view.Plan(shown, a.store().Estimate(p))
-	return !p.NothingToDo(), blocked(shown)
+	if err := blocked(shown); err != nil || out == "" {
+		return !p.NothingToDo(), err
+	}
+	return !p.NothingToDo(), a.keepPlan(scope, p, out)
+}
+
+// keepPlan writes a plan to a file, from which it can be carried out.
+func (a *app) keepPlan(scope *lang.Scope, p *run.Plan, out string) error {
+	text, err := run.EncodePlan(a.host(), scope, p, version)
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(out, text, 0o600); err != nil {
+		return err
+	}
+	a.view.Note("The plan is kept. Carry it out with `runbook run %s`.", out)
+	return nil
 }

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -34,28 +35,27 @@ func blocked(p *run.Plan) error {
 }
 
 func (a *app) runCommand() *cobra.Command {
-	var settings []string
+	var given settings
 	var yes bool
 	cmd := addJSONFlag(&cobra.Command{
 		Use:   "run FILE",
 		Short: "Plan a runbook, ask, and carry it out",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.run(args[0], settings, yes)
+			return a.run(args[0], given, yes)
 		},
 	})
-	addVarFlag(cmd, &settings)
+	given.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
 	return cmd
 }
 
-func (a *app) run(file string, settings []string, yes bool) error {
-	book, err := a.load(file)
-	if err != nil {
+func (a *app) run(file string, given settings, yes bool) error {
+	// Mistakes in the runbook are told before the lock is taken.
+	if err := a.check(file); err != nil {
 		return err
 	}
-	id := run.NewID(time.Now())
-	release, err := a.lock("run", id)
+	release, err := a.lock("run", "about to begin")
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *app) run(file string, settings []string, yes bool) error {
 	if err := a.noneUnfinished(); err != nil {
 		return err
 	}
-	p, scope, err := a.plan(book, settings, id)
+	p, scope, err := a.prepare(file, given)
 	if err != nil {
 		return err
 	}
@@ -84,16 +84,20 @@ func (a *app) run(file string, settings []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	return a.drive(r, id, r.Run)
+	return a.drive(r, p.Run.ID, r.Run)
 }
 
 // drive runs or rolls back until it ends, and says what to do next if it
 // ended early.
 func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
+	if a.terminal() {
+		r.Ask = a.ask
+	}
 	defer context.AfterFunc(a.stop, func() { a.view.Event(engine.Stopping{}) })()
 	err := errors.Join(work(a.ctx, a.stop), r.Close())
-	if err == nil {
-		return nil
+	var undone *run.RolledBackError
+	if err == nil || errors.As(err, &undone) {
+		return err
 	}
 	return &stoppedError{id: id, phase: r.State().Phase, err: err}
 }
@@ -120,25 +124,49 @@ func (a *app) noneUnfinished() error {
 		WithHint("Go on with `runbook resume`, undo it with `runbook rollback`, or give it up with `runbook abandon %s`", id)
 }
 
+// terminal reports whether there is somebody to ask.
+func (a *app) terminal() bool {
+	f, ok := a.in.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd()) && a.view.Asks()
+}
+
 // confirm asks on a terminal; elsewhere --yes has to be given.
 func (a *app) confirm(question string) error {
-	f, ok := a.in.(*os.File)
-	if !ok || !isatty.IsTerminal(f.Fd()) || !a.view.Ask(question) {
+	if !a.terminal() {
 		return engine.Errorf("runbook", "this needs a yes, and there is no terminal to ask on").
 			WithHint("Look at the plan, then give --yes")
 	}
+	if yes, _ := a.ask(question); !yes {
+		return engine.Errorf("runbook", "not confirmed; nothing was changed")
+	}
+	return nil
+}
+
+// ask puts a question on the terminal, and returns who answered it. A Ctrl-C
+// is a no.
+func (a *app) ask(question string) (yes bool, who string) {
+	a.view.Ask(question)
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(f).ReadString('\n') // an unreadable answer is no yes
+		line, _ := bufio.NewReader(a.in).ReadString('\n') // an unreadable answer is no yes
 		answer <- strings.TrimSpace(strings.ToLower(line))
 	}()
 	select {
 	case text := <-answer:
-		if slices.Contains([]string{"y", "yes"}, text) {
-			return nil
-		}
+		return slices.Contains([]string{"y", "yes"}, text), operator()
 	case <-a.stop.Done():
 		a.view.Note("")
+		return false, ""
 	}
-	return engine.Errorf("runbook", "not confirmed; nothing was changed")
+}
+
+// operator is the name of whoever gives the commands, also behind sudo.
+func operator() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Getuid())
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -40,9 +41,39 @@ func (a *app) load(name string) (*lang.Runbook, error) {
 	return book, nil
 }
 
+// check reports what is wrong with a runbook; a plan is checked when it is
+// read.
+func (a *app) check(file string) error {
+	text, err := os.ReadFile(file)
+	if err == nil && run.IsPlanFile(string(text)) {
+		return nil
+	}
+	_, err = a.load(file)
+	return err
+}
+
+// prepare makes the plan of a runbook for a new run, or reads it where file is
+// a plan.
+func (a *app) prepare(file string, given settings) (*run.Plan, *lang.Scope, error) {
+	text, err := os.ReadFile(file)
+	if err == nil && run.IsPlanFile(string(text)) {
+		set, err := given.read()
+		if err != nil {
+			return nil, nil, err
+		}
+		scope, p, err := run.DecodePlan(text, a.host(), a.registry(), set)
+		return p, scope, err
+	}
+	book, err := a.load(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.plan(book, given, run.NewID(time.Now()))
+}
+
 // plan makes a plan of a runbook for the run called id.
-func (a *app) plan(book *lang.Runbook, settings []string, id string) (*run.Plan, *lang.Scope, error) {
-	set, err := variables(settings)
+func (a *app) plan(book *lang.Runbook, given settings, id string) (*run.Plan, *lang.Scope, error) {
+	set, err := given.read()
 	if err != nil {
 		return nil, nil, err
 	}

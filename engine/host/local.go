@@ -4,8 +4,11 @@ package host
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // Local works on the machine that the process runs on.
@@ -67,6 +70,14 @@ func (l *Local) Read(ctx context.Context, d engine.DataRequest) (engine.Result, 
 		return nil, err
 	}
 	return src.Read(ctx, l.world(d.Run, nil))
+}
+
+// Discard implements engine.Host.
+func (l *Local) Discard(_ context.Context, run, path string) error {
+	if run == "" || !filepath.IsAbs(path) || !strings.Contains(filepath.Base(path), run) {
+		return engine.Errorf(path, "run %s has not kept this", run)
+	}
+	return durable.RemoveAll(path)
 }
 
 // Stat implements engine.Host.

@@ -155,3 +155,30 @@ func namesHash(steps hcl.Traversal) bool {
 	}
 	return false
 }
+
+// factIn names a fact function that expr calls, directly or behind a local
+// value; empty if there is none.
+func (r *Runbook) factIn(expr hcl.Expression) string {
+	found := factCalled(expr)
+	for _, ref := range r.closure(expr) {
+		if l := r.local(ref.name); ref.root == "local" && l != nil && found == "" {
+			found = factCalled(l.Expr)
+		}
+	}
+	return found
+}
+
+func factCalled(expr hcl.Expression) string {
+	node, ok := expr.(hclsyntax.Node)
+	if !ok {
+		return ""
+	}
+	found := ""
+	_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+		if call, ok := n.(*hclsyntax.FunctionCallExpr); ok && (call.Name == "path" || call.Name == "unit") {
+			found = call.Name
+		}
+		return nil
+	})
+	return found
+}

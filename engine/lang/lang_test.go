@@ -73,20 +73,34 @@ func TestDiagnostics(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rb, diags := load(string(ar.Files[0].Data))
+			last := len(ar.Files) - 1
+			files := []lang.Source{{Name: "test.hcl", Text: string(ar.Files[0].Data)}}
+			for _, f := range ar.Files[1:last] {
+				files = append(files, lang.Source{Name: f.Name, Text: string(f.Data)})
+			}
+			rb, diags := lang.Load(lang.NewSources(files...), registry())
 			got := render(t, rb, diags)
 			if *update {
-				ar.Files = append(ar.Files[:1], txtar.File{Name: "diagnostics", Data: []byte(got)})
+				ar.Files[last].Data = []byte(got)
 				if err := os.WriteFile(name, txtar.Format(ar), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			if want := string(ar.Files[1].Data); got != want {
+			if want := string(ar.Files[last].Data); got != want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, want)
 			}
 		})
 	}
+}
+
+// settings are texts as given on the command line.
+func settings(texts map[string]string) lang.Settings {
+	set := lang.Settings{}
+	for name, text := range texts {
+		set[name] = lang.Setting{Text: text}
+	}
+	return set
 }
 
 const header = "runbook \"test\" {}\n"
@@ -97,7 +111,7 @@ func scopeOf(t *testing.T, text string, set map[string]string) *lang.Scope {
 	if diags.HasErrors() {
 		t.Fatal(render(t, rb, diags))
 	}
-	vars, diags := rb.VariableValues(set)
+	vars, diags := rb.VariableValues(settings(set))
 	if diags.HasErrors() {
 		t.Fatal(render(t, rb, diags))
 	}
@@ -344,7 +358,7 @@ func TestVariableMistakes(t *testing.T) {
 		"not HCL":    {map[string]string{"n": "1", "m": "[oops"}, `given for "m"`},
 		"undeclared": {map[string]string{"n": "1", "m": "[]", "k": "1"}, `"k"`},
 	} {
-		if _, diags := rb.VariableValues(c.set); !strings.Contains(render(t, rb, diags), c.want) {
+		if _, diags := rb.VariableValues(settings(c.set)); !strings.Contains(render(t, rb, diags), c.want) {
 			t.Errorf("%s: %q not in\n%s", name, c.want, render(t, rb, diags))
 		}
 	}
@@ -361,5 +375,67 @@ func TestRetryDelaysGrowToTheirBound(t *testing.T) {
 		if got[i] != want[i] {
 			t.Fatalf("got %v", got)
 		}
+	}
+}
+
+func TestSettingsAndTheirOrder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "vars.hcl")
+	if err := os.WriteFile(file, []byte("a = \"file\"\nb = \"file\"\nn = [1, 2]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rb, diags := load(header + "variable \"a\" {}\nvariable \"b\" {}\nvariable \"c\" { type = string }\nvariable \"n\" { type = list(number) }\n")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	set, err := lang.ReadSettings([]string{"RUNBOOK_VAR_b=env", "RUNBOOK_VAR_c=env", "HOME=/"}, []string{file}, []string{"a=flag=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vals, diags := rb.VariableValues(set)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	for name, want := range map[string]string{"a": "flag=1", "b": "file", "c": "env"} {
+		if got := vals[name].AsString(); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if vals["n"].LengthInt() != 2 {
+		t.Errorf("n: %#v", vals["n"])
+	}
+}
+
+func TestMistakesInSettings(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.hcl")
+	if err := os.WriteFile(bad, []byte("a = var.b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, files := range [][]string{{bad}, {filepath.Join(dir, "none.hcl")}} {
+		if _, err := lang.ReadSettings(nil, files, nil); err == nil {
+			t.Errorf("took %v", files)
+		}
+	}
+}
+
+func TestValidation(t *testing.T) {
+	rb, diags := load(header + `
+variable "port" {
+  type = number
+  validation {
+    condition     = self > 0 && self < 65536
+    error_message = "${self} is no port"
+  }
+}
+`)
+	if diags.HasErrors() {
+		t.Fatal(render(t, rb, diags))
+	}
+	if _, diags := rb.VariableValues(settings(map[string]string{"port": "80"})); diags.HasErrors() {
+		t.Error(diags)
+	}
+	_, diags = rb.VariableValues(settings(map[string]string{"port": "70000"}))
+	if text := render(t, rb, diags); !strings.Contains(text, "var.port: 70000 is no port.") || !strings.Contains(text, "self > 0") {
+		t.Error(text)
 	}
 }

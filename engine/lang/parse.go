@@ -16,6 +16,7 @@ var rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "locals"},
 	{Type: "data", LabelNames: []string{"type", "name"}},
 	{Type: "step", LabelNames: []string{"action", "name"}},
+	{Type: "output", LabelNames: []string{"name"}},
 }}
 
 // Load parses and checks a runbook against what reg can do. It reports all
@@ -28,7 +29,7 @@ func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return rb, diags
 	}
-	p := &parser{rb: rb, reg: reg}
+	p := &parser{rb: rb, reg: reg, trail: []string{main.Name}}
 	p.root(file.Body)
 	p.add(checkExpressions(rb))
 	return rb, inOrder(append(diags, p.diags...))
@@ -55,6 +56,7 @@ type parser struct {
 	rb    *Runbook
 	reg   *engine.Registry
 	diags hcl.Diagnostics
+	trail []string // the files that lead here, each a step of the one before
 }
 
 func (p *parser) add(diags hcl.Diagnostics) { p.diags = append(p.diags, diags...) }
@@ -89,6 +91,8 @@ func (p *parser) root(body hcl.Body) {
 			p.data(b)
 		case "step":
 			p.step(b)
+		case "output":
+			p.output(b)
 		}
 	}
 	if p.rb.Name == "" && !diags.HasErrors() {
@@ -115,11 +119,12 @@ func (p *parser) runbook(b *hcl.Block) {
 		p.errorf(b.LabelRanges[0], "Invalid runbook name", "A runbook's name has 1 to 64 letters, digits, dashes, dots and underscores and begins with a letter: it becomes part of file names.")
 	}
 	content, diags := b.Body.Content(&hcl.BodySchema{
-		Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "time_budget"}},
+		Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "time_budget"}, {Name: "on_failure"}},
 		Blocks:     []hcl.BlockHeaderSchema{{Type: "goal"}},
 	})
 	p.add(diags)
 	p.rb.Description = p.literalString(content.Attributes["description"])
+	p.rb.OnFailure = p.onFailure(content.Attributes["on_failure"])
 	p.rb.TimeBudget = p.literalDuration(content.Attributes["time_budget"])
 	for _, g := range content.Blocks {
 		if p.rb.Goal != nil {
@@ -166,7 +171,7 @@ func (p *parser) data(b *hcl.Block) {
 	spec, ok := p.reg.DataSource(d.Type)
 	if !ok {
 		p.rb.broken["data."+d.Type+"."+d.Name] = true
-		p.errorf(b.LabelRanges[0], "Unknown data source", "There is no data source %q. `runbook explain` lists them all.", d.Type)
+		p.errorf(b.LabelRanges[0], "Unknown data source", "There is no data source %q.%s `runbook explain` lists them all.", d.Type, suggest(d.Type, names(p.reg.Data, func(s engine.DataSpec) string { return s.Name })))
 		return
 	}
 	d.Spec = spec
@@ -174,6 +179,24 @@ func (p *parser) data(b *hcl.Block) {
 	p.add(diags)
 	d.Config = Config{Declared: spec.Attributes, Given: content.Attributes, Range: b.DefRange}
 	p.rb.Data = append(p.rb.Data, d)
+}
+
+func (p *parser) output(b *hcl.Block) {
+	o := &Output{Name: b.Labels[0], Range: b.DefRange}
+	for _, old := range p.rb.Outputs {
+		if old.Name == o.Name {
+			p.unique("output."+o.Name, b.DefRange, &old.Range)
+			return
+		}
+	}
+	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+		{Name: "value", Required: true}, {Name: "description"}, {Name: "sensitive"},
+	}})
+	p.add(diags)
+	o.Description = p.literalString(content.Attributes["description"])
+	o.Sensitive = p.literalBool(content.Attributes["sensitive"])
+	o.Expr = exprOf(content.Attributes["value"])
+	p.rb.Outputs = append(p.rb.Outputs, o)
 }
 
 func attributeSchema(declared []engine.Attribute) []hcl.AttributeSchema {

@@ -4,15 +4,19 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"runbook/engine"
 )
 
 // stepSchema is what every step has beside its action's own attributes.
 var stepSchema = hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "timeout"}},
+	Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "timeout"}, {Name: "for_each"}, {Name: "when"}, {Name: "on_failure"}},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "precondition"},
 		{Type: "postcondition"},
 		{Type: "retry"},
+		{Type: "approve"},
 		{Type: "rollback", LabelNames: []string{"action"}},
 	},
 }
@@ -23,26 +27,62 @@ func (p *parser) step(b *hcl.Block) {
 		p.unique("step."+s.Name, b.DefRange, &old.Config.Range)
 		return
 	}
+	if s.Action == SubAction {
+		p.sub(s, b)
+		return
+	}
 	spec, ok := p.reg.Action(s.Action)
 	if !ok {
 		p.rb.broken["step."+s.Name] = true
-		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q. `runbook explain` lists them all.", s.Action)
+		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q.%s `runbook explain` lists them all.", s.Action, p.nearAction(s.Action))
 		return
 	}
-	s.Spec = spec
+	s.Spec, s.Text = spec, p.blockText(b)
 	schema := stepSchema
 	schema.Attributes = append(attributeSchema(spec.Attributes), schema.Attributes...)
 	content, diags := b.Body.Content(&schema)
 	p.add(diags)
 	s.Description = p.literalString(content.Attributes["description"])
 	s.Timeout = p.literalDuration(content.Attributes["timeout"])
-	delete(content.Attributes, "description")
-	delete(content.Attributes, "timeout")
+	s.OnFailure = p.onFailure(content.Attributes["on_failure"])
+	s.ForEach, s.When = exprOf(content.Attributes["for_each"]), exprOf(content.Attributes["when"])
+	for _, a := range stepSchema.Attributes {
+		delete(content.Attributes, a.Name)
+	}
 	s.Config = Config{Declared: spec.Attributes, Given: content.Attributes, Range: b.DefRange}
 	for _, inner := range content.Blocks {
 		p.stepBlock(s, inner)
 	}
 	p.rb.Steps = append(p.rb.Steps, s)
+}
+
+// blockText is a block as it is written.
+func (p *parser) blockText(b *hcl.Block) string {
+	body, ok := b.Body.(*hclsyntax.Body)
+	file := p.rb.Files[b.DefRange.Filename]
+	if !ok || file == nil {
+		return ""
+	}
+	return string(hcl.RangeBetween(b.DefRange, body.SrcRange).SliceBytes(file.Bytes))
+}
+
+func (p *parser) nearAction(given string) string {
+	return suggest(given, names(p.reg.Actions, func(s engine.Spec) string { return s.Name }))
+}
+
+func exprOf(a *hcl.Attribute) hcl.Expression {
+	if a == nil {
+		return nil
+	}
+	return a.Expr
+}
+
+func (p *parser) onFailure(a *hcl.Attribute) string {
+	what := p.literalString(a)
+	if a != nil && what != Stop && what != RollBack && what != Continue {
+		p.errorf(a.Expr.Range(), "Wrong value for on_failure", "It is %q, %q or %q.", Stop, RollBack, Continue)
+	}
+	return what
 }
 
 func (p *parser) stepBlock(s *Step, b *hcl.Block) {
@@ -57,6 +97,12 @@ func (p *parser) stepBlock(s *Step, b *hcl.Block) {
 			return
 		}
 		s.Retry = p.retry(b)
+	case "approve":
+		if s.Approve != nil {
+			p.errorf(b.DefRange, "Declared twice", "A step has one approve block.")
+			return
+		}
+		s.Approve = p.approve(b)
 	case "rollback":
 		if s.Rollback != nil {
 			p.errorf(b.DefRange, "Declared twice", "A step has one rollback block.")
@@ -80,6 +126,12 @@ func (p *parser) check(b *hcl.Block, message string) *Check {
 		c.Message = a.Expr
 	}
 	return c
+}
+
+func (p *parser) approve(b *hcl.Block) *Approve {
+	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "message", Required: true}}})
+	p.add(diags)
+	return &Approve{Message: exprOf(content.Attributes["message"]), Range: b.DefRange}
 }
 
 func (p *parser) retry(b *hcl.Block) *Retry {
@@ -111,7 +163,7 @@ func (p *parser) rollback(b *hcl.Block) *Rollback {
 	}
 	spec, ok := p.reg.Action(r.Action)
 	if !ok {
-		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q to roll back with. `runbook explain` lists them all; rollback \"none\" says that there is nothing to undo.", r.Action)
+		p.errorf(b.LabelRanges[0], "Unknown action", "There is no action %q to roll back with.%s `runbook explain` lists them all; rollback \"none\" says that there is nothing to undo.", r.Action, p.nearAction(r.Action))
 		return nil
 	}
 	r.Spec = spec

@@ -45,6 +45,8 @@ type site struct {
 	steps   map[string]bool // names of steps whose results exist by then
 	noSteps string          // why no step's result can be used; empty if they can
 	self    bool
+	each    bool
+	only    string // the one root that may be referred to; empty: all of them
 }
 
 // checkRefs reports references to what doesn't exist, or not yet.
@@ -62,6 +64,9 @@ func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 	if r.broken[ref.root+"."+ref.name] {
 		return "", ""
 	}
+	if s.only != "" && ref.root != s.only {
+		return "Only " + s.only + " here", fmt.Sprintf("This condition can refer to %s alone.", s.only)
+	}
 	const undeclared = "Reference to something that isn't declared"
 	if ref.name == "" && ref.root != "self" {
 		if _, known := referenceForms[ref.root]; known {
@@ -71,19 +76,23 @@ func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 	switch ref.root {
 	case "var":
 		if r.variable(ref.name) == nil {
-			return undeclared, fmt.Sprintf("There is no variable %q.%s", ref.name, oneOf(names(r.Variables, func(v *Variable) string { return v.Name })))
+			return undeclared, fmt.Sprintf("There is no variable %q.%s", ref.name, oneOf(ref.name, names(r.Variables, func(v *Variable) string { return v.Name })))
 		}
 	case "local":
 		if r.local(ref.name) == nil {
-			return undeclared, fmt.Sprintf("There is no local value %q.%s", ref.name, oneOf(names(r.Locals, func(l *Local) string { return l.Name })))
+			return undeclared, fmt.Sprintf("There is no local value %q.%s", ref.name, oneOf(ref.name, names(r.Locals, func(l *Local) string { return l.Name })))
 		}
 	case "data":
 		if typ, name, _ := strings.Cut(ref.name, "."); r.DataSource(typ, name) == nil {
-			return undeclared, fmt.Sprintf("There is no data source data.%s.%s", ref.name, oneOf(names(r.Data, func(d *Data) string { return "data." + d.Type + "." + d.Name })))
+			return undeclared, fmt.Sprintf("There is no data source data.%s.%s", ref.name, oneOf("data."+ref.name, names(r.Data, func(d *Data) string { return "data." + d.Type + "." + d.Name })))
 		}
 	case "step":
 		return r.wrongStep(ref, s)
 	case "run":
+	case "each":
+		if !s.each {
+			return "No each here", "each.key and each.value are there in a step that has for_each."
+		}
 	case "self":
 		if !s.self {
 			return "No self here", "self is the result of the step itself: only its postconditions and its rollback block can use it."
@@ -95,13 +104,13 @@ func (r *Runbook) wrong(ref ref, s site) (summary, detail string) {
 }
 
 var referenceForms = map[string]string{
-	"var": "var.NAME", "local": "local.NAME", "data": "data.TYPE.NAME", "step": "step.NAME", "run": "run.id or run.started",
+	"var": "var.NAME", "local": "local.NAME", "data": "data.TYPE.NAME", "step": "step.NAME", "run": "run.id or run.started", "each": "each.key or each.value",
 }
 
 func (r *Runbook) wrongStep(ref ref, s site) (summary, detail string) {
 	switch {
 	case r.Step(ref.name) == nil:
-		return "Reference to something that isn't declared", fmt.Sprintf("There is no step %q.%s", ref.name, oneOf(names(r.Steps, func(s *Step) string { return s.Name })))
+		return "Reference to something that isn't declared", fmt.Sprintf("There is no step %q.%s", ref.name, oneOf(ref.name, names(r.Steps, func(s *Step) string { return s.Name })))
 	case s.noSteps != "":
 		return "A step's result can't be used here", s.noSteps
 	case !s.steps[ref.name]:
@@ -118,7 +127,11 @@ func names[T any](all []T, name func(T) string) []string {
 	return out
 }
 
-func oneOf(names []string) string {
+// oneOf says what there is in place of what was written.
+func oneOf(given string, names []string) string {
+	if near := suggest(given, names); near != "" {
+		return near
+	}
 	if len(names) == 0 || len(names) > 12 {
 		return ""
 	}

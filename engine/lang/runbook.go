@@ -17,10 +17,12 @@ type Runbook struct {
 	Description string
 	TimeBudget  time.Duration // 0: none
 	Goal        *Check        // holds if there is nothing to do; nil: none
+	OnFailure   string        // one of the OnFailure constants
 	Variables   []*Variable
 	Locals      []*Local
 	Data        []*Data
 	Steps       []*Step
+	Outputs     []*Output
 
 	Sources *Sources
 	Files   map[string]*hcl.File // for the snippets of diagnostics
@@ -38,6 +40,7 @@ type Variable struct {
 	Type        cty.Type
 	Default     cty.Value // cty.NilVal: the operator has to set it
 	Sensitive   bool
+	Validations []*Check // conditions on self, the value
 	Range       hcl.Range
 }
 
@@ -61,11 +64,41 @@ type Step struct {
 	Description    string
 	Spec           engine.Spec
 	Config         Config
+	ForEach        hcl.Expression // a map, or a set of texts; nil: the step is carried out once
+	When           hcl.Expression // nil: always
+	Approve        *Approve       // nil: nobody has to
+	OnFailure      string         // one of the OnFailure constants; empty: as the runbook says
 	Preconditions  []*Check
 	Postconditions []*Check
 	Retry          *Retry
 	Timeout        time.Duration // 0: none
 	Rollback       *Rollback     // nil: the action's own undo
+	Text           string        // the whole block, as it is written
+	// Sub is the runbook that a step of action "runbook" carries out; nil for
+	// all others. Config then holds the attribute variables alone.
+	Sub *Runbook
+}
+
+// The OnFailure constants say what happens when a step fails.
+const (
+	Stop     = "stop"     // the run stops and can be resumed
+	RollBack = "rollback" // the run is rolled back
+	Continue = "continue" // the next step follows
+)
+
+// Approve says that somebody has to agree before a step changes anything.
+type Approve struct {
+	Message hcl.Expression
+	Range   hcl.Range
+}
+
+// Output is a value that a run hands out when it is finished.
+type Output struct {
+	Name        string
+	Description string
+	Expr        hcl.Expression
+	Sensitive   bool
+	Range       hcl.Range
 }
 
 // Config is the body of a block whose attributes an action or a data source

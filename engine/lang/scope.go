@@ -29,7 +29,84 @@ type Scope struct {
 	Steps map[string]cty.Value
 	Run   engine.RunInfo
 	Facts Facts // nil: all facts are unknown
+	Each  *Each // nil outside of a step with for_each
 }
+
+// Each is one round of a step with for_each.
+type Each struct {
+	Key   string
+	Value cty.Value
+}
+
+// With is the scope of one round of a step. It shares all values with s but
+// the facts.
+func (s *Scope) With(e *Each) *Scope {
+	inner := *s
+	inner.Each = e
+	return &inner
+}
+
+// Rounds are the rounds of a step, in the order of their keys; one without a
+// key if it has no for_each.
+func (s *Scope) Rounds(st *Step) ([]*Each, hcl.Diagnostics) {
+	if st.ForEach == nil {
+		return []*Each{nil}, nil
+	}
+	v, _, diags := s.eval(st.ForEach, cty.NilVal)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	t := v.Type()
+	switch {
+	case v.ContainsMarked():
+		return nil, diags.Append(exprDiag(st.ForEach, "A sensitive for_each", "The keys become part of the steps' names, which are shown."))
+	case v.IsNull() || !v.IsWhollyKnown():
+		return nil, diags.Append(exprDiag(st.ForEach, "No value for for_each", "It must not be null, and has to be known before the run."))
+	case !t.IsMapType() && !t.IsObjectType() && !(t.IsSetType() && t.ElementType() == cty.String):
+		return nil, diags.Append(exprDiag(st.ForEach, "Wrong type", "for_each takes a map, or a set of texts: toset([…])."))
+	}
+	var rounds []*Each
+	for it := v.ElementIterator(); it.Next(); {
+		key, val := it.Element()
+		if t.IsSetType() {
+			key = val
+		}
+		rounds = append(rounds, &Each{Key: key.AsString(), Value: val})
+	}
+	return rounds, diags
+}
+
+// Bool evaluates a condition without a message, such as when. because names
+// the step that it waits for where it isn't known.
+func (s *Scope) Bool(e hcl.Expression) (value, known bool, because string, diags hcl.Diagnostics) {
+	v, because, diags := s.eval(e, cty.NilVal)
+	if diags.HasErrors() {
+		return false, false, "", diags
+	}
+	v, err := convert.Convert(v, cty.Bool)
+	if err != nil || v.IsKnown() && v.IsNull() {
+		return false, false, "", diags.Append(exprDiag(e, "Wrong type", "A condition is true or false."))
+	}
+	v, _ = v.Unmark()
+	if !v.IsKnown() {
+		return false, false, because, diags
+	}
+	return v.True(), true, "", diags
+}
+
+// Text evaluates a message.
+func (s *Scope) Text(e hcl.Expression) (string, hcl.Diagnostics) {
+	return s.message(&Check{Message: e}, cty.NilVal)
+}
+
+// Value evaluates an expression for its value, marks included.
+func (s *Scope) Value(e hcl.Expression) (cty.Value, hcl.Diagnostics) {
+	v, _, diags := s.eval(e, cty.NilVal)
+	return v, diags
+}
+
+// Source is an expression as it is written, on one line.
+func (s *Scope) Source(e hcl.Expression) string { return s.Book.text(e.Range()) }
 
 // NewScope returns a scope with the variables' values and nothing else yet.
 func NewScope(rb *Runbook, vars map[string]cty.Value, run engine.RunInfo) *Scope {
@@ -274,7 +351,7 @@ func (s *Scope) context(expr hcl.Expression, self cty.Value, facts *factReader) 
 			put("step", r.name, s.step(r.name))
 		}
 	}
-	vars := map[string]cty.Value{"run": s.run()}
+	vars := map[string]cty.Value{"run": s.run(), "each": s.each()}
 	for root, vals := range roots {
 		vars[root] = cty.ObjectVal(vals)
 	}
@@ -327,10 +404,17 @@ func (s *Scope) step(name string) cty.Value {
 		return v
 	}
 	st := s.Book.Step(name)
-	if st == nil { // likewise
+	if st == nil || st.ForEach != nil || st.Sub != nil { // likewise; or an object that isn't known yet
 		return cty.DynamicVal
 	}
 	return cty.UnknownVal(engine.ObjectType(st.Spec.Results))
+}
+
+func (s *Scope) each() cty.Value {
+	if s.Each == nil {
+		return cty.ObjectVal(map[string]cty.Value{"key": cty.UnknownVal(cty.String), "value": cty.DynamicVal})
+	}
+	return cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(s.Each.Key), "value": s.Each.Value})
 }
 
 func (s *Scope) run() cty.Value {

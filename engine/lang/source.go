@@ -16,6 +16,7 @@ type Source struct {
 // with file(). The first one is the runbook. A run keeps them in its journal,
 // so that a resume follows what was started and not what is on disk now.
 type Sources struct {
+	path   string // of the runbook, absolute; empty if it is no file
 	dir    string // the runbook's directory; empty once sealed
 	files  []Source
 	sealed bool
@@ -29,6 +30,9 @@ func ReadSources(path string) (*Sources, error) {
 	}
 	s := NewSources(Source{Name: path, Text: string(text)})
 	s.dir, s.sealed = filepath.Dir(path), false
+	if s.path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -39,6 +43,9 @@ func NewSources(files ...Source) *Sources {
 
 // Seal stops reading from disk: what has been read so far is all there is.
 func (s *Sources) Seal() { s.sealed = true }
+
+// Path is the runbook's absolute path; empty if it is no file.
+func (s *Sources) Path() string { return s.path }
 
 // All returns the files, the runbook first.
 func (s *Sources) All() []Source { return s.files }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 )
 
 // checkExpressions looks for mistakes that show without any value: references
@@ -26,6 +27,16 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	}
 	if rb.Goal != nil {
 		c.check(rb.Goal, site{noSteps: "The goal is looked at before the first step."})
+	}
+	for _, v := range rb.Variables {
+		for _, check := range v.Validations {
+			c.check(check, site{self: true, only: "self"})
+		}
+	}
+	for _, o := range rb.Outputs {
+		if o.Expr != nil {
+			c.expr(o.Expr, site{steps: c.allSteps()}, cty.NilType, "")
+		}
 	}
 	done := map[string]bool{}
 	for _, s := range rb.Steps {
@@ -51,20 +62,66 @@ func (c *checker) allSteps() map[string]bool {
 	return all
 }
 
+const keysBeforeRun = "A run's steps have to be known before the first of them: for_each can use variables, local values and data sources."
+
 func (c *checker) step(s *Step, done map[string]bool) {
-	at := site{steps: done}
+	if s.ForEach != nil {
+		c.forEach(s)
+	}
+	at := site{steps: done, each: s.ForEach != nil}
+	if s.When != nil {
+		c.expr(s.When, at, cty.Bool, "when is true or false.")
+	}
+	if s.Sub != nil {
+		c.subVariables(s)
+		return
+	}
+	if s.Approve != nil && s.Approve.Message != nil {
+		c.expr(s.Approve.Message, at, cty.String, "A message is a text.")
+	}
 	c.config(s.Config, at)
 	for _, pre := range s.Preconditions {
 		c.check(pre, at)
 	}
-	after := site{steps: maps.Clone(done), self: true}
-	after.steps[s.Name] = true
+	after := site{steps: maps.Clone(done), self: true, each: at.each}
+	after.steps[s.Name] = s.ForEach == nil
 	for _, post := range s.Postconditions {
 		c.check(post, after)
 	}
 	if s.Rollback != nil && s.Rollback.Action != "none" {
 		c.config(s.Rollback.Config, after)
 	}
+}
+
+// forEach checks that the keys can be known before the run, and that a resume
+// sees the same ones.
+func (c *checker) forEach(s *Step) {
+	if name := c.rb.factIn(s.ForEach); name != "" {
+		c.errorf(s.ForEach, "A fact that may change", fmt.Sprintf("%s() reads the host as it is just then, and a resume has to find the same keys. Use a data source: it is read once, when the run begins.", name))
+		return
+	}
+	c.expr(s.ForEach, site{noSteps: keysBeforeRun}, cty.NilType, "")
+}
+
+// expr checks an expression whose value has to be of type want, if that is
+// set.
+func (c *checker) expr(e hcl.Expression, s site, want cty.Type, wrong string) {
+	s.expr = e
+	if !c.refs(s) {
+		return
+	}
+	v, _, diags := c.scope.eval(e, c.self(s))
+	c.diags = append(c.diags, diags...)
+	if diags.HasErrors() || want == cty.NilType {
+		return
+	}
+	if _, err := convert.Convert(v, want); err != nil {
+		c.errorf(e, "Wrong type", wrong)
+	}
+}
+
+func (c *checker) errorf(e hcl.Expression, summary, detail string) {
+	c.diags = append(c.diags, exprDiag(e, summary, detail))
 }
 
 // refs checks what an expression refers to, through locals too, and reports

@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
@@ -22,10 +21,14 @@ func (p *parser) variable(b *hcl.Block) {
 		p.unique("var."+v.Name, b.DefRange, &old.Range)
 		return
 	}
-	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
-		{Name: "type"}, {Name: "default"}, {Name: "description"}, {Name: "sensitive"},
-	}})
+	content, diags := b.Body.Content(&hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "description"}, {Name: "sensitive"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
+	})
 	p.add(diags)
+	for _, inner := range content.Blocks {
+		v.Validations = append(v.Validations, p.check(inner, "error_message"))
+	}
 	v.Description = p.literalString(content.Attributes["description"])
 	v.Sensitive = p.literalBool(content.Attributes["sensitive"])
 	if a := content.Attributes["type"]; a != nil {
@@ -61,21 +64,11 @@ func (p *parser) defaultValue(a *hcl.Attribute, want cty.Type) cty.Value {
 	return v
 }
 
-// VariableValues evaluates the operator's settings: text by variable name, as
-// given on the command line. Text for a string is taken as it is; for other
-// types it is an HCL expression.
-func (r *Runbook) VariableValues(set map[string]string) (map[string]cty.Value, hcl.Diagnostics) {
+// VariableValues evaluates the operator's settings. Text for a string is taken
+// as it is; for other types it is an HCL expression.
+func (r *Runbook) VariableValues(set Settings) (map[string]cty.Value, hcl.Diagnostics) {
 	vals := make(map[string]cty.Value, len(r.Variables))
-	var diags hcl.Diagnostics
-	for name := range set {
-		if r.variable(name) == nil {
-			diags = append(diags, &hcl.Diagnostic{
-				Severity: hcl.DiagError,
-				Summary:  "No such variable",
-				Detail:   fmt.Sprintf("A value was given for %q, but runbook %q declares no variable of that name.", name, r.Name),
-			})
-		}
-	}
+	diags := set.undeclared(r)
 	for _, v := range r.Variables {
 		val, diag := v.value(set)
 		if diag != nil {
@@ -85,39 +78,59 @@ func (r *Runbook) VariableValues(set map[string]string) (map[string]cty.Value, h
 		if v.Sensitive {
 			val = val.Mark(Sensitive)
 		}
+		diags = append(diags, r.validate(v, val)...)
 		vals[v.Name] = val
 	}
 	return vals, inOrder(diags)
 }
 
-func (v *Variable) value(set map[string]string) (cty.Value, *hcl.Diagnostic) {
-	text, ok := set[v.Name]
+// KnownValues are the variables of a runbook for which another text of it has
+// had values. New ones get their defaults.
+func (r *Runbook) KnownValues(had map[string]cty.Value) (map[string]cty.Value, hcl.Diagnostics) {
+	vals := make(map[string]cty.Value, len(r.Variables))
+	var diags hcl.Diagnostics
+	for _, v := range r.Variables {
+		if val, ok := had[v.Name]; ok {
+			vals[v.Name] = val
+			continue
+		}
+		val, diag := v.value(nil)
+		if diag != nil {
+			diags = append(diags, diag)
+			continue
+		}
+		vals[v.Name] = val
+	}
+	return vals, diags
+}
+
+// validate checks a value against the variable's own conditions.
+func (r *Runbook) validate(v *Variable, val cty.Value) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	scope := &Scope{Book: r}
+	for _, c := range v.Validations {
+		res, more := scope.Check(c, val)
+		diags = append(diags, more...)
+		if !more.HasErrors() && !res.OK {
+			diags = append(diags, exprDiag(c.Condition, "Wrong value for a variable", fmt.Sprintf("var.%s: %s", v.Name, stopped(res.Message))))
+		}
+	}
+	return diags
+}
+
+func (v *Variable) value(set Settings) (cty.Value, *hcl.Diagnostic) {
+	setting, ok := set[v.Name]
 	if !ok && v.Default != cty.NilVal {
 		return v.Default, nil
 	}
 	if !ok {
-		return cty.NilVal, v.diag("No value for a variable", fmt.Sprintf("Variable %q has no default. Set it with --var %s=….", v.Name, v.Name))
+		return cty.NilVal, v.diag("No value for a variable", fmt.Sprintf("Variable %q has no default. Set it with --var %s=…, in a --var-file, or with %s%s in the environment.", v.Name, v.Name, EnvPrefix, v.Name))
 	}
-	val, err := v.parse(text)
+	val, err := setting.value(v.Type)
 	if err != nil {
 		return cty.NilVal, v.diag("Wrong value for a variable", fmt.Sprintf("The value given for %q is no %s: %s.", v.Name, v.Type.FriendlyName(), err))
 	}
 	return val, nil
-}
-
-func (v *Variable) parse(text string) (cty.Value, error) {
-	if v.Type == cty.String || v.Type == cty.DynamicPseudoType {
-		return cty.StringVal(text), nil
-	}
-	expr, diags := hclsyntax.ParseExpression([]byte(text), "--var", hcl.InitialPos)
-	if diags.HasErrors() {
-		return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
-	}
-	val, diags := expr.Value(nil)
-	if diags.HasErrors() {
-		return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
-	}
-	return convert.Convert(val, v.Type)
 }
 
 func (v *Variable) diag(summary, detail string) *hcl.Diagnostic {
@@ -125,7 +138,7 @@ func (v *Variable) diag(summary, detail string) *hcl.Diagnostic {
 }
 
 // SensitiveValue evaluates one sensitive variable for a resume.
-func (r *Runbook) SensitiveValue(name string, set map[string]string) (cty.Value, *hcl.Diagnostic) {
+func (r *Runbook) SensitiveValue(name string, set Settings) (cty.Value, *hcl.Diagnostic) {
 	val, diag := r.variable(name).value(set)
 	if diag != nil {
 		diag.Detail += " The journal doesn't keep sensitive values."

@@ -58,7 +58,7 @@ func earlier(runs []Summary, runbook string, sp StepPlan) []time.Duration {
 			continue
 		}
 		st := r.State.Steps[sp.Name]
-		if st == nil || !st.Done || sp.KnownAfter == "" && st.Unchanged != sp.Change.Empty() {
+		if st == nil || !st.Done || st.PassedOver() || sp.KnownAfter == "" && st.Unchanged != sp.Change.Empty() {
 			continue
 		}
 		if took = append(took, st.Took); len(took) == lookBack {

@@ -3,6 +3,7 @@ package run
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"runbook/engine/journal"
@@ -39,17 +40,20 @@ func (s Store) Log(id string) ([]LogEntry, error) {
 // step's configuration and what its action recorded stay in the journal.
 func logEntry(r journal.Record) (LogEntry, error) {
 	var said struct {
-		Step, Error, Finding, Reason, Version string
-		PID                                   int
-		Took                                  time.Duration `json:"took_ns"`
-		Change                                struct{ Items []any }
+		Step, Error, Finding, Reason, Skipped, Message, Path, By, Version string
+
+		PID    int
+		Took   time.Duration `json:"took_ns"`
+		Change struct{ Items []any }
 	}
 	e := LogEntry{Seq: r.Seq, Time: r.Time, Kind: r.Kind}
 	if err := r.Decode(&said); err != nil {
 		return e, err
 	}
-	e.Step, e.Text = said.Step, cmp.Or(said.Error, said.Finding, said.Reason)
+	e.Step, e.Text = said.Step, cmp.Or(said.Error, said.Finding, said.Reason, said.Skipped, said.Message, said.Path)
 	switch {
+	case said.By != "":
+		e.Text = strings.TrimSuffix("by "+said.By+": "+e.Text, ": ")
 	case e.Text != "":
 	case said.Took > 0:
 		e.Text = "took " + said.Took.Round(time.Millisecond).String()

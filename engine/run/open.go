@@ -25,12 +25,15 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	scope.Data = planned.Data
 	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
 	r.secrets.add(plan.secrets.all()...)
-	r.state = &State{Phase: Running, Steps: map[string]*StepState{}}
+	r.state = newState()
 	head, err := r.header(plan, version)
 	if err != nil {
 		return nil, err
 	}
 	r.state.Header = head
+	if err := r.unfold(); err != nil {
+		return nil, err
+	}
 	written, err := r.hidden(head)
 	if err != nil {
 		return nil, fmt.Errorf("the journal's header: %w", err)
@@ -48,7 +51,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 func (r *Runner) header(plan *Plan, version string) (Header, error) {
 	h := Header{
 		Format: formatVersion, Version: version, Run: r.scope.Run, Host: r.host.Name(),
-		Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
+		File: r.scope.Book.Sources.Path(), Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
 		Variables: map[string]json.RawMessage{}, Sensitive: map[string]string{},
 	}
 	for name, v := range r.scope.Vars {
@@ -87,7 +90,7 @@ func encodeVariable(v cty.Value) (json.RawMessage, error) {
 // runbook as it was when the run began.
 // set holds the texts of the sensitive variables, which the journal doesn't
 // keep. The error may be a *lang.Error.
-func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set map[string]string, version string, emit func(engine.Event)) (*Runner, error) {
+func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set lang.Settings, version string, emit func(engine.Event)) (*Runner, error) {
 	j, records, torn, err := journal.Open(s.run(id))
 	if err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func (r *Runner) takeUp() error {
 }
 
 // restore brings back what the runner knew when the run was interrupted.
-func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map[string]string) error {
+func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set lang.Settings) error {
 	var err error
 	if r.state, err = Replay(records); err != nil {
 		return err
@@ -138,8 +141,35 @@ func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set map
 		return err
 	}
 	r.scope = lang.NewScope(book, vars, head.Run)
+	return r.unfold()
+}
+
+// unfold lists the run's units as its plan has them, and gives what the data
+// sources read when the run began to the expressions of their runbooks.
+func (r *Runner) unfold() error {
+	if err := r.recallDataOf("", r.scope); err != nil {
+		return err
+	}
+	var err error
+	all, diags := units(r.scope, func(u *unit) (bool, hcl.Diagnostics) {
+		if u.begins() && err == nil {
+			err = r.recallDataOf(u.addr, u.inner)
+		}
+		return err == nil && r.state.Header.Plan.step(u.addr).Skip == "", nil
+	})
+	if diags.HasErrors() {
+		err = errors.Join(err, &lang.Error{Book: r.scope.Book, Diags: diags})
+	}
+	r.units = all
+	return err
+}
+
+func (r *Runner) recallDataOf(step string, scope *lang.Scope) error {
 	for _, d := range r.state.Header.Plan.Data {
-		if err := r.recallData(book.DataSource(d.Type, d.Name), d.Result); err != nil {
+		if d.Step != step {
+			continue
+		}
+		if err := r.recallData(scope, scope.Book.DataSource(d.Type, d.Name), d.Result); err != nil {
 			return err
 		}
 	}
@@ -160,22 +190,22 @@ func (r *Runner) replayShown(records []journal.Record) (*State, error) {
 
 // recallData gives what a data source read when the run began to the
 // expressions that follow.
-func (r *Runner) recallData(d *lang.Data, res engine.Result) error {
-	cfg, _ := r.scope.Config(d.Config, cty.NilVal) // for its secrets alone
+func (r *Runner) recallData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
+	cfg, _ := scope.Config(d.Config, cty.NilVal) // for its secrets alone
 	r.secrets.add(cfg.Secrets...)
 	res, err := rewriteInto(r.secrets, res, r.secrets.show)
 	if err != nil {
 		return err
 	}
-	return setData(r.scope, d, res)
+	return setData(scope, d, res)
 }
 
 // variables are those of the journal, and the sensitive ones, which must be
 // what they were.
-func (r *Runner) variables(book *lang.Runbook, set map[string]string) (map[string]cty.Value, error) {
+func (r *Runner) variables(book *lang.Runbook, set lang.Settings) (map[string]cty.Value, error) {
 	head := r.state.Header
-	for name := range set {
-		if _, ok := head.Sensitive[name]; !ok {
+	for name, given := range set {
+		if _, ok := head.Sensitive[name]; !ok && !given.Ambient {
 			return nil, engine.Errorf("run "+r.id(), "variable %q can't be set now: the run has kept its value", name).
 				WithHint("Only sensitive variables are asked for again")
 		}

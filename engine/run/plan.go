@@ -2,6 +2,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,6 +32,7 @@ func (p *Plan) Shown() (*Plan, error) { return rewriteInto(p.secrets, p, p.secre
 
 // DataResult is what a data source read.
 type DataResult struct {
+	Step   string        `json:"step,omitempty"` // the step whose runbook it is in
 	Type   string        `json:"type"`
 	Name   string        `json:"name"`
 	Result engine.Result `json:"result"`
@@ -43,6 +45,18 @@ type StepPlan struct {
 	Description   string             `json:"description,omitempty"`
 	Preconditions []lang.CheckResult `json:"preconditions,omitempty"`
 	Change        engine.Change      `json:"change"`
+	Fingerprints  []Fingerprint      `json:"fingerprints,omitempty"`
+	// Skip says why the step is passed over. When says what decides whether it
+	// is, where that isn't known yet: the step named by WhenAfter tells.
+	Skip      string `json:"skip,omitempty"`
+	When      string `json:"when,omitempty"`
+	WhenAfter string `json:"when_after,omitempty"`
+	// Approve is what somebody has to agree to before the step changes
+	// anything; "…" where the message isn't known yet.
+	Approve string `json:"approve,omitempty"`
+	// OnFailure is what happens if the step fails, if it isn't that the run
+	// stops.
+	OnFailure string `json:"on_failure,omitempty"`
 	// KnownAfter names the step that has to run before this one can be
 	// planned; Change is empty then.
 	KnownAfter string `json:"known_after,omitempty"`
@@ -121,7 +135,7 @@ func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, 
 func (p *planner) make() hcl.Diagnostics {
 	scope := p.scope
 	scope.Facts = hostFacts{ctx: p.ctx, host: p.host}
-	if diags := p.data(); diags.HasErrors() {
+	if diags := p.data(scope, ""); diags.HasErrors() {
 		return diags
 	}
 	if goal := scope.Book.Goal; goal != nil {
@@ -134,12 +148,14 @@ func (p *planner) make() hcl.Diagnostics {
 			return nil
 		}
 	}
-	for _, s := range scope.Book.Steps {
-		if diags := p.step(s); diags.HasErrors() {
-			return diags
-		}
-	}
-	return nil
+	_, diags := units(scope, p.visit)
+	return diags
+}
+
+// visit plans a unit, and goes into another runbook unless it is passed over.
+func (p *planner) visit(u *unit) (bool, hcl.Diagnostics) {
+	diags := p.step(u)
+	return p.plan.step(u.addr).Skip == "", diags
 }
 
 // hostFacts answers path() and unit() from a host under effects.
@@ -165,33 +181,33 @@ type planner struct {
 	effects []engine.Effect
 }
 
-// data reads every data source, those that others need first.
-func (p *planner) data() hcl.Diagnostics {
+// data reads every data source of a runbook, those that others need first.
+func (p *planner) data(scope *lang.Scope, step string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, d := range p.scope.Book.DataInOrder() {
-		if p.missingInput(d) {
+	for _, d := range scope.Book.DataInOrder() {
+		if missingInput(scope, d) {
 			continue // what it needs has failed, which is reported there
 		}
-		res, more := p.read(d)
+		res, more := p.read(scope, d)
 		diags = append(diags, more...)
 		if !more.HasErrors() {
-			p.plan.Data = append(p.plan.Data, DataResult{Type: d.Type, Name: d.Name, Result: res})
+			p.plan.Data = append(p.plan.Data, DataResult{Step: step, Type: d.Type, Name: d.Name, Result: res})
 		}
 	}
 	return diags
 }
 
-func (p *planner) missingInput(d *lang.Data) bool {
-	for _, need := range p.scope.Book.DataNeededBy(d) {
-		if _, ok := p.scope.Data[need]; !ok {
+func missingInput(scope *lang.Scope, d *lang.Data) bool {
+	for _, need := range scope.Book.DataNeededBy(d) {
+		if _, ok := scope.Data[need]; !ok {
 			return true
 		}
 	}
 	return false
 }
 
-func (p *planner) read(d *lang.Data) (engine.Result, hcl.Diagnostics) {
-	cfg, diags := p.scope.Config(d.Config, cty.NilVal)
+func (p *planner) read(scope *lang.Scope, d *lang.Data) (engine.Result, hcl.Diagnostics) {
+	cfg, diags := scope.Config(d.Config, cty.NilVal)
 	p.plan.secrets.add(cfg.Secrets...)
 	if diags.HasErrors() {
 		return nil, diags
@@ -200,9 +216,9 @@ func (p *planner) read(d *lang.Data) (engine.Result, hcl.Diagnostics) {
 	if err != nil {
 		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
 	}
-	res, err := p.host.Read(p.ctx, engine.DataRequest{Run: p.scope.Run, Type: d.Type, Config: raw})
+	res, err := p.host.Read(p.ctx, engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
 	if err == nil {
-		err = setData(p.scope, d, res)
+		err = setData(scope, d, res)
 	}
 	if err != nil {
 		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
@@ -219,11 +235,31 @@ func setData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
 	return nil
 }
 
-func (p *planner) step(s *lang.Step) hcl.Diagnostics {
-	p.scope.Facts = hostFacts{ctx: p.ctx, host: p.host, under: p.effects}
-	sp := StepPlan{Name: s.Name, Action: s.Action, Description: s.Description}
-	for _, c := range s.Preconditions {
-		res, diags := p.scope.Check(c, cty.NilVal)
+func (p *planner) step(u *unit) hcl.Diagnostics {
+	u.see(hostFacts{ctx: p.ctx, host: p.host, under: p.effects})
+	if u.end {
+		return p.endOf(u)
+	}
+	sp := StepPlan{Name: u.addr, Action: u.Action, Description: u.Description}
+	if policy := u.policy(); policy != lang.Stop {
+		sp.OnFailure = policy
+	}
+	if u.parent != nil {
+		outer := p.plan.step(u.parent.addr)
+		if sp.When, sp.WhenAfter = outer.When, outer.WhenAfter; outer.Skip != "" {
+			sp.Skip = "step " + u.parent.addr + " is passed over"
+		}
+	}
+	if sp.Skip == "" && u.begins() {
+		return p.begin(u, sp)
+	}
+	if diags := p.wanted(u, &sp); diags.HasErrors() || sp.Skip != "" {
+		p.plan.Steps = append(p.plan.Steps, sp)
+		u.adopt(u.nothing())
+		return diags
+	}
+	for _, c := range u.Preconditions {
+		res, diags := u.scope.Check(c, cty.NilVal)
 		if diags.HasErrors() {
 			return diags
 		}
@@ -231,28 +267,105 @@ func (p *planner) step(s *lang.Step) hcl.Diagnostics {
 	}
 	if sp.Blocked() { // planning it would only fail for the reason that the precondition gives
 		p.plan.Steps = append(p.plan.Steps, sp)
-		p.effects = append(p.effects, engine.Effect{Anything: true, Step: s.Name})
+		p.effects = append(p.effects, engine.Effect{Anything: true, Step: u.addr})
 		return nil
 	}
-	cfg, diags := p.scope.Config(s.Config, cty.NilVal)
+	cfg, diags := u.scope.Config(u.Config, cty.NilVal)
 	p.plan.secrets.add(cfg.Secrets...)
 	if diags.HasErrors() {
 		return diags
 	}
 	var err error
 	if sp.KnownAfter = cfg.Because; cfg.Known() {
-		sp.Change, sp.KnownAfter, err = p.change(s, cfg)
+		sp.Change, sp.KnownAfter, err = p.change(u, cfg)
+	}
+	if err == nil {
+		sp.Fingerprints, err = fingerprints(p.ctx, p.host, sp.Change, p.effects)
 	}
 	if err != nil {
-		return hcl.Diagnostics{s.Config.Diagnose("Step "+s.Name+" can't be carried out", err)}
+		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be carried out", err)}
 	}
-	p.undo(s, &sp)
+	if diags := p.approve(u, &sp); diags.HasErrors() {
+		return diags
+	}
+	p.undo(u.Step, &sp)
 	p.plan.Steps = append(p.plan.Steps, sp)
-	return p.predict(s, sp)
+	return p.predict(u, sp)
 }
 
-func (p *planner) change(s *lang.Step, cfg lang.Evaluated) (engine.Change, string, error) {
-	req, err := newRequest(p.scope.Run, s.Name, s.Spec, cfg)
+// begin plans the beginning of another runbook: whether it is carried out, its
+// data sources and its goal.
+func (p *planner) begin(u *unit, sp StepPlan) hcl.Diagnostics {
+	diags := p.wanted(u, &sp)
+	for _, v := range u.inner.Vars {
+		p.plan.secrets.add(lang.SecretsIn(v)...)
+	}
+	if !diags.HasErrors() && sp.Skip == "" {
+		diags = p.data(u.inner, u.addr)
+	}
+	if !diags.HasErrors() && sp.Skip == "" {
+		sp.Skip, diags = goalOf(u)
+	}
+	p.plan.Steps = append(p.plan.Steps, sp)
+	return diags
+}
+
+// goalOf says why the runbook that begins with u has nothing to do.
+func goalOf(u *unit) (string, hcl.Diagnostics) {
+	goal := u.Sub.Goal
+	if goal == nil {
+		return "", nil
+	}
+	res, diags := u.inner.Check(goal, cty.NilVal)
+	if diags.HasErrors() || !res.OK {
+		return "", diags
+	}
+	return "there is nothing to do: " + res.Message, nil
+}
+
+// endOf gives the outputs of another runbook to the steps that follow, as far
+// as they are known.
+func (p *planner) endOf(u *unit) hcl.Diagnostics {
+	if p.plan.step(u.addr).Skip != "" {
+		u.adopt(u.nothing())
+		return nil
+	}
+	v, diags := u.outputs()
+	if !diags.HasErrors() && p.plan.step(u.addr).When == "" {
+		u.adopt(v)
+	}
+	return diags
+}
+
+// wanted says whether the step's when holds.
+func (p *planner) wanted(u *unit, sp *StepPlan) hcl.Diagnostics {
+	if u.When == nil || sp.Skip != "" {
+		return nil
+	}
+	wanted, known, because, diags := u.scope.Bool(u.When)
+	switch {
+	case diags.HasErrors():
+	case !known:
+		sp.When, sp.WhenAfter = u.scope.Source(u.When), because
+	case !wanted:
+		sp.Skip = "when is false: " + u.scope.Source(u.When)
+	}
+	return diags
+}
+
+// approve says what somebody has to agree to.
+func (p *planner) approve(u *unit, sp *StepPlan) hcl.Diagnostics {
+	idle := sp.KnownAfter == "" && sp.Change.Empty() && len(sp.Change.Checks) == 0
+	if u.Approve == nil || idle {
+		return nil
+	}
+	message, diags := u.scope.Text(u.Approve.Message)
+	sp.Approve = cmp.Or(message, "…")
+	return diags
+}
+
+func (p *planner) change(u *unit, cfg lang.Evaluated) (engine.Change, string, error) {
+	req, err := newRequest(p.scope.Run, u.addr, u.Spec, cfg)
 	if err != nil {
 		return engine.Change{}, "", err
 	}
@@ -284,23 +397,27 @@ func (p *planner) undo(s *lang.Step, sp *StepPlan) {
 }
 
 // predict adds what will hold after the step, for those that follow.
-func (p *planner) predict(s *lang.Step, sp StepPlan) hcl.Diagnostics {
-	if sp.KnownAfter != "" {
-		if !s.Spec.ReadOnly {
-			p.effects = append(p.effects, engine.Effect{Anything: true, Step: sp.KnownAfter})
+func (p *planner) predict(u *unit, sp StepPlan) hcl.Diagnostics {
+	after := cmp.Or(sp.KnownAfter, sp.WhenAfter)
+	if after == "" && sp.Change.Unpredictable != "" {
+		after = u.addr
+	}
+	if after != "" || sp.When != "" {
+		if !u.Spec.ReadOnly {
+			p.effects = append(p.effects, engine.Effect{Anything: true, Step: cmp.Or(after, u.addr)})
 		}
 		return nil
 	}
 	for _, e := range sp.Change.Effects {
-		e.Step = s.Name
+		e.Step = u.addr
 		p.effects = append(p.effects, e)
 	}
 	final := sp.Change.Empty() && len(sp.Change.Checks) == 0
-	v, err := engine.ResultValue(s.Spec.Results, sp.Change.Results, !final)
+	v, err := engine.ResultValue(u.Spec.Results, sp.Change.Results, !final)
 	if err != nil {
-		return hcl.Diagnostics{s.Config.Diagnose("Step "+s.Name+" can't be planned", err)}
+		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be planned", err)}
 	}
-	p.scope.Steps[s.Name] = v
+	u.adopt(v)
 	return nil
 }
 

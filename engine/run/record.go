@@ -25,6 +25,11 @@ const (
 	kindUndoFailed  = "undo_failed" // failed
 	kindRolledBack  = "rolled_back" // all steps are undone
 	kindAbandoned   = "abandoned"   // abandoned: given up by the operator
+	kindAccepted    = "accepted"    // accepted: steps not begun follow a changed runbook
+	kindPruned      = "pruned"      // pruned: what was kept is about to be deleted
+	kindWaiting     = "waiting"     // waiting: a step waits for an approval
+	kindApproved    = "approved"    // approved: somebody agreed to a step
+	kindAgain       = "again"       // approved: a step in doubt is to be carried out again
 )
 
 // formatVersion is the version of the records' format.
@@ -37,6 +42,7 @@ type Header struct {
 	Version   string                     `json:"version"` // of the binary
 	Run       engine.RunInfo             `json:"run"`
 	Host      string                     `json:"host"`
+	File      string                     `json:"file,omitempty"` // the runbook's absolute path, if it is a file
 	Sources   []lang.Source              `json:"sources"`
 	Variables map[string]json.RawMessage `json:"variables"` // with their types
 	// Sensitive holds the salted hashes of sensitive variables, whose values
@@ -55,10 +61,15 @@ type intent struct {
 }
 
 type done struct {
-	Step      string        `json:"step"`
-	Unchanged bool          `json:"unchanged,omitempty"`
-	Result    engine.Result `json:"result,omitempty"`
-	Took      time.Duration `json:"took_ns"`
+	Step      string `json:"step"`
+	Unchanged bool   `json:"unchanged,omitempty"`
+	// Skipped says why the step was passed over, Failed that it failed and the
+	// run went on; it has no result then.
+	Skipped string        `json:"skipped,omitempty"`
+	By      string        `json:"by,omitempty"` // who passed it over by hand
+	Failed  bool          `json:"failed,omitempty"`
+	Result  engine.Result `json:"result,omitempty"`
+	Took    time.Duration `json:"took_ns"`
 }
 
 type failed struct {
@@ -80,6 +91,40 @@ type resumed struct {
 type undone struct {
 	Step   string `json:"step"`
 	Reason string `json:"reason,omitempty"` // why there was nothing to undo
+}
+
+type waiting struct {
+	Step    string `json:"step"`
+	Message string `json:"message"`
+}
+
+type approved struct {
+	Step   string `json:"step"`
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// accepted replaces what the header holds of the steps that had not begun.
+type accepted struct {
+	By      string        `json:"by"`
+	Sources []lang.Source `json:"sources"`
+	Plan    *Plan         `json:"plan"`
+}
+
+type pruned struct {
+	Path string `json:"path"`
+}
+
+type finished struct {
+	Outputs []OutputValue `json:"outputs,omitempty"`
+}
+
+// OutputValue is what an output came to.
+type OutputValue struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Sensitive   bool            `json:"sensitive,omitempty"` // Value is left out then
+	Value       json.RawMessage `json:"value,omitempty"`
 }
 
 type abandoned struct {
@@ -112,6 +157,20 @@ type State struct {
 	Failure *FailureRecord
 	// Interrupted says that the run stopped by request.
 	Interrupted bool
+	// Waiting is the approval that the run waits for.
+	Waiting *WaitingRecord
+	Outputs []OutputValue // of a finished run
+	// Pruned holds the kept paths that were deleted for good.
+	Pruned map[string]bool
+}
+
+// WaitingRecord is an approval that is waited for.
+type WaitingRecord struct{ Step, Message string }
+
+// Approval tells who agreed to a step, when and why.
+type Approval struct {
+	By, Reason string
+	At         time.Time
 }
 
 // FailureRecord is an error as the journal keeps it.
@@ -131,7 +190,16 @@ type StepState struct {
 	Took      time.Duration
 	Undone    bool
 	UndoNote  string
+	Skipped   string // why the step was passed over
+	SkippedBy string // and by whom, if by hand
+	Failed    bool   // it failed, and the run went on
+	Approval  *Approval
+	// Again says that the operator wants a step in doubt carried out again.
+	Again bool
 }
+
+// PassedOver reports whether the step is done without a result.
+func (s *StepState) PassedOver() bool { return s.Skipped != "" || s.Failed }
 
 // begun reports whether the step may have changed the host.
 func (s *StepState) begun() bool { return s != nil && s.intent != nil }
@@ -146,9 +214,13 @@ func (s *State) step(name string) *StepState {
 	return s.Steps[name]
 }
 
+func newState() *State {
+	return &State{Phase: Running, Steps: map[string]*StepState{}, Pruned: map[string]bool{}}
+}
+
 // Replay turns a journal's records into the state of its run.
 func Replay(records []journal.Record) (*State, error) {
-	s := &State{Phase: Running, Steps: map[string]*StepState{}}
+	s := newState()
 	if len(records) == 0 || records[0].Kind != kindRun {
 		return nil, engine.Errorf("journal", "it has no header: the run never began").
 			WithHint("Nothing was changed on the host. Start a new run")
@@ -186,7 +258,21 @@ func (s *State) apply(r journal.Record) error {
 	case kindInterrupted:
 		s.Interrupted = true
 	case kindResumed:
-		s.Interrupted, s.Failure = false, nil
+		s.Interrupted, s.Failure, s.Waiting = false, nil, nil
+	case kindWaiting, kindApproved, kindAgain:
+		return s.applyApproval(r)
+	case kindPruned:
+		var p pruned
+		if err := r.Decode(&p); err != nil {
+			return err
+		}
+		s.Pruned[p.Path] = true
+	case kindAccepted:
+		var a accepted
+		if err := r.Decode(&a); err != nil {
+			return err
+		}
+		s.Header.Sources, s.Header.Plan = a.Sources, a.Plan
 	case kindExamined:
 	default:
 		return s.applyPhase(r)
@@ -202,7 +288,36 @@ func (s *State) applyPhase(r journal.Record) error {
 		return engine.Errorf("journal", "record %d is of a kind that this version of runbook doesn't know: %q", r.Seq, r.Kind).
 			WithHint("Use the version that began the run: %s", s.Header.Version)
 	}
-	s.Phase, s.Interrupted, s.Failure = phase, false, nil
+	s.Phase, s.Interrupted, s.Failure, s.Waiting = phase, false, nil, nil
+	if r.Kind == kindFinished {
+		var f finished
+		if err := r.Decode(&f); err != nil {
+			return err
+		}
+		s.Outputs = f.Outputs
+	}
+	return nil
+}
+
+func (s *State) applyApproval(r journal.Record) error {
+	if r.Kind == kindWaiting {
+		var w waiting
+		if err := r.Decode(&w); err != nil {
+			return err
+		}
+		s.Waiting = &WaitingRecord{Step: w.Step, Message: w.Message}
+		return nil
+	}
+	var a approved
+	if err := r.Decode(&a); err != nil {
+		return err
+	}
+	if r.Kind == kindAgain {
+		s.step(a.Step).Again = true
+		return nil
+	}
+	s.step(a.Step).Approval = &Approval{By: a.By, Reason: a.Reason, At: r.Time}
+	s.Waiting = nil
 	return nil
 }
 
@@ -236,5 +351,9 @@ func (s *State) applyOutcome(r journal.Record) error {
 	}
 	st := s.step(d.Step)
 	st.Done, st.Unchanged, st.Result, st.Took = true, d.Unchanged, d.Result, d.Took
+	st.Skipped, st.SkippedBy, st.Failed = d.Skipped, d.By, d.Failed
+	if d.Failed {
+		s.Failure = nil // the run went on
+	}
 	return nil
 }

@@ -2,12 +2,12 @@ package run
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/engine"
-	"runbook/engine/lang"
 )
 
 // Rollback undoes in reverse what the run's steps did, finished or not. It can
@@ -21,22 +21,29 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 			return err
 		}
 	}
-	for _, s := range r.scope.Book.Steps {
-		if st := r.state.Steps[s.Name]; st != nil && st.Done {
-			if err := r.recall(ctx, s, st); err != nil {
+	for _, u := range r.units {
+		if u.end && r.state.step(u.addr).Done {
+			// Outputs that can't be had may leave a rollback block without its
+			// values, which is reported where it needs them.
+			if v, diags := u.outputs(); !diags.HasErrors() {
+				u.adopt(v)
+			}
+			continue
+		}
+		if st := r.state.Steps[u.addr]; st != nil && st.Done {
+			if err := r.recall(ctx, u, st); err != nil {
 				return err
 			}
 		}
 	}
-	for i := len(r.scope.Book.Steps) - 1; i >= 0; i-- {
-		s := r.scope.Book.Steps[i]
-		if st := r.state.Steps[s.Name]; !st.begun() || st.Undone {
+	for _, u := range slices.Backward(r.units) {
+		if st := r.state.Steps[u.addr]; !st.begun() || st.Undone {
 			continue
 		}
 		if stop.Err() != nil {
 			return r.interrupted()
 		}
-		if err := r.undo(ctx, stop, s, r.info(i)); err != nil {
+		if err := r.undo(ctx, stop, u); err != nil {
 			return err
 		}
 	}
@@ -48,38 +55,38 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 }
 
 // undo undoes one step.
-func (r *Runner) undo(ctx, stop context.Context, s *lang.Step, info engine.StepInfo) error {
-	st := r.state.Steps[s.Name]
-	r.emit(engine.UndoStarted{Step: info})
+func (r *Runner) undo(ctx, stop context.Context, u *unit) error {
+	st := r.state.Steps[u.addr]
+	r.emit(engine.UndoStarted{Step: u.info()})
 	reason := st.Change.Irreversible
 	var err error
 	switch {
-	case s.Rollback != nil && s.Rollback.Action == "none":
-		reason = s.Rollback.Reason
-	case s.Rollback != nil && st.undo == nil && r.untouched(ctx, s, st):
+	case u.Rollback != nil && u.Rollback.Action == "none":
+		reason = u.Rollback.Reason
+	case u.Rollback != nil && st.undo == nil && r.untouched(ctx, u, st):
 		reason = "nothing of it had been done."
-	case s.Rollback != nil:
-		reason, err = "", r.ownRollback(ctx, s, info, st)
+	case u.Rollback != nil:
+		reason, err = "", r.ownRollback(ctx, u, st)
 	case reason == "":
-		err = r.automaticUndo(ctx, s, info, st)
+		err = r.automaticUndo(ctx, u, st)
 	}
 	if err != nil {
-		return r.undoFailed(ctx, stop, s, info, err)
+		return r.undoFailed(ctx, stop, u, err)
 	}
-	if err := r.append(kindUndone, undone{Step: s.Name, Reason: reason}); err != nil {
+	if err := r.append(kindUndone, undone{Step: u.addr, Reason: reason}); err != nil {
 		return err
 	}
-	r.emit(engine.UndoDone{Step: info, Reason: r.secrets.hide(reason)})
+	r.emit(engine.UndoDone{Step: u.info(), Reason: r.secrets.hide(reason)})
 	return nil
 }
 
 // untouched reports whether a step in doubt hadn't begun. Its rollback block
 // undoes what the step does, and may fail where it did nothing.
-func (r *Runner) untouched(ctx context.Context, s *lang.Step, st *StepState) bool {
+func (r *Runner) untouched(ctx context.Context, u *unit, st *StepState) bool {
 	if st.Done {
 		return false
 	}
-	req, change, err := r.recorded(ctx, s.Config, st.intent, cty.NilVal)
+	req, change, err := r.recorded(ctx, u, u.Config, st.intent, cty.NilVal)
 	if err != nil {
 		return false
 	}
@@ -87,65 +94,65 @@ func (r *Runner) untouched(ctx context.Context, s *lang.Step, st *StepState) boo
 	return err == nil && now.SameAs(change)
 }
 
-func (r *Runner) undoFailed(ctx, stop context.Context, s *lang.Step, info engine.StepInfo, err error) error {
+func (r *Runner) undoFailed(ctx, stop context.Context, u *unit, err error) error {
 	if ctx.Err() != nil && stop.Err() != nil {
 		return r.interrupted()
 	}
 	d, ok := err.(*hcl.Diagnostic)
 	if !ok {
-		d = s.Config.Diagnose("Step "+s.Name+" can't be undone", err)
+		d = u.Config.Diagnose("Step "+u.addr+" can't be undone", err)
 	}
-	return r.fail(kindUndoFailed, s, info, d)
+	return r.fail(kindUndoFailed, u, d)
 }
 
 // automaticUndo is the action's own. The intent to undo needs no record of its
 // own: what undo works from was recorded before the step began, and Undo may
 // be called again.
-func (r *Runner) automaticUndo(ctx context.Context, s *lang.Step, info engine.StepInfo, st *StepState) error {
-	self, err := engine.ResultValue(s.Spec.Results, st.Result, false)
+func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) error {
+	self, err := engine.ResultValue(u.Spec.Results, st.Result, false)
 	if err != nil {
 		return err
 	}
-	req, change, err := r.recorded(ctx, s.Config, st.intent, self)
+	req, change, err := r.recorded(ctx, u, u.Config, st.intent, self)
 	if err != nil {
 		return err
 	}
-	return r.host.Undo(ctx, req, change, reporter{r, info})
+	return r.host.Undo(ctx, req, change, reporter{r, u.info()})
 }
 
 // ownRollback carries out the step's rollback block, which is an action like
 // any other: planned, recorded, applied.
-func (r *Runner) ownRollback(ctx context.Context, s *lang.Step, info engine.StepInfo, st *StepState) error {
+func (r *Runner) ownRollback(ctx context.Context, u *unit, st *StepState) error {
 	if !st.Done { // it has no result: what was known of it before has to do
 		st.Result = st.Change.Results
-		if err := r.recall(ctx, s, st); err != nil {
+		if err := r.recall(ctx, u, st); err != nil {
 			return err
 		}
 	}
-	self, err := engine.ResultValue(s.Spec.Results, st.Result, false)
+	self, err := engine.ResultValue(u.Spec.Results, st.Result, false)
 	if err != nil {
 		return err
 	}
 	if st.undo == nil {
-		if err := r.intendRollback(ctx, s, self); err != nil {
+		if err := r.intendRollback(ctx, u, self); err != nil {
 			return err
 		}
 	}
-	req, change, err := r.recorded(ctx, s.Rollback.Config, st.undo, self)
+	req, change, err := r.recorded(ctx, u, u.Rollback.Config, st.undo, self)
 	if err != nil {
 		return err
 	}
-	_, err = r.host.Apply(ctx, req, change, reporter{r, info})
+	_, err = r.host.Apply(ctx, req, change, reporter{r, u.info()})
 	return err
 }
 
-func (r *Runner) intendRollback(ctx context.Context, s *lang.Step, self cty.Value) error {
-	r.scope.Steps[s.Name] = self
-	cfg, d := r.config(ctx, s.Rollback.Config, self)
+func (r *Runner) intendRollback(ctx context.Context, u *unit, self cty.Value) error {
+	u.adopt(self)
+	cfg, d := r.config(ctx, u, u.Rollback.Config, self)
 	if d != nil {
 		return d
 	}
-	req, err := newRequest(r.scope.Run, s.Name, s.Rollback.Spec, cfg)
+	req, err := newRequest(u.scope.Run, u.addr, u.Rollback.Spec, cfg)
 	if err != nil {
 		return err
 	}
@@ -154,6 +161,6 @@ func (r *Runner) intendRollback(ctx context.Context, s *lang.Step, self cty.Valu
 		return err
 	}
 	return r.append(kindUndo, intent{
-		Step: s.Name, Request: without(req, cfg.Sensitive), Sensitive: cfg.Sensitive, Change: change,
+		Step: u.addr, Request: without(req, cfg.Sensitive), Sensitive: cfg.Sensitive, Change: change,
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"runbook/engine"
 	"runbook/engine/journal"
@@ -22,11 +23,17 @@ var ErrInterrupted = errors.New("stopped by request")
 // Failure is why a run stopped at a step. It can be resumed.
 type Failure struct {
 	Book *lang.Runbook
-	Step *lang.Step
 	Diag *hcl.Diagnostic
 }
 
 func (f *Failure) Error() string { return f.Diag.Summary + ": " + f.Diag.Detail }
+
+// RolledBackError says that a step failed and that the run was rolled back, as
+// on_failure says.
+type RolledBackError struct{ Failure *Failure }
+
+func (e *RolledBackError) Error() string { return e.Failure.Error() }
+func (e *RolledBackError) Unwrap() error { return e.Failure }
 
 // Runner carries one run out, and back. It works on the calling goroutine, so
 // that the order of its durable writes is the order of its code.
@@ -36,10 +43,14 @@ type Runner struct {
 	journal *journal.Journal
 	state   *State
 	secrets *secrets
+	units   []*unit
 	emit    func(engine.Event)
 	// reopened is the record that an interrupted run is taken up again; nil
 	// once it is written, and for a new run.
 	reopened *resumed
+	// Ask puts a question to the operator and returns whether the answer is
+	// yes, and who gave it. It is nil where there is nobody to ask.
+	Ask func(question string) (yes bool, who string)
 }
 
 // Run carries out the steps that aren't done yet. Cancelling stop ends the run
@@ -50,9 +61,15 @@ func (r *Runner) Run(ctx, stop context.Context) error {
 	if err := r.takeUp(); err != nil {
 		return err
 	}
-	for i, s := range r.scope.Book.Steps {
-		if st := r.state.Steps[s.Name]; st != nil && st.Done {
-			if err := r.recall(ctx, s, st); err != nil {
+	for _, u := range r.units {
+		if u.end {
+			if err := r.endOf(ctx, u); err != nil {
+				return err
+			}
+			continue
+		}
+		if st := r.state.Steps[u.addr]; st != nil && st.Done {
+			if err := r.recall(ctx, u, st); err != nil {
 				return err
 			}
 			continue
@@ -60,29 +77,98 @@ func (r *Runner) Run(ctx, stop context.Context) error {
 		if stop.Err() != nil {
 			return r.interrupted()
 		}
-		if err := r.step(ctx, stop, s, r.info(i)); err != nil {
+		if err := r.stepOrPolicy(ctx, stop, u); err != nil {
 			return err
 		}
 	}
-	if err := r.append(kindFinished, struct{}{}); err != nil {
+	return r.finish(started)
+}
+
+// stepOrPolicy carries a step out, and does what on_failure says where it
+// fails.
+func (r *Runner) stepOrPolicy(ctx, stop context.Context, u *unit) error {
+	err := r.step(ctx, stop, u)
+	var failure *Failure
+	if !errors.As(err, &failure) {
 		return err
 	}
-	r.emit(engine.RunFinished{ID: r.id(), Took: time.Since(started), Kept: r.kept()})
+	switch u.policy() {
+	case lang.Continue:
+		u.adopt(u.nothing())
+		return r.append(kindDone, done{Step: u.addr, Failed: true})
+	case lang.RollBack:
+		if err := r.Rollback(ctx, stop); err != nil {
+			return err
+		}
+		return &RolledBackError{Failure: failure}
+	}
+	return err
+}
+
+// finish records that all steps are done.
+func (r *Runner) finish(started time.Time) error {
+	out, err := r.outputs()
+	if err != nil {
+		return err
+	}
+	if err := r.append(kindFinished, finished{Outputs: out}); err != nil {
+		return err
+	}
+	e := engine.RunFinished{ID: r.id(), Took: time.Since(started), Kept: r.kept()}
+	for _, u := range r.units {
+		if st := r.state.Steps[u.addr]; st != nil && st.Failed {
+			e.Failed = append(e.Failed, u.addr)
+		}
+	}
+	for _, o := range out {
+		e.Outputs = append(e.Outputs, engine.Output{Name: o.Name, Text: r.secrets.hide(o.Text())})
+	}
+	r.emit(e)
 	return nil
+}
+
+// outputs evaluates what the run hands out. By now every step is done, so one
+// that can't be evaluated is reported like a failed step.
+func (r *Runner) outputs() ([]OutputValue, error) {
+	var all []OutputValue
+	for _, o := range r.scope.Book.Outputs {
+		v, diags := r.scope.Value(o.Expr)
+		if d := first(diags); d != nil {
+			return nil, &Failure{Book: r.scope.Book, Diag: d}
+		}
+		value := OutputValue{Name: o.Name, Description: o.Description, Sensitive: o.Sensitive || v.ContainsMarked()}
+		if !value.Sensitive {
+			raw, err := ctyjson.Marshal(v, v.Type())
+			if err != nil {
+				return nil, fmt.Errorf("output %s: %w", o.Name, err)
+			}
+			value.Value = raw
+		}
+		all = append(all, value)
+	}
+	return all, nil
+}
+
+// Text is an output as it may be shown: a text as it is, anything else as
+// JSON.
+func (o OutputValue) Text() string {
+	if o.Sensitive {
+		return "(sensitive)"
+	}
+	var text string
+	if json.Unmarshal(o.Value, &text) == nil {
+		return text
+	}
+	return string(o.Value)
 }
 
 func (r *Runner) id() string { return r.state.Header.Run.ID }
 
-func (r *Runner) info(i int) engine.StepInfo {
-	s := r.scope.Book.Steps[i]
-	return engine.StepInfo{Name: s.Name, Action: s.Action, Description: s.Description, Index: i + 1, Total: len(r.scope.Book.Steps)}
-}
-
 // kept lists where the run's steps keep what they replaced.
 func (r *Runner) kept() []string {
 	var kept []string
-	for _, s := range r.scope.Book.Steps {
-		if st := r.state.Steps[s.Name]; st != nil {
+	for _, u := range r.units {
+		if st := r.state.Steps[u.addr]; st != nil {
 			for _, path := range st.Change.Kept {
 				kept = append(kept, r.secrets.hide(path))
 			}
@@ -92,29 +178,36 @@ func (r *Runner) kept() []string {
 }
 
 // adopt gives a finished step's result to the expressions that follow.
-func (r *Runner) adopt(s *lang.Step, res engine.Result) error {
-	v, err := engine.ResultValue(s.Spec.Results, res, false)
+func (r *Runner) adopt(u *unit, res engine.Result) error {
+	v, err := engine.ResultValue(u.Spec.Results, res, false)
 	if err != nil {
-		return fmt.Errorf("step %s: %w", s.Name, err)
+		return fmt.Errorf("step %s: %w", u.addr, err)
 	}
-	r.scope.Steps[s.Name] = v
+	u.adopt(v)
 	return nil
 }
 
 // recall adopts a result that was recorded, with the sensitive values put
 // back. Those that the step's configuration derives are known once it is
 // evaluated again.
-func (r *Runner) recall(ctx context.Context, s *lang.Step, st *StepState) error {
-	r.scope.Facts = hostFacts{ctx: ctx, host: r.host}
+func (r *Runner) recall(ctx context.Context, u *unit, st *StepState) error {
+	if u.inner != nil {
+		return nil // its end gives what there is to give
+	}
+	if st.PassedOver() {
+		u.adopt(u.nothing())
+		return nil
+	}
+	u.look(ctx, r.host)
 	if len(r.secrets.tokens) > 0 {
-		cfg, _ := r.scope.Config(s.Config, cty.NilVal) // for its secrets alone
+		cfg, _ := u.scope.Config(u.Config, cty.NilVal) // for its secrets alone
 		r.secrets.add(cfg.Secrets...)
 	}
 	var err error
 	if st.Result, err = rewriteInto(r.secrets, st.Result, r.secrets.show); err != nil {
-		return fmt.Errorf("step %s: %w", s.Name, err)
+		return fmt.Errorf("step %s: %w", u.addr, err)
 	}
-	return r.adopt(s, st.Result)
+	return r.adopt(u, st.Result)
 }
 
 // append writes a record, without the sensitive values, and takes it into the
@@ -142,16 +235,16 @@ func (r *Runner) interrupted() error {
 }
 
 // fail records why a step stopped the run.
-func (r *Runner) fail(kind string, s *lang.Step, info engine.StepInfo, d *hcl.Diagnostic) error {
+func (r *Runner) fail(kind string, u *unit, d *hcl.Diagnostic) error {
 	d.Summary, d.Detail = r.secrets.hide(d.Summary), r.secrets.hide(d.Detail)
-	f := &Failure{Book: r.scope.Book, Step: s, Diag: d}
-	if err := r.append(kind, failed{Step: s.Name, Error: f.Error()}); err != nil {
+	f := &Failure{Book: u.scope.Book, Diag: d}
+	if err := r.append(kind, failed{Step: u.addr, Error: f.Error()}); err != nil {
 		return fmt.Errorf("%w\nBefore that the step had failed. %s", err, f.Error())
 	}
 	if kind == kindUndoFailed {
-		r.emit(engine.UndoFailed{Step: info, Err: f})
+		r.emit(engine.UndoFailed{Step: u.info(), Err: f})
 	} else {
-		r.emit(engine.StepFailed{Step: info, Err: f})
+		r.emit(engine.StepFailed{Step: u.info(), Err: f})
 	}
 	return f
 }
@@ -167,9 +260,9 @@ func first(diags hcl.Diagnostics) *hcl.Diagnostic {
 }
 
 // config evaluates a block for real: every value has to be known by now.
-func (r *Runner) config(ctx context.Context, c lang.Config, self cty.Value) (lang.Evaluated, *hcl.Diagnostic) {
-	r.scope.Facts = hostFacts{ctx: ctx, host: r.host}
-	cfg, diags := r.scope.Config(c, self)
+func (r *Runner) config(ctx context.Context, u *unit, c lang.Config, self cty.Value) (lang.Evaluated, *hcl.Diagnostic) {
+	u.look(ctx, r.host)
+	cfg, diags := u.scope.Config(c, self)
 	if d := first(diags); d != nil {
 		return cfg, d
 	}

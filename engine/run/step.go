@@ -16,55 +16,125 @@ import (
 
 // work is a step that is ready to be applied.
 type work struct {
-	step   *lang.Step
-	info   engine.StepInfo
+	*unit
 	req    engine.StepRequest
 	change engine.Change
 }
 
 // step carries one step out: prepared afresh, or taken up where the journal
 // left it in doubt.
-func (r *Runner) step(ctx, stop context.Context, s *lang.Step, info engine.StepInfo) error {
-	r.emit(engine.StepStarted{Step: info})
-	w := &work{step: s, info: info}
-	var err error
-	if st := r.state.Steps[s.Name]; st.InDoubt() {
-		err = r.examine(ctx, w, st)
-	} else {
-		err = r.prepare(ctx, w)
+func (r *Runner) step(ctx, stop context.Context, u *unit) error {
+	r.emit(engine.StepStarted{Step: u.info()})
+	w := &work{unit: u}
+	if st := r.state.Steps[u.addr]; st.InDoubt() {
+		if err := r.examine(ctx, w, st); err != nil {
+			return err
+		}
+		return r.carryOut(ctx, stop, w)
 	}
-	if err != nil {
+	skip, err := r.skip(ctx, u)
+	if err != nil || skip {
+		return err
+	}
+	if u.begins() {
+		return r.append(kindDone, done{Step: u.addr, Unchanged: true})
+	}
+	if err := r.prepare(ctx, w); err != nil {
 		return err
 	}
 	return r.carryOut(ctx, stop, w)
 }
 
+// skip passes a step over that isn't wanted.
+func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
+	u.look(ctx, r.host)
+	reason, d := r.unwanted(u)
+	if d != nil {
+		return false, r.fail(kindFailed, u, d)
+	}
+	if planned := r.state.Header.Plan.step(u.addr); reason == "" && planned.Skip != "" {
+		return false, r.fail(kindFailed, u, drifted(u, "to be passed over", "would now be carried out", r.id()))
+	}
+	if reason == "" {
+		return false, nil
+	}
+	if err := r.append(kindDone, done{Step: u.addr, Skipped: reason}); err != nil {
+		return false, err
+	}
+	if u.inner == nil {
+		u.adopt(u.nothing())
+	}
+	r.emit(engine.StepSkipped{Step: u.info(), Reason: r.secrets.hide(reason)})
+	return true, nil
+}
+
+// unwanted says why a step is to be passed over; empty if it isn't.
+func (r *Runner) unwanted(u *unit) (string, *hcl.Diagnostic) {
+	if u.parent != nil && r.state.step(u.parent.addr).PassedOver() {
+		return "step " + u.parent.addr + " is passed over", nil
+	}
+	if u.When != nil {
+		wanted, _, _, diags := u.scope.Bool(u.When)
+		if d := first(diags); d != nil {
+			return "", d
+		}
+		if !wanted {
+			return "when is false: " + u.scope.Source(u.When), nil
+		}
+	}
+	if !u.begins() {
+		return "", nil
+	}
+	reason, diags := goalOf(u)
+	return reason, first(diags)
+}
+
+// endOf gives the outputs of another runbook to the steps that follow.
+func (r *Runner) endOf(ctx context.Context, u *unit) error {
+	if r.state.step(u.addr).PassedOver() {
+		u.adopt(u.nothing())
+		return nil
+	}
+	u.look(ctx, r.host)
+	v, diags := u.outputs()
+	if d := first(diags); d != nil {
+		return r.fail(kindFailed, u, d)
+	}
+	u.adopt(v)
+	return nil
+}
+
 // prepare checks the preconditions, plans the step against the host as it is,
 // and records the intent.
 func (r *Runner) prepare(ctx context.Context, w *work) error {
-	s := w.step
-	if d := r.preconditions(ctx, s); d != nil {
-		return r.fail(kindFailed, s, w.info, d)
+	if d := r.preconditions(ctx, w.unit); d != nil {
+		return r.fail(kindFailed, w.unit, d)
 	}
-	cfg, d := r.config(ctx, s.Config, cty.NilVal)
+	cfg, d := r.config(ctx, w.unit, w.Config, cty.NilVal)
 	if d != nil {
-		return r.fail(kindFailed, s, w.info, d)
+		return r.fail(kindFailed, w.unit, d)
 	}
 	var err error
-	if w.req, err = newRequest(r.scope.Run, s.Name, s.Spec, cfg); err == nil {
+	if w.req, err = newRequest(w.scope.Run, w.addr, w.Spec, cfg); err == nil {
 		w.change, err = r.host.Plan(ctx, w.req)
 	}
 	if err != nil {
-		return r.fail(kindFailed, s, w.info, s.Config.Diagnose("Step "+s.Name+" can't be carried out", err))
+		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be carried out", err))
 	}
-	if d := r.drift(s, w.change); d != nil {
-		return r.fail(kindFailed, s, w.info, d)
+	switch d, err := r.drift(ctx, w.unit, w.change); {
+	case err != nil:
+		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be carried out", err))
+	case d != nil:
+		return r.fail(kindFailed, w.unit, d)
+	}
+	if err := r.approval(w); err != nil {
+		return err
 	}
 	if w.change.Empty() {
 		return nil
 	}
 	return r.append(kindIntent, intent{
-		Step: s.Name, Request: without(w.req, cfg.Sensitive), Sensitive: cfg.Sensitive, Change: w.change,
+		Step: w.addr, Request: without(w.req, cfg.Sensitive), Sensitive: cfg.Sensitive, Change: w.change,
 	})
 }
 
@@ -91,18 +161,18 @@ func setAttribute(config json.RawMessage, name string, value json.RawMessage) js
 	return out
 }
 
-func (r *Runner) preconditions(ctx context.Context, s *lang.Step) *hcl.Diagnostic {
-	r.scope.Facts = hostFacts{ctx: ctx, host: r.host}
-	for _, c := range s.Preconditions {
-		if d := r.holds(c, cty.NilVal, "A precondition of step "+s.Name+" doesn't hold"); d != nil {
+func (r *Runner) preconditions(ctx context.Context, u *unit) *hcl.Diagnostic {
+	u.look(ctx, r.host)
+	for _, c := range u.Preconditions {
+		if d := r.holds(u, c, cty.NilVal, "A precondition of step "+u.addr+" doesn't hold"); d != nil {
 			return d
 		}
 	}
 	return nil
 }
 
-func (r *Runner) holds(c *lang.Check, self cty.Value, summary string) *hcl.Diagnostic {
-	res, diags := r.scope.Check(c, self)
+func (r *Runner) holds(u *unit, c *lang.Check, self cty.Value, summary string) *hcl.Diagnostic {
+	res, diags := u.scope.Check(c, self)
 	if d := first(diags); d != nil {
 		return d
 	}
@@ -112,22 +182,30 @@ func (r *Runner) holds(c *lang.Check, self cty.Value, summary string) *hcl.Diagn
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: res.Message, Subject: c.Condition.Range().Ptr()}
 }
 
-// drift compares what the step would change now with what the plan said. A
-// host that already is as the step wants it is no drift.
-func (r *Runner) drift(s *lang.Step, now engine.Change) *hcl.Diagnostic {
-	planned := r.state.Header.Plan.step(s.Name)
+// drift compares what the step would change now, and the targets as they look
+// now, with what the plan said. A host that already is as the step wants it is
+// no drift.
+func (r *Runner) drift(ctx context.Context, u *unit, now engine.Change) (*hcl.Diagnostic, error) {
+	planned := r.state.Header.Plan.step(u.addr)
 	if shown, err := rewriteInto(r.secrets, planned, r.secrets.show); err == nil {
 		planned = shown
 	}
-	if planned.KnownAfter != "" || now.Empty() || now.SameAs(planned.Change) {
-		return nil
+	if planned.KnownAfter != "" || now.Empty() {
+		return nil, nil
 	}
+	if !now.SameAs(planned.Change) {
+		return drifted(u, "to change\n"+Describe(planned.Change), "would now change\n"+Describe(now), r.id()), nil
+	}
+	return r.moved(ctx, u, planned)
+}
+
+func drifted(u *unit, planned, now, id string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{
 		Severity: hcl.DiagError,
 		Summary:  "The host has changed since the plan was made",
-		Detail: fmt.Sprintf("Step %s was planned to change\n%s\nand would now change\n%s\n\nFind out who changed the host. Then undo this run with `runbook rollback %s`, or give it up with `runbook abandon %s` and start a new one.",
-			s.Name, Describe(planned.Change), Describe(now), r.id(), r.id()),
-		Subject: s.Config.Range.Ptr(),
+		Detail: fmt.Sprintf("Step %s was planned %s\nand %s\n\nFind out who changed the host. Then undo this run with `runbook rollback %s`, or give it up with `runbook abandon %s` and start a new one.",
+			u.addr, planned, now, id, id),
+		Subject: u.Config.Range.Ptr(),
 	}
 }
 
@@ -137,8 +215,13 @@ func (r *Runner) drift(s *lang.Step, now engine.Change) *hcl.Diagnostic {
 // what is done already stays as it is.
 func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 	var err error
-	if w.req, w.change, err = r.recorded(ctx, w.step.Config, st.intent, cty.NilVal); err != nil {
-		return r.fail(kindFailed, w.step, w.info, w.step.Config.Diagnose("Step "+w.step.Name+" can't be taken up again", err))
+	if w.req, w.change, err = r.recorded(ctx, w.unit, w.Config, st.intent, cty.NilVal); err != nil {
+		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be taken up again", err))
+	}
+	if w.change.Unpredictable != "" && !st.Again {
+		if err := r.askAgain(w); err != nil {
+			return err
+		}
 	}
 	finding := "half-way"
 	switch now, err := r.host.Plan(ctx, w.req); {
@@ -148,23 +231,23 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 	case now.SameAs(w.change):
 		finding = "not begun"
 	}
-	if err := r.append(kindExamined, examined{Step: w.step.Name, Finding: finding}); err != nil {
+	if err := r.append(kindExamined, examined{Step: w.addr, Finding: finding}); err != nil {
 		return err
 	}
-	r.emit(engine.StepExamined{Step: w.info, Finding: finding})
+	r.emit(engine.StepExamined{Step: w.info(), Finding: finding})
 	return nil
 }
 
 // recorded returns what an intent recorded, with the sensitive values put
 // back, for which the block is evaluated again.
-func (r *Runner) recorded(ctx context.Context, c lang.Config, in *intent, self cty.Value) (engine.StepRequest, engine.Change, error) {
+func (r *Runner) recorded(ctx context.Context, u *unit, c lang.Config, in *intent, self cty.Value) (engine.StepRequest, engine.Change, error) {
 	req, change := in.Request, in.Change
 	var err error
 	if req.Config, err = r.secrets.rewrite(req.Config, r.secrets.show); err != nil {
 		return req, change, err
 	}
 	if len(in.Sensitive) > 0 {
-		cfg, d := r.config(ctx, c, self)
+		cfg, d := r.config(ctx, u, c, self)
 		if d != nil {
 			return req, change, d
 		}
@@ -195,18 +278,18 @@ func (r *Runner) carryOut(ctx, stop context.Context, w *work) error {
 	if err != nil {
 		d, ok := err.(*hcl.Diagnostic)
 		if !ok {
-			d = w.step.Config.Diagnose("Step "+w.step.Name+" failed", err)
+			d = w.Config.Diagnose("Step "+w.addr+" failed", err)
 		}
-		return r.fail(kindFailed, w.step, w.info, d)
+		return r.fail(kindFailed, w.unit, d)
 	}
-	out := done{Step: w.step.Name, Unchanged: w.change.Empty(), Result: res, Took: time.Since(started)}
+	out := done{Step: w.addr, Unchanged: w.change.Empty(), Result: res, Took: time.Since(started)}
 	if err := r.append(kindDone, out); err != nil {
 		return err
 	}
 	if err := r.emitDone(w, out); err != nil {
 		return err
 	}
-	return r.adopt(w.step, res)
+	return r.adopt(w.unit, res)
 }
 
 func (r *Runner) emitDone(w *work, out done) error {
@@ -218,15 +301,15 @@ func (r *Runner) emitDone(w *work, out done) error {
 	if err != nil {
 		return err
 	}
-	r.emit(engine.StepDone{Step: w.info, Unchanged: out.Unchanged, Change: change, Result: res, Took: out.Took})
+	r.emit(engine.StepDone{Step: w.info(), Unchanged: out.Unchanged, Change: change, Result: res, Took: out.Took})
 	return nil
 }
 
 func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, error) {
-	if w.step.Timeout > 0 {
+	if w.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, w.step.Timeout,
-			engine.Errorf("step "+w.step.Name, "it was not done within its timeout of %s", w.step.Timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, w.Timeout,
+			engine.Errorf("step "+w.addr, "it was not done within its timeout of %s", w.Timeout))
 		defer cancel()
 	}
 	if w.change.Empty() { // only looks or waits: there is nothing to finish first
@@ -235,7 +318,7 @@ func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, er
 		defer cancel()
 		defer context.AfterFunc(stop, cancel)()
 	}
-	retry := w.step.Retry
+	retry := w.Retry
 	if retry == nil {
 		retry = &lang.Retry{Attempts: 1}
 	}
@@ -253,7 +336,7 @@ func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, er
 			return nil, last
 		}
 		if ctx.Err() == nil {
-			r.emit(engine.StepRetried{Step: w.info, Attempt: attempt, Attempts: retry.Attempts, Delay: delay, Err: errors.New(r.secrets.hide(err.Error()))})
+			r.emit(engine.StepRetried{Step: w.info(), Attempt: attempt, Attempts: retry.Attempts, Delay: delay, Err: errors.New(r.secrets.hide(err.Error()))})
 		}
 		if !pause(ctx, stop, delay) {
 			return nil, whyCut(ctx, stop, last)
@@ -298,7 +381,7 @@ func (r *Runner) attempt(ctx context.Context, w *work) (engine.Result, error) {
 		res[k] = v
 	}
 	if !w.change.Empty() || len(w.change.Checks) > 0 {
-		got, err := r.host.Apply(ctx, w.req, w.change, reporter{r, w.info})
+		got, err := r.host.Apply(ctx, w.req, w.change, reporter{r, w.info()})
 		if err != nil {
 			return nil, err
 		}
@@ -306,19 +389,19 @@ func (r *Runner) attempt(ctx context.Context, w *work) (engine.Result, error) {
 			res[k] = v
 		}
 	}
-	return res, r.postconditions(ctx, w.step, res)
+	return res, r.postconditions(ctx, w.unit, res)
 }
 
-func (r *Runner) postconditions(ctx context.Context, s *lang.Step, res engine.Result) error {
-	self, err := engine.ResultValue(s.Spec.Results, res, false)
+func (r *Runner) postconditions(ctx context.Context, u *unit, res engine.Result) error {
+	self, err := engine.ResultValue(u.Spec.Results, res, false)
 	if err != nil {
 		return err
 	}
-	r.scope.Facts = hostFacts{ctx: ctx, host: r.host}
-	r.scope.Steps[s.Name] = self
-	defer delete(r.scope.Steps, s.Name)
-	for _, c := range s.Postconditions {
-		if d := r.holds(c, self, "A postcondition of step "+s.Name+" doesn't hold"); d != nil {
+	u.look(ctx, r.host)
+	u.adopt(self)
+	defer u.forget()
+	for _, c := range u.Postconditions {
+		if d := r.holds(u, c, self, "A postcondition of step "+u.addr+" doesn't hold"); d != nil {
 			return d
 		}
 	}

@@ -37,6 +37,10 @@ func (l loopback) Read(ctx context.Context, d engine.DataRequest) (engine.Result
 	return copied(res), crossed(err)
 }
 
+func (l loopback) Discard(ctx context.Context, run, path string) error {
+	return crossed(l.far.Discard(ctx, run, path))
+}
+
 func (l loopback) Stat(ctx context.Context, path string, hash bool, under []engine.Effect) (engine.PathFact, error) {
 	f, err := l.far.Stat(ctx, path, hash, copied(under))
 	return copied(f), crossed(err)

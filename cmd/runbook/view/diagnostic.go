@@ -46,7 +46,7 @@ func diagnosticsOf(err error) []diagnostic {
 		return hclDiagnostics(book.Diags)
 	case errors.As(err, &failure):
 		return hclDiagnostics(hcl.Diagnostics{failure.Diag})
-	case errors.Is(err, run.ErrInterrupted):
+	case errors.Is(err, run.ErrInterrupted), errors.Is(err, run.ErrWaiting):
 		return nil
 	case errors.As(err, &locked):
 		return []diagnostic{plainDiagnostic(locked, lockedHint)}

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -28,6 +29,10 @@ func (h *Human) Event(e engine.Event) {
 		h.progress(engine.Progress{Doing: fmt.Sprintf("not yet: %s", e.Err)})
 	case engine.StepDone:
 		h.done(e)
+	case engine.StepSkipped:
+		h.line("  %s: %s", h.faint.Sprint("passed over"), e.Reason)
+	case engine.StepWaiting:
+		h.line("  %s %s", h.note.Sprint("waits for an approval:"), e.Message)
 	case engine.StepFailed:
 		h.line("  %s", h.bad.Sprint("failed"))
 	case engine.Stopping:
@@ -94,6 +99,12 @@ func (h *Human) done(e engine.StepDone) {
 
 func (h *Human) finished(e engine.RunFinished) {
 	h.line("\n%s Run %s took %s.", h.good.Sprint("Finished."), e.ID, took(e.Took))
+	if len(e.Failed) > 0 {
+		h.line("%s %s", h.bad.Sprint("Failed, and passed over:"), strings.Join(e.Failed, ", "))
+	}
+	for _, o := range e.Outputs {
+		h.line("  %s = %s", o.Name, o.Text)
+	}
 	if len(e.Kept) > 0 {
 		h.line("What was replaced is kept:")
 	}

@@ -73,10 +73,12 @@ func (h *Human) Note(format string, args ...any) {
 	_, _ = fmt.Fprintf(h.err, format+"\n", args...)
 }
 
+// Asks says that a person reads this.
+func (h *Human) Asks() bool { return true }
+
 // Ask writes a question; the answer follows on the same line.
-func (h *Human) Ask(question string) bool {
+func (h *Human) Ask(question string) {
 	_, _ = fmt.Fprintf(h.out, "\n%s [yes/no] ", h.bold.Sprint(question))
-	return true
 }
 
 // Logs are lines beside the result.
@@ -107,7 +109,7 @@ func (h *Human) Error(err error) {
 		h.diagnostics(book.Book, book.Diags)
 	case errors.As(err, &failure):
 		h.diagnostics(failure.Book, hcl.Diagnostics{failure.Diag})
-	case errors.Is(err, run.ErrInterrupted):
+	case errors.Is(err, run.ErrInterrupted), errors.Is(err, run.ErrWaiting):
 	case errors.As(err, &locked):
 		h.plainError(locked, lockedHint)
 	default:

@@ -82,8 +82,16 @@ func (j *JSON) List(runs []run.Summary) {
 // Show shows one run.
 func (j *JSON) Show(s *run.State, busy bool, log []run.LogEntry) { j.doc.Run = runJSON(s, busy, log) }
 
-// Ask has nobody to ask: a program says --yes beforehand.
-func (j *JSON) Ask(string) bool { return false }
+// Changed shows how a runbook has changed since its run began.
+func (j *JSON) Changed(diff, what string) {
+	j.emit("runbook_changed", body{"diff": diff, "message": what})
+}
+
+// Asks says that nobody can be asked: a program says --yes beforehand.
+func (j *JSON) Asks() bool { return false }
+
+// Ask is not called.
+func (j *JSON) Ask(string) {}
 
 // Note tells something beside the result.
 func (j *JSON) Note(format string, args ...any) {

@@ -21,7 +21,9 @@ func (j *JSON) Event(e engine.Event) {
 	case engine.Stopping:
 		j.emit("stopping", nil)
 	case engine.RunFinished:
-		j.emit("run_finished", body{"run": e.ID, "took_seconds": e.Took.Seconds(), "kept": orEmpty(e.Kept)})
+		j.emit("run_finished", body{
+			"run": e.ID, "took_seconds": e.Took.Seconds(), "kept": orEmpty(e.Kept), "failed_steps": orEmpty(e.Failed), "outputs": outputsJSON(e.Outputs),
+		})
 	case engine.RolledBack:
 		j.emit("rolled_back", body{"run": e.ID})
 	case engine.UndoStarted:
@@ -51,6 +53,10 @@ func (j *JSON) stepEvent(e engine.Event) {
 		j.emit("step_done", ofStep(e.Step, body{
 			"unchanged": e.Unchanged, "took_seconds": e.Took.Seconds(), "change": changeJSON(e.Change), "result": orEmptyMap(e.Result),
 		}))
+	case engine.StepSkipped:
+		j.emit("step_skipped", ofStep(e.Step, body{"reason": e.Reason}))
+	case engine.StepWaiting:
+		j.emit("step_waiting", ofStep(e.Step, body{"message": e.Message}))
 	case engine.StepFailed:
 		j.emit("step_failed", ofStep(e.Step, body{"error": e.Err.Error()}))
 	}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -61,6 +62,7 @@ type jsonEstimate struct {
 }
 
 type jsonData struct {
+	Step   string        `json:"step,omitempty"`
 	Type   string        `json:"type"`
 	Name   string        `json:"name"`
 	Result engine.Result `json:"result"`
@@ -82,6 +84,11 @@ type jsonStepPlan struct {
 	KnownAfter    string      `json:"known_after,omitempty"`
 	Preconditions []jsonCheck `json:"preconditions"`
 	Change        jsonChange  `json:"change"`
+	Skipped       string      `json:"skipped,omitempty"`
+	When          string      `json:"when,omitempty"`
+	WhenAfter     string      `json:"when_known_after,omitempty"`
+	Approval      string      `json:"approval,omitempty"`
+	OnFailure     string      `json:"on_failure,omitempty"`
 	RollbackWith  string      `json:"rollback_with,omitempty"`
 	CantUndo      string      `json:"cant_undo,omitempty"`
 	Estimate      float64     `json:"estimate_seconds,omitempty"`
@@ -112,6 +119,8 @@ type jsonRun struct {
 	Host    string        `json:"host"`
 	Version string        `json:"version"`
 	Failure *jsonFailure  `json:"failure,omitempty"`
+	Waiting *jsonWaiting  `json:"waiting,omitempty"`
+	Outputs []jsonOutput  `json:"outputs"`
 	Data    []jsonData    `json:"data"`
 	Record  []jsonStepRun `json:"step_records"`
 	Kept    []string      `json:"kept"`
@@ -121,6 +130,25 @@ type jsonRun struct {
 type jsonFailure struct {
 	Step  string `json:"step"`
 	Error string `json:"error"`
+}
+
+type jsonWaiting struct {
+	Step    string `json:"step"`
+	Message string `json:"message"`
+}
+
+type jsonOutput struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Text        string          `json:"text"`
+	Sensitive   bool            `json:"sensitive"`
+	Value       json.RawMessage `json:"value,omitempty"`
+}
+
+type jsonApproval struct {
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 type jsonStepRun struct {
@@ -135,6 +163,9 @@ type jsonStepRun struct {
 	Change        jsonChange    `json:"change"`
 	Result        engine.Result `json:"result"`
 	LeftAsIs      string        `json:"left_as_is,omitempty"`
+	Skipped       string        `json:"skipped,omitempty"`
+	SkippedBy     string        `json:"skipped_by,omitempty"`
+	Approval      *jsonApproval `json:"approval,omitempty"`
 }
 
 type jsonEntry struct {
@@ -179,6 +210,7 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 		out.Steps = append(out.Steps, jsonStepPlan{
 			Index: i + 1, Name: s.Name, Action: s.Action, Description: s.Description, Status: planStatus(s),
 			KnownAfter: s.KnownAfter, Preconditions: checksJSON(s.Preconditions), Change: changeJSON(s.Change),
+			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, Approval: s.Approve, OnFailure: string(s.OnFailure),
 			RollbackWith: s.Undo, CantUndo: s.CantUndo, Estimate: e.Steps[s.Name].Seconds(),
 		})
 	}
@@ -188,6 +220,8 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 // planStatus is what a plan says of a step, in a word.
 func planStatus(s run.StepPlan) string {
 	switch {
+	case s.Skip != "":
+		return "skipped"
 	case s.Blocked():
 		return "blocked"
 	case s.KnownAfter != "":
@@ -203,7 +237,7 @@ func planStatus(s run.StepPlan) string {
 func dataJSON(p *run.Plan) []jsonData {
 	out := []jsonData{}
 	for _, d := range p.Data {
-		out = append(out, jsonData{Type: d.Type, Name: d.Name, Result: orEmptyMap(d.Result)})
+		out = append(out, jsonData{Step: d.Step, Type: d.Type, Name: d.Name, Result: orEmptyMap(d.Result)})
 	}
 	return out
 }
@@ -254,6 +288,8 @@ func statusWord(s *run.State, busy bool) string {
 	switch {
 	case !s.Phase.Open() || busy:
 		return word(s.Phase)
+	case s.Waiting != nil:
+		return "waiting"
 	case s.Failure != nil:
 		return "failed"
 	case s.Interrupted:
@@ -265,16 +301,31 @@ func statusWord(s *run.State, busy bool) string {
 func runJSON(s *run.State, busy bool, log []run.LogEntry) *jsonRun {
 	out := &jsonRun{
 		jsonListed: listedJSON(run.Summary{ID: s.Header.Run.ID, State: s, Busy: busy}),
-		Host:       s.Header.Host, Version: s.Header.Version, Data: dataJSON(s.Header.Plan), Record: []jsonStepRun{}, Kept: keptBy(s),
+		Host:       s.Header.Host, Version: s.Header.Version, Data: dataJSON(s.Header.Plan), Record: []jsonStepRun{}, Kept: orEmpty(s.Kept()),
+		Outputs: []jsonOutput{},
 	}
 	if f := s.Failure; f != nil {
 		out.Failure = &jsonFailure{Step: f.Step, Error: f.Error}
+	}
+	if w := s.Waiting; w != nil {
+		out.Waiting = &jsonWaiting{Step: w.Step, Message: w.Message}
+	}
+	for _, o := range s.Outputs {
+		out.Outputs = append(out.Outputs, jsonOutput{Name: o.Name, Description: o.Description, Text: o.Text(), Sensitive: o.Sensitive, Value: o.Value})
 	}
 	for i, p := range s.Header.Plan.Steps {
 		out.Record = append(out.Record, stepRunJSON(i+1, p, s.Steps[p.Name]))
 	}
 	for _, e := range log {
 		out.Log = append(out.Log, jsonEntry(e))
+	}
+	return out
+}
+
+func outputsJSON(all []engine.Output) []body {
+	out := []body{}
+	for _, o := range all {
+		out = append(out, body{"name": o.Name, "text": o.Text})
 	}
 	return out
 }
@@ -288,6 +339,10 @@ func stepRunJSON(n int, p run.StepPlan, st *run.StepState) jsonStepRun {
 		return out
 	}
 	out.Status, out.Took, out.Result, out.LeftAsIs = stepStatus(st), st.Took.Seconds(), orEmptyMap(st.Result), st.UndoNote
+	out.Skipped, out.SkippedBy = st.Skipped, st.SkippedBy
+	if a := st.Approval; a != nil {
+		out.Approval = &jsonApproval{By: a.By, Reason: a.Reason, At: a.At}
+	}
 	if !st.Started.IsZero() { // there is no intent where nothing had to be changed
 		out.Started, out.Change = &st.Started, changeJSON(st.Change)
 	}
@@ -301,6 +356,10 @@ func stepStatus(st *run.StepState) string {
 		return "left_as_is"
 	case st.Undone:
 		return "undone"
+	case st.Failed:
+		return "failed"
+	case st.Skipped != "":
+		return "skipped"
 	case st.Done && st.Unchanged:
 		return "unchanged"
 	case st.Done:

@@ -84,7 +84,7 @@ func (l *Live) Event(e engine.Event) {
 	switch e.(type) {
 	case engine.RunStarted:
 		l.start()
-	case engine.RunFinished, engine.RolledBack, engine.StepFailed, engine.UndoFailed:
+	case engine.RunFinished, engine.RolledBack, engine.StepWaiting:
 		l.end()
 	default:
 		l.draw()
@@ -165,12 +165,12 @@ func (l *Live) end() {
 }
 
 // Ask puts a question where the status was; the next event brings that back.
-func (l *Live) Ask(question string) bool {
+func (l *Live) Ask(question string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.region.erase()
 	l.asking = true
-	return l.Human.Ask(question)
+	l.Human.Ask(question)
 }
 
 // Note tells something above the status.

@@ -54,6 +54,7 @@ func (h *Human) step(n int, s run.StepPlan, e run.Estimate) {
 	if s.Description != "" {
 		h.line("%s%s", indent, s.Description)
 	}
+	h.circumstances(indent, s)
 	for _, c := range s.Preconditions {
 		h.condition(indent, c)
 	}
@@ -66,7 +67,7 @@ func (h *Human) step(n int, s run.StepPlan, e run.Estimate) {
 	for _, c := range s.Change.Checks {
 		h.line("%s%s check: %s", indent, h.note.Sprint("?"), c)
 	}
-	if s.KnownAfter == "" && s.Change.Empty() && len(s.Change.Checks) == 0 && !s.Blocked() {
+	if s.KnownAfter == "" && s.Change.Empty() && len(s.Change.Checks) == 0 && !s.Blocked() && s.Skip == "" {
 		h.line("%s%s already so", indent, h.good.Sprint("="))
 	}
 	for _, kept := range s.Change.Kept {
@@ -82,6 +83,22 @@ func (h *Human) step(n int, s run.StepPlan, e run.Estimate) {
 		h.line("%s  rolled back with: %s", indent, s.Undo)
 	}
 	h.line("")
+}
+
+// circumstances says whether, and on whose word, the step is carried out.
+func (h *Human) circumstances(indent string, s run.StepPlan) {
+	if s.Skip != "" {
+		h.line("%s%s passed over: %s", indent, h.faint.Sprint("-"), s.Skip)
+	}
+	if s.When != "" {
+		h.line("%s%s only when %s, known after step %s", indent, h.note.Sprint("?"), s.When, s.WhenAfter)
+	}
+	if s.Approve != "" {
+		h.line("%s%s waits for an approval: %s", indent, h.bad.Sprint("!"), s.Approve)
+	}
+	if s.OnFailure != "" {
+		h.line("%s  if it fails: %s", indent, s.OnFailure)
+	}
 }
 
 func (h *Human) condition(indent string, c lang.CheckResult) {

@@ -56,6 +56,8 @@ func everyKindOfStep() *run.Plan {
 			{Name: "checks", Action: "etcd_health", Preconditions: []lang.CheckResult{holds, later, unknown}, Change: engine.Change{Checks: []string{"http://h:1 is healthy"}}},
 			{Name: "same", Action: "chown"},
 			{Name: "later", Action: "chown", KnownAfter: "plain"},
+			{Name: "skipped", Action: "chown", Skip: "when is false: var.x"},
+			{Name: "circumstances", Action: "chown", KnownAfter: "plain", When: "step.plain.changed", WhenAfter: "plain", Approve: "Go on?", OnFailure: "rollback"},
 			{Name: "blocked", Action: "move", Preconditions: []lang.CheckResult{fails}},
 		},
 	}

@@ -33,7 +33,7 @@ const (
 // draw replaces what was drawn by lines.
 func (r *region) draw(lines []statusLine) {
 	width, _ := r.size()
-	if width == r.width && same(lines, r.drawn) {
+	if len(lines) == 0 && len(r.drawn) == 0 || width == r.width && same(lines, r.drawn) {
 		return
 	}
 	var b strings.Builder
@@ -54,9 +54,7 @@ func (r *region) draw(lines []statusLine) {
 
 // erase takes away what was drawn and leaves the cursor where it began.
 func (r *region) erase() {
-	if len(r.drawn) > 0 {
-		r.draw(nil)
-	}
+	r.draw(nil)
 }
 
 // toTop moves the cursor to the start of what was drawn. A terminal that became
@@ -76,7 +74,7 @@ func (r *region) toTop(width int) string {
 }
 
 func same(a, b []statusLine) bool {
-	if len(a) != len(b) || len(a) == 0 {
+	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {

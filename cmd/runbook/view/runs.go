@@ -50,6 +50,8 @@ func standing(s *run.State, busy bool) string {
 	switch {
 	case !s.Phase.Open() || busy:
 		return string(s.Phase)
+	case s.Waiting != nil:
+		return "waits for approval of " + s.Waiting.Step
 	case s.Failure != nil:
 		return "failed at " + s.Failure.Step
 	case s.Interrupted:
@@ -75,6 +77,12 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	if s.Failure != nil {
 		h.line("\n%s step %s: %s", h.bad.Sprint("Failed:"), s.Failure.Step, s.Failure.Error)
 	}
+	for _, o := range s.Outputs {
+		h.line("\noutput %s = %s", o.Name, o.Text())
+	}
+	if w := s.Waiting; w != nil {
+		h.line("\nStep %s waits for an approval: %s\n  agree:    runbook approve %s %s", w.Step, w.Message, head.Run.ID, w.Step)
+	}
 	if s.Phase.Open() {
 		h.line("\nIt can be taken up again:")
 		howToGoOn(h.line, head.Run.ID, s.Phase)
@@ -89,6 +97,12 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 		word = "left as it is: " + st.UndoNote
 	case st.Undone:
 		word = h.note.Sprint("undone")
+	case st.Failed:
+		word = h.bad.Sprint("failed, and passed over")
+	case st.SkippedBy != "":
+		word = h.note.Sprintf("passed over by %s: %s", st.SkippedBy, st.Skipped)
+	case st.Skipped != "":
+		word = "passed over: " + st.Skipped
 	case st.Done && st.Unchanged:
 		word = h.good.Sprint("done, nothing changed")
 	case st.Done:
@@ -99,6 +113,9 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	h.line("\n%s  %s  %s", h.bold.Sprintf("%2d  %s", n, p.Name), h.faint.Sprint(p.Action), word)
 	if st == nil {
 		return
+	}
+	if a := st.Approval; a != nil {
+		h.line("      approved by %s at %s %s", a.By, a.At.Local().Format(time.DateTime), a.Reason)
 	}
 	if !st.Started.IsZero() {
 		h.line("    %s", h.faint.Sprint("began "+st.Started.Local().Format(time.DateTime)))
@@ -119,7 +136,7 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 // to change, its plan names them.
 func checksOf(p run.StepPlan, st *run.StepState) []string {
 	switch {
-	case !st.Done:
+	case !st.Done, st.PassedOver():
 		return nil
 	case st.Unchanged:
 		return p.Change.Checks
@@ -127,19 +144,8 @@ func checksOf(p run.StepPlan, st *run.StepState) []string {
 	return st.Change.Checks
 }
 
-// keptBy lists where a run keeps what its steps replaced.
-func keptBy(s *run.State) []string {
-	kept := []string{}
-	for _, p := range s.Header.Plan.Steps {
-		if st := s.Steps[p.Name]; st != nil && st.Done && !st.Undone {
-			kept = append(kept, st.Change.Kept...)
-		}
-	}
-	return kept
-}
-
 func (h *Human) kept(s *run.State) {
-	paths := keptBy(s)
+	paths := s.Kept()
 	if len(paths) > 0 {
 		h.line("\n%s", h.bold.Sprint("What was replaced is kept"))
 	}
@@ -209,4 +215,22 @@ func (h *Human) RollbackPlan(s *run.State) {
 	if len(all) == 0 {
 		h.line("  nothing: it has changed nothing")
 	}
+}
+
+// Kept shows what a run keeps.
+func (h *Human) Kept(id string, paths []string) {
+	if len(paths) == 0 {
+		h.line("Run %s keeps nothing.", id)
+		return
+	}
+	h.line("Run %s keeps:", id)
+	for _, path := range paths {
+		h.line("  %s", path)
+	}
+}
+
+// Changed shows how a runbook has changed since its run began, and what
+// follows.
+func (h *Human) Changed(diff, what string) {
+	h.Note("The runbook has changed since the run began:\n\n%s\n%s\n", diff, what)
 }

@@ -54,7 +54,7 @@ func (s *status) take(e engine.Event, now time.Time) bool {
 	case engine.StepRetried:
 		s.trouble = fmt.Sprintf("try %d of %d: %s", e.Attempt, e.Attempts, e.Err)
 		return true
-	case engine.StepDone, engine.StepFailed, engine.UndoDone, engine.UndoFailed:
+	case engine.StepDone, engine.StepSkipped, engine.StepWaiting, engine.StepFailed, engine.UndoDone, engine.UndoFailed:
 		s.head = ""
 	case engine.Stopping:
 		s.stops = true

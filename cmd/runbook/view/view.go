@@ -28,9 +28,13 @@ type View interface {
 	// they were asked for.
 	List(runs []run.Summary)
 	Show(s *run.State, busy bool, log []run.LogEntry)
-	// Ask puts a question, and reports whether there is a person to answer it
-	// through this view.
-	Ask(question string) bool
+	// Changed shows how a runbook has changed since its run began, and what
+	// follows.
+	Changed(diff, what string)
+	// Asks reports whether a person reads this, who can be asked. Ask puts a
+	// question; the answer follows on the same line.
+	Asks() bool
+	Ask(question string)
 	// Note tells something beside the result.
 	Note(format string, args ...any)
 	// Error shows what went wrong, where, and what to do now.

@@ -1,0 +1,113 @@
+package lang
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"runbook/engine"
+)
+
+// Setting is a value that the operator gave for a variable: text from the
+// command line or the environment, or an expression from a file.
+type Setting struct {
+	Text string
+	Expr hcl.Expression // nil for a text
+	// Ambient says that it comes from the environment, which may be meant for
+	// another runbook.
+	Ambient bool
+}
+
+// Settings are the operator's, by variable name.
+type Settings map[string]Setting
+
+// EnvPrefix begins the name of an environment variable that sets a variable.
+const EnvPrefix = "RUNBOOK_VAR_"
+
+// ReadSettings gathers what the operator gave. The last one of these wins: the
+// environment's RUNBOOK_VAR_NAME, the files, the assignments NAME=VALUE.
+func ReadSettings(environ, files, assignments []string) (Settings, error) {
+	all := Settings{}
+	for _, e := range environ {
+		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, EnvPrefix) {
+			all[strings.TrimPrefix(name, EnvPrefix)] = Setting{Text: value, Ambient: true}
+		}
+	}
+	for _, path := range files {
+		if err := all.file(path); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range assignments {
+		name, value, ok := strings.Cut(a, "=")
+		if !ok {
+			return nil, engine.Errorf("--var "+a, "it has no value").WithHint("Write --var NAME=VALUE")
+		}
+		all[name] = Setting{Text: value}
+	}
+	return all, nil
+}
+
+// file adds the settings of a file: NAME = VALUE, a line each.
+func (s Settings) file(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return engine.Errorf("--var-file "+path, "%w", err)
+	}
+	file, diags := hclsyntax.ParseConfig(text, path, hcl.InitialPos)
+	book := &Runbook{Files: map[string]*hcl.File{path: file}}
+	if diags.HasErrors() {
+		return &Error{Book: book, Diags: diags}
+	}
+	attrs, diags := file.Body.JustAttributes()
+	if diags.HasErrors() {
+		return &Error{Book: book, Diags: diags}
+	}
+	for name, a := range attrs {
+		if refs := a.Expr.Variables(); len(refs) > 0 {
+			return &Error{Book: book, Diags: hcl.Diagnostics{exprDiag(a.Expr, "Not a constant", "A file of variables can't refer to anything: write the value itself.")}}
+		}
+		s[name] = Setting{Expr: a.Expr}
+	}
+	return nil
+}
+
+// undeclared reports the settings that were given on purpose for variables that
+// the runbook doesn't have.
+func (s Settings) undeclared(r *Runbook) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for name, set := range s {
+		if r.variable(name) != nil || set.Ambient {
+			continue
+		}
+		detail := fmt.Sprintf("A value was given for %q, but runbook %q declares no variable of that name.", name, r.Name)
+		detail += suggest(name, names(r.Variables, func(v *Variable) string { return v.Name }))
+		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No such variable", Detail: detail})
+	}
+	return diags
+}
+
+// value is the setting as a value of type t.
+func (s Setting) value(t cty.Type) (cty.Value, error) {
+	if s.Expr == nil && (t == cty.String || t == cty.DynamicPseudoType) {
+		return cty.StringVal(s.Text), nil
+	}
+	expr := s.Expr
+	if expr == nil {
+		parsed, diags := hclsyntax.ParseExpression([]byte(s.Text), "--var", hcl.InitialPos)
+		if diags.HasErrors() {
+			return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
+		}
+		expr = parsed
+	}
+	val, diags := expr.Value(nil)
+	if diags.HasErrors() {
+		return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
+	}
+	return convert.Convert(val, t)
+}

@@ -1,0 +1,173 @@
+package lang
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"runbook/engine"
+)
+
+// SubAction is the action of a step that carries out another runbook.
+const SubAction = "runbook"
+
+var subSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+	{Name: "source", Required: true}, {Name: "variables"},
+	{Name: "description"}, {Name: "for_each"}, {Name: "when"}, {Name: "on_failure"},
+}}
+
+var subVariables = []engine.Attribute{{Name: "variables", Type: cty.DynamicPseudoType, Doc: "The other runbook's variables, as an object."}}
+
+// sub parses a step that carries out another runbook, and that runbook.
+func (p *parser) sub(s *Step, b *hcl.Block) {
+	content, diags := b.Body.Content(subSchema)
+	p.add(diags)
+	s.Text = p.blockText(b)
+	s.Description = p.literalString(content.Attributes["description"])
+	s.OnFailure = p.onFailure(content.Attributes["on_failure"])
+	s.ForEach, s.When = exprOf(content.Attributes["for_each"]), exprOf(content.Attributes["when"])
+	s.Config = Config{Declared: subVariables, Given: hcl.Attributes{}, Range: b.DefRange}
+	s.Spec = engine.Spec{Name: SubAction, Attributes: subVariables, ReadOnly: true}
+	if a := content.Attributes["variables"]; a != nil {
+		s.Config.Given["variables"] = a
+	}
+	if s.Sub = p.subBook(content.Attributes["source"]); s.Sub == nil {
+		p.rb.broken["step."+s.Name] = true
+		return
+	}
+	p.rb.Steps = append(p.rb.Steps, s)
+}
+
+// subBook reads and parses the runbook that a source attribute names, relative
+// to the directory of the file that the run is of.
+func (p *parser) subBook(source *hcl.Attribute) *Runbook {
+	name := p.literalString(source)
+	if name == "" {
+		return nil
+	}
+	name = filepath.Clean(name)
+	if trail := append(slices.Clone(p.trail), name); slices.ContainsFunc(p.trail, func(t string) bool { return filepath.Base(t) == filepath.Base(name) }) {
+		p.errorf(source.Expr.Range(), "A runbook that carries itself out", "Each of these is a step of the one before: %s.", strings.Join(trail, " → "))
+		return nil
+	}
+	text, err := p.rb.Sources.read(name)
+	if err != nil {
+		p.errorf(source.Expr.Range(), "No such runbook", "%s. The name is relative to the directory of %s.", err, p.trail[0])
+		return nil
+	}
+	file, diags := hclsyntax.ParseConfig([]byte(text), name, hcl.InitialPos)
+	p.rb.Files[name] = file
+	if p.add(diags); diags.HasErrors() {
+		return nil
+	}
+	inner := &parser{reg: p.reg, trail: append(slices.Clone(p.trail), name),
+		rb: &Runbook{Sources: p.rb.Sources, Files: p.rb.Files, broken: map[string]bool{}}}
+	inner.root(file.Body)
+	inner.add(checkExpressions(inner.rb))
+	p.add(inner.diags)
+	return inner.rb
+}
+
+// subVariables checks the variables that a step hands to another runbook.
+func (c *checker) subVariables(s *Step) {
+	a := s.Config.Given["variables"]
+	given := map[string]bool{}
+	if a != nil {
+		if name := c.rb.factIn(a.Expr); name != "" {
+			c.errorf(a.Expr, "A fact that may change", fmt.Sprintf("%s() reads the host as it is just then, and a resume has to hand over the same values. Use a data source: it is read once, when the run begins.", name))
+			return
+		}
+		at := site{noSteps: "What a runbook is given has to be known before the first step.", each: s.ForEach != nil, expr: a.Expr}
+		if !c.refs(at) {
+			return
+		}
+		v, _, diags := c.scope.eval(a.Expr, cty.NilVal)
+		c.diags = append(c.diags, diags...)
+		if diags.HasErrors() || !v.Type().IsObjectType() {
+			return // an object from elsewhere: checked once it is known
+		}
+		for name := range v.Type().AttributeTypes() {
+			given[name] = true
+		}
+	}
+	where := s.Config.Range
+	if a != nil {
+		where = a.Expr.Range()
+	}
+	c.diags = append(c.diags, s.Sub.handedOver(given, where)...)
+}
+
+// handedOver reports variables that are missing or too many.
+func (r *Runbook) handedOver(given map[string]bool, where hcl.Range) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	report := func(summary, detail string) {
+		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: where.Ptr()})
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if r.variable(name) == nil {
+			report("No such variable", fmt.Sprintf("Runbook %q declares no variable %q.%s", r.Name, name, suggest(name, names(r.Variables, func(v *Variable) string { return v.Name }))))
+		}
+	}
+	for _, v := range r.Variables {
+		if v.Default == cty.NilVal && !given[v.Name] {
+			report("No value for a variable", fmt.Sprintf("Variable %q of runbook %q has no default. Give it in variables.", v.Name, r.Name))
+		}
+	}
+	return diags
+}
+
+// Inner is the scope of the runbook that a step carries out.
+func (s *Scope) Inner(st *Step) (*Scope, hcl.Diagnostics) {
+	where := st.Config.Range
+	obj := cty.EmptyObjectVal
+	if a := st.Config.Given["variables"]; a != nil {
+		v, _, diags := s.eval(a.Expr, cty.NilVal)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		if obj, _ = v.Unmark(); !obj.IsKnown() || obj.IsNull() || !obj.CanIterateElements() || !(obj.Type().IsObjectType() || obj.Type().IsMapType()) {
+			return nil, hcl.Diagnostics{exprDiag(a.Expr, "Wrong type", "variables takes an object: { name = value, … }.")}
+		}
+		where = a.Expr.Range()
+	}
+	given := map[string]bool{}
+	for name := range obj.AsValueMap() {
+		given[name] = true
+	}
+	if diags := st.Sub.handedOver(given, where); diags.HasErrors() {
+		return nil, diags
+	}
+	vars, diags := st.Sub.received(obj.AsValueMap(), where)
+	return NewScope(st.Sub, vars, s.Run), diags
+}
+
+// received converts what was handed over to the variables' types.
+func (r *Runbook) received(obj map[string]cty.Value, where hcl.Range) (map[string]cty.Value, hcl.Diagnostics) {
+	vals := map[string]cty.Value{}
+	var diags hcl.Diagnostics
+	for _, v := range r.Variables {
+		val, given := obj[v.Name]
+		if !given {
+			val = v.Default
+		}
+		val, err := convert.Convert(val, v.Type)
+		if err != nil {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Wrong value for a variable", Subject: where.Ptr(),
+				Detail: fmt.Sprintf("The value given for %q is no %s: %s.", v.Name, v.Type.FriendlyName(), err)})
+			continue
+		}
+		if v.Sensitive {
+			val = val.Mark(Sensitive)
+		}
+		diags = append(diags, r.validate(v, val)...)
+		vals[v.Name] = val
+	}
+	return vals, diags
+}

@@ -1,0 +1,80 @@
+package run
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"runbook/engine"
+	"runbook/engine/journal"
+	"runbook/engine/lang"
+)
+
+// planFile is a plan on disk: what a journal's header would hold, and a
+// checksum over it. Member order makes the file begin with planMagic.
+type planFile struct {
+	Kind   string          `json:"runbook_plan"` // of the format
+	Sum    string          `json:"sha256"`
+	Header json.RawMessage `json:"header"`
+}
+
+const (
+	planMagic  = `{"runbook_plan":`
+	planFormat = "1"
+)
+
+// IsPlanFile reports whether a file's content is a plan and no runbook.
+func IsPlanFile(text string) bool { return strings.HasPrefix(text, planMagic) }
+
+// EncodePlan makes a file of a plan. Sensitive values are left out of it.
+func EncodePlan(host engine.Host, scope *lang.Scope, plan *Plan, version string) ([]byte, error) {
+	r := &Runner{host: host, scope: scope, secrets: newSecrets(rand.Text())}
+	head, err := r.header(plan, version)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := r.secrets.rewrite(head, r.secrets.hide)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(planFile{Kind: planFormat, Sum: sumOf(raw), Header: raw})
+	return append(text, '\n'), err
+}
+
+func sumOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// DecodePlan reads a plan file. set holds the sensitive variables, which it
+// leaves out. The error may be a *lang.Error.
+func DecodePlan(text []byte, host engine.Host, reg *engine.Registry, set lang.Settings) (*lang.Scope, *Plan, error) {
+	var f planFile
+	if err := json.Unmarshal(text, &f); err != nil {
+		return nil, nil, damagedPlan(err.Error())
+	}
+	if f.Kind != planFormat {
+		return nil, nil, engine.Errorf("plan", "it has format %q, and this version of runbook reads format %q", f.Kind, planFormat).
+			WithHint("Make a new plan")
+	}
+	if got := sumOf(f.Header); got != f.Sum {
+		return nil, nil, damagedPlan("checksum mismatch")
+	}
+	r := &Runner{host: host}
+	if err := r.restore([]journal.Record{{Seq: 1, Kind: kindRun, Data: f.Header}}, reg, set); err != nil {
+		return nil, nil, err
+	}
+	if head := r.state.Header; head.Host != host.Name() {
+		return nil, nil, engine.Errorf("plan", "it was made on host %s, and this is %s", head.Host, host.Name()).
+			WithHint("A plan is carried out where it was made. Make a new one here")
+	}
+	plan := r.state.Header.Plan
+	plan.secrets = r.secrets
+	return r.scope, plan, nil
+}
+
+func damagedPlan(why string) error {
+	return engine.Errorf("plan", "the file is damaged: %s", why).WithHint("Make a new plan")
+}

@@ -1,0 +1,177 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+	"runbook/engine/lang"
+)
+
+// unit is what is planned, recorded and carried out as one: a step, or one
+// round of a step with for_each. A step that carries out another runbook is
+// two: one where it begins and one where it ends, with that runbook's own
+// units in between.
+type unit struct {
+	*lang.Step
+	addr   string // the step's name, with the round's key: move["a"]; behind that of the runbook it is in: db/move
+	scope  *lang.Scope
+	parent *unit       // the begin of the runbook that it is in; nil at the top
+	inner  *lang.Scope // of a begin or an end: the other runbook's
+	end    bool
+	index  int // from 1 on
+	total  int
+}
+
+// begins reports whether the unit is where another runbook begins.
+func (u *unit) begins() bool { return u.inner != nil && !u.end }
+
+// policy is what happens if the unit fails.
+func (u *unit) policy() string {
+	own := cmp.Or(u.OnFailure, u.scope.Book.OnFailure)
+	if own == "" && u.parent != nil {
+		return u.parent.policy()
+	}
+	return cmp.Or(own, lang.Stop)
+}
+
+// A visitor is told of each unit in order, as soon as it is known. Of one where
+// another runbook begins it says whether to go into that runbook, and it has to
+// see to its data sources before.
+type visitor func(u *unit) (enter bool, diags hcl.Diagnostics)
+
+// units lists what a run consists of, in order. Nothing that it depends on can
+// change between plan and resume.
+func units(scope *lang.Scope, visit visitor) ([]*unit, hcl.Diagnostics) {
+	all, diags := unitsIn(scope, nil, visit)
+	total := 0
+	for _, u := range all {
+		if !u.end {
+			total++
+		}
+		u.index = total
+	}
+	for _, u := range all {
+		u.total = total
+	}
+	return all, diags
+}
+
+func unitsIn(scope *lang.Scope, parent *unit, visit visitor) ([]*unit, hcl.Diagnostics) {
+	var all []*unit
+	for _, s := range scope.Book.Steps {
+		rounds, diags := scope.Rounds(s)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		for _, e := range rounds {
+			some, diags := round(scope, parent, s, e, visit)
+			if diags.HasErrors() {
+				return nil, diags
+			}
+			all = append(all, some...)
+		}
+	}
+	return all, nil
+}
+
+func round(scope *lang.Scope, parent *unit, s *lang.Step, e *lang.Each, visit visitor) ([]*unit, hcl.Diagnostics) {
+	u := &unit{Step: s, addr: s.Name, scope: scope, parent: parent}
+	if e != nil {
+		u.addr, u.scope = fmt.Sprintf("%s[%q]", s.Name, e.Key), scope.With(e)
+	}
+	if parent != nil {
+		u.addr = parent.addr + "/" + u.addr
+	}
+	if s.Sub == nil {
+		_, diags := visit(u)
+		return []*unit{u}, diags
+	}
+	var diags hcl.Diagnostics
+	if u.inner, diags = u.scope.Inner(s); diags.HasErrors() {
+		return nil, diags
+	}
+	all := []*unit{u}
+	enter, diags := visit(u)
+	if enter && !diags.HasErrors() {
+		var between []*unit
+		between, diags = unitsIn(u.inner, u, visit)
+		all = append(all, between...)
+	}
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	last := *u
+	last.end = true
+	_, diags = visit(&last)
+	return append(all, &last), diags
+}
+
+// info is the unit for events. A failed description costs nothing but itself.
+func (u *unit) info() engine.StepInfo {
+	return engine.StepInfo{Name: u.addr, Action: u.Action, Description: u.Description, Index: u.index, Total: u.total}
+}
+
+// look lets the unit's expressions see the host as it is.
+func (u *unit) look(ctx context.Context, host engine.Host) {
+	u.see(hostFacts{ctx: ctx, host: host})
+}
+
+func (u *unit) see(facts lang.Facts) {
+	if u.scope.Facts = facts; u.inner != nil {
+		u.inner.Facts = facts
+	}
+}
+
+// adopt gives the unit's result to the expressions that follow.
+func (u *unit) adopt(v cty.Value) {
+	if u.scope.Each == nil {
+		u.scope.Steps[u.Name] = v
+		return
+	}
+	rounds := map[string]cty.Value{}
+	if have, ok := u.scope.Steps[u.Name]; ok && have.LengthInt() > 0 {
+		rounds = have.AsValueMap()
+	}
+	rounds[u.scope.Each.Key] = v
+	u.scope.Steps[u.Name] = cty.ObjectVal(rounds)
+}
+
+// forget takes back what adopt gave.
+func (u *unit) forget() {
+	if u.scope.Each == nil {
+		delete(u.scope.Steps, u.Name)
+		return
+	}
+	rounds := u.scope.Steps[u.Name].AsValueMap()
+	delete(rounds, u.scope.Each.Key)
+	u.scope.Steps[u.Name] = cty.ObjectVal(rounds)
+}
+
+// nothing is the result of a unit that was passed over.
+func (u *unit) nothing() cty.Value {
+	if u.Sub != nil {
+		return cty.NullVal(cty.DynamicPseudoType)
+	}
+	return cty.NullVal(engine.ObjectType(u.Spec.Results))
+}
+
+// outputs are those of the runbook that ends with u, as the result of its
+// step.
+func (u *unit) outputs() (cty.Value, hcl.Diagnostics) {
+	vals := map[string]cty.Value{}
+	var diags hcl.Diagnostics
+	for _, o := range u.Sub.Outputs {
+		v, more := u.inner.Value(o.Expr)
+		diags = append(diags, more...)
+		if o.Sensitive {
+			v = v.Mark(lang.Sensitive)
+		}
+		vals[o.Name] = v
+	}
+	return cty.ObjectVal(vals), diags
+}
