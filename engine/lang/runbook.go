@@ -31,6 +31,7 @@ type Runbook struct {
 	// broken names what is declared but can't be used, as "step.NAME" or
 	// "data.TYPE.NAME", so that references to it aren't reported as well.
 	broken map[string]bool
+	byName map[string]*Step
 }
 
 // Variable is a value that the operator may set.
@@ -133,14 +134,15 @@ type Rollback struct {
 	Config Config
 }
 
-// Step returns the step called name, or nil.
+// Step returns the step called name, or nil. Steps are only ever added.
 func (r *Runbook) Step(name string) *Step {
-	for _, s := range r.Steps {
-		if s.Name == name {
-			return s
-		}
+	if r.byName == nil {
+		r.byName = map[string]*Step{}
 	}
-	return nil
+	for _, s := range r.Steps[len(r.byName):] {
+		r.byName[s.Name] = s
+	}
+	return r.byName[name]
 }
 
 func (r *Runbook) variable(name string) *Variable {

@@ -83,6 +83,9 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	for _, pre := range s.Preconditions {
 		c.check(pre, at)
 	}
+	if len(s.Postconditions) == 0 && (s.Rollback == nil || s.Rollback.Action == "none") {
+		return
+	}
 	after := site{steps: maps.Clone(done), self: true, each: at.each}
 	after.steps[s.Name] = s.ForEach == nil
 	for _, post := range s.Postconditions {

@@ -25,6 +25,7 @@ type Plan struct {
 	Steps   []StepPlan        `json:"steps,omitempty"` // none where the goal holds
 
 	secrets *secrets // the sensitive texts that may be in it
+	index   map[string]int
 }
 
 // Shown is the plan without the sensitive values, as it may be shown.
@@ -106,12 +107,17 @@ func (p *Plan) Failing() map[string][]lang.CheckResult {
 	return failing
 }
 
-// step returns the plan of the step called name.
+// step returns the plan of the step called name. Steps are only ever added, so
+// the index is brought up to date with what has come since.
 func (p *Plan) step(name string) StepPlan {
-	for _, s := range p.Steps {
-		if s.Name == name {
-			return s
-		}
+	if p.index == nil {
+		p.index = make(map[string]int, len(p.Steps))
+	}
+	for i := len(p.index); i < len(p.Steps); i++ {
+		p.index[p.Steps[i].Name] = i
+	}
+	if i, ok := p.index[name]; ok {
+		return p.Steps[i]
 	}
 	return StepPlan{}
 }

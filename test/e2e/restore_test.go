@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"runbook/engine/run"
 	"runbook/test/etcdhost"
 )
 
@@ -272,5 +273,40 @@ func (s *scene) await(t *testing.T, condition string) {
 	script := "for i in $(seq 1500); do if " + condition + "; then exit 0; fi; sleep 0.02; done; exit 1"
 	if out, err := exec.CommandContext(s.ctx, "sh", "-c", script).CombinedOutput(); err != nil {
 		t.Fatalf("never: %s\n%s", condition, out)
+	}
+}
+
+// What a run of a shipped runbook does is what its plan said, step by step.
+func TestRunsDoWhatTheirPlansSaid(t *testing.T) {
+	s := newScene(t, etcdhost.Options{})
+	plan := filepath.Join(t.TempDir(), "plan")
+	for _, book := range []string{backup, restore} {
+		s.runbook(0, "plan", book, "--out", plan)
+		s.runbook(0, "run", plan, "--yes")
+		s.samePlanAndRecord(t)
+		s.breakEtcd() // for the restore
+	}
+}
+
+// samePlanAndRecord compares the newest run's plan with the changes that it
+// recorded.
+func (s *scene) samePlanAndRecord(t *testing.T) {
+	t.Helper()
+	store := run.Store{Dir: stateDir}
+	runs, err := store.List()
+	s.must(err)
+	state := runs[0].State
+	if state.Phase != run.Finished || len(state.Header.Plan.Steps) == 0 {
+		t.Fatalf("%+v", state)
+	}
+	for _, p := range state.Header.Plan.Steps {
+		did := state.Steps[p.Name]
+		if p.KnownAfter != "" {
+			t.Logf("step %s was known only after %s", p.Name, p.KnownAfter)
+			continue
+		}
+		if !did.Change.SameAs(p.Change) {
+			t.Errorf("step %s: planned\n%s\ndone\n%s", p.Name, run.Describe(p.Change), run.Describe(did.Change))
+		}
 	}
 }
