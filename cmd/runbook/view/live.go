@@ -76,9 +76,8 @@ func (l *Live) Event(e engine.Event) {
 	if l.status.take(e, l.now()) {
 		return // drawn within a frame
 	}
-	if l.status.pending != nil && endsStep(e) {
-		l.Human.Event(l.status.pending) // its headline, above what has become of it
-		l.status.pending = nil
+	if isOfStep(e) {
+		l.headline()
 	}
 	l.Human.Event(e)
 	switch e.(type) {
@@ -91,8 +90,16 @@ func (l *Live) Event(e engine.Event) {
 	}
 }
 
-// endsStep reports whether e is shown under its step's headline.
-func endsStep(e engine.Event) bool {
+// headline shows that of the step in hand, above what is to be said of it.
+func (l *Live) headline() {
+	if l.status.pending != nil {
+		l.Human.Event(l.status.pending)
+		l.status.pending = nil
+	}
+}
+
+// isOfStep reports whether e is shown under its step's headline.
+func isOfStep(e engine.Event) bool {
 	switch e.(type) {
 	case engine.RunStarted, engine.JournalTorn, engine.Stopping:
 		return false
@@ -168,7 +175,7 @@ func (l *Live) end() {
 func (l *Live) Ask(question string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.region.erase()
+	l.headline()
 	l.asking = true
 	l.Human.Ask(question)
 }
@@ -206,9 +213,8 @@ func (l *Live) Close() {
 
 func (l *Live) close() {
 	if l.status.pending != nil && l.stop != nil { // cut short: the step has no outcome
-		l.Human.Event(l.status.pending)
+		l.headline()
 		l.line("  %s", l.bad.Sprint("not finished"))
-		l.status.pending = nil
 	}
 	l.end()
 }

@@ -150,7 +150,7 @@ func TestLiveAsks(t *testing.T) {
 	s.Event(engine.StepStarted{Step: step(1, "one")})
 	s.tick()
 	s.Ask("Go on?")
-	asked := "\nRun r1 of rb on h.\n\nGo on? [yes/no]\n"
+	asked := "\nRun r1 of rb on h.\n\n[1/3] one  Copy one.\n\nGo on? [yes/no]\n"
 	s.want(asked)
 	s.after(time.Minute)
 	s.want(asked)
@@ -159,6 +159,8 @@ func TestLiveAsks(t *testing.T) {
 	s.tick()
 	s.want(`
 Run r1 of rb on h.
+
+[1/3] one  Copy one.
 
 Go on? [yes/no] yes
 
@@ -184,7 +186,7 @@ a note
 
 [1/3] one 2:00
 Copy one.
-2:00 of 1:00, 2 steps left
+2:00 of 1:00, 1:00 over, 2 steps left
 `)
 	s.Event(engine.Stopping{})
 	s.Error(errors.New("it went wrong"))

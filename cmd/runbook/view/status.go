@@ -118,6 +118,9 @@ func (s *status) time(now time.Time) string {
 	if s.run.TimeBudget > 0 {
 		parts[0] += " of " + clock(s.run.TimeBudget)
 	}
+	if s.late(now) {
+		parts = append(parts, clock(s.elapsed(now)-s.run.TimeBudget)+" over")
+	}
 	if s.left > 0 {
 		parts = append(parts, count(s.left, "step")+" left")
 	}
@@ -136,8 +139,13 @@ func (s *status) elapsed(now time.Time) time.Duration {
 	return max(0, now.Sub(s.run.Started))
 }
 
+// late reports whether the time budget is used up.
+func (s *status) late(now time.Time) bool {
+	return s.run.TimeBudget > 0 && s.elapsed(now) > s.run.TimeBudget
+}
+
 func (h *Human) timeColor(s *status, now time.Time) *color.Color {
-	if s.run.TimeBudget > 0 && s.elapsed(now) > s.run.TimeBudget {
+	if s.late(now) {
 		return h.bad
 	}
 	return h.faint
