@@ -22,6 +22,8 @@ type (
 		ID, Runbook, Host string
 		Resumed           bool
 		Done              int // steps finished earlier
+		Started           time.Time
+		TimeBudget        time.Duration // since Started; 0: none
 	}
 	// JournalTorn says that a crash left an incomplete record, which was set
 	// aside.

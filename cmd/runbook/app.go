@@ -25,6 +25,7 @@ type exitCode int
 const (
 	exitDone    exitCode = 0
 	exitError   exitCode = 1 // an error, and nothing to resume
+	exitChanges exitCode = 2 // plan --detailed-exitcode: there is something to do
 	exitStopped exitCode = 3 // stopped; can be resumed
 	exitWaiting exitCode = 4 // waits for an approval
 	exitUndone  exitCode = 5 // failed, and was rolled back
@@ -35,19 +36,21 @@ const (
 type app struct {
 	ctx, stop context.Context
 	in        io.Reader
-	out, err  io.Writer
-	view      *view.Human
+	out, err  *os.File
+	view      view.View
+	human     *view.Human // for what only people read
 	reg       *engine.Registry
 	stateDir  string
 	log       logging
 	traceOnce sync.Once
 	tracer    *trace.Tracer // nil where nobody asked for traces
+	code      exitCode      // where there is no error
 }
 
 func newApp(ctx, stop context.Context) *app {
 	return &app{
 		ctx: ctx, stop: stop, in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		view: view.NewHuman(os.Stdout, os.Stderr),
+		view: view.ForPeople(os.Stdout, os.Stderr), human: view.NewHuman(os.Stdout, os.Stderr),
 	}
 }
 
@@ -69,6 +72,8 @@ func (a *app) main(args []string) exitCode {
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	a.chooseView(root, args)
+	defer a.view.Close()
 	err := root.Execute()
 	if err != nil {
 		a.view.Error(err)
@@ -76,6 +81,9 @@ func (a *app) main(args []string) exitCode {
 	var stopped *stoppedError
 	if errors.As(err, &stopped) && !errors.Is(err, run.ErrWaiting) {
 		a.view.Stopped(stopped.id, stopped.phase)
+	}
+	if err == nil {
+		return a.code
 	}
 	return codeOf(err)
 }
@@ -85,8 +93,6 @@ func codeOf(err error) exitCode {
 	var stopped *stoppedError
 	var undone *run.RolledBackError
 	switch {
-	case err == nil:
-		return exitDone
 	case errors.As(err, &locked):
 		return exitLocked
 	case errors.As(err, &undone):
@@ -129,7 +135,7 @@ finished one can be rolled back.`,
 		a.fmtCommand(), a.manCommand(),
 	)
 	a.log.flags(root)
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.log.open() }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.log.open(a.view.Logs()) }
 	a.complete(root)
 	a.holdToLooking(root)
 	return root

@@ -19,7 +19,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				a.view.ExplainAll(a.registry())
+				a.human.ExplainAll(a.registry())
 				return nil
 			}
 			return a.explain(args[0])
@@ -36,16 +36,16 @@ type topic struct {
 func (a *app) topics() []topic {
 	var all []topic
 	for _, s := range a.registry().Actions {
-		all = append(all, topic{s.Name, s.Doc, func() { a.view.ExplainAction(s) }})
+		all = append(all, topic{s.Name, s.Doc, func() { a.human.ExplainAction(s) }})
 	}
 	for _, s := range a.registry().Data {
-		all = append(all, topic{s.Name, s.Doc, func() { a.view.ExplainData(s) }})
+		all = append(all, topic{s.Name, s.Doc, func() { a.human.ExplainData(s) }})
 	}
 	for _, b := range lang.Blocks() {
-		all = append(all, topic{b.Name, b.Doc, func() { a.view.ExplainBlock(b) }})
+		all = append(all, topic{b.Name, b.Doc, func() { a.human.ExplainBlock(b) }})
 	}
 	for _, f := range lang.Functions() {
-		all = append(all, topic{f.Name, f.Doc, func() { a.view.ExplainFunction(f) }})
+		all = append(all, topic{f.Name, f.Doc, func() { a.human.ExplainFunction(f) }})
 	}
 	return all
 }
@@ -58,7 +58,7 @@ func (a *app) explain(name string) error {
 			continue
 		}
 		if found++; found > 1 {
-			a.view.Text("\n")
+			a.human.Text("\n")
 		}
 		t.show()
 	}

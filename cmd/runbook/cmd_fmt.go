@@ -109,18 +109,18 @@ func (a *app) formatted(files []formatting, check, showDiff bool) error {
 		}
 		switch {
 		case showDiff:
-			a.view.Text(string(diff.Diff(f.name, []byte(f.old), f.name+" (formatted)", []byte(f.new))))
+			a.human.Text(string(diff.Diff(f.name, []byte(f.old), f.name+" (formatted)", []byte(f.new))))
 		case check:
 			if f.differs() {
-				a.view.Text(f.name + "\n")
+				a.human.Text(f.name + "\n")
 			}
 		case f.name == stdin:
-			a.view.Text(f.new)
+			a.human.Text(f.new)
 		default:
 			if err := durable.Rewrite(f.name, []byte(f.new)); err != nil {
 				return err
 			}
-			a.view.Text(f.name + "\n")
+			a.human.Text(f.name + "\n")
 		}
 	}
 	if check && differing > 0 {

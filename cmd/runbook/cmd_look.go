@@ -4,10 +4,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
+	"runbook/engine/run"
 )
 
 func (a *app) listCommand() *cobra.Command {
-	return &cobra.Command{
+	return addJSONFlag(&cobra.Command{
 		Use:   "list",
 		Short: "List the runs of this machine, the newest first",
 		Args:  cobra.NoArgs,
@@ -19,11 +20,12 @@ func (a *app) listCommand() *cobra.Command {
 			a.view.List(runs)
 			return nil
 		},
-	}
+	})
 }
 
 func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{
+	var withLog bool
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "show [RUN]",
 		Short: "Show a run: its steps, results, and what it kept; the newest run if none is named",
 		Args:  cobra.MaximumNArgs(1),
@@ -32,14 +34,26 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			state, err := a.store().Load(id)
-			if err != nil {
-				return err
-			}
-			a.view.Show(state)
-			return nil
+			return a.show(id, withLog)
 		},
+	})
+	cmd.Flags().BoolVar(&withLog, "log", false, "show the records of its journal as well, the oldest first")
+	return cmd
+}
+
+func (a *app) show(id string, withLog bool) error {
+	sum, err := a.store().Look(id)
+	if err != nil {
+		return err
 	}
+	var log []run.LogEntry
+	if withLog {
+		if log, err = a.store().Log(id); err != nil {
+			return err
+		}
+	}
+	a.view.Show(sum.State, sum.Busy, log)
+	return nil
 }
 
 // named is the run that the operator named, or the newest one.

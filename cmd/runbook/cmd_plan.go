@@ -7,11 +7,12 @@ import (
 
 	"runbook/engine"
 	"runbook/engine/durable"
+	"runbook/engine/lang"
 	"runbook/engine/run"
 )
 
 func (a *app) validateCommand() *cobra.Command {
-	return &cobra.Command{
+	return addJSONFlag(&cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check a runbook for mistakes, without looking at the host",
 		Args:  cobra.ExactArgs(1),
@@ -23,29 +24,37 @@ func (a *app) validateCommand() *cobra.Command {
 			a.view.Valid(book)
 			return nil
 		},
-	}
+	})
 }
 
 func (a *app) planCommand() *cobra.Command {
 	var given settings
 	var out string
-	cmd := &cobra.Command{
+	var detailed bool
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "plan FILE",
 		Short: "Show what a run would change, step by step; changes nothing",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.showPlan(args[0], given, out)
+			changes, err := a.showPlan(args[0], given, out)
+			if detailed && changes {
+				a.code = exitChanges
+			}
+			return err
 		},
-	}
+	})
 	given.flags(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "keep the plan in `FILE`, to be carried out with runbook run FILE")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 0 if there is nothing to do, 1 after an error, 2 if there is something to do")
 	return cmd
 }
 
-func (a *app) showPlan(file string, given settings, out string) error {
+// showPlan shows the plan of a runbook, and reports whether there is something
+// to do.
+func (a *app) showPlan(file string, given settings, out string) (changes bool, err error) {
 	book, err := a.load(file)
 	if err != nil {
-		return err
+		return false, err
 	}
 	id := engine.PlannedRunID
 	if out != "" {
@@ -53,16 +62,21 @@ func (a *app) showPlan(file string, given settings, out string) error {
 	}
 	p, scope, err := a.plan(book, given, id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	shown, err := p.Shown()
 	if err != nil {
-		return err
+		return false, err
 	}
-	a.view.Plan(shown)
+	a.view.Plan(shown, a.store().Estimate(p))
 	if err := blocked(shown); err != nil || out == "" {
-		return err
+		return !p.NothingToDo(), err
 	}
+	return !p.NothingToDo(), a.keepPlan(scope, p, out)
+}
+
+// keepPlan writes a plan to a file, from which it can be carried out.
+func (a *app) keepPlan(scope *lang.Scope, p *run.Plan, out string) error {
 	text, err := run.EncodePlan(a.host(), scope, p, version)
 	if err != nil {
 		return err

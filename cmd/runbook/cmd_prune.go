@@ -30,7 +30,7 @@ func (a *app) prune(id string, yes bool) error {
 			WithHint("Go on with `runbook resume %s`, or undo it with `runbook rollback %s`", id, id)
 	}
 	kept := state.Kept()
-	if a.view.Kept(id, kept); len(kept) == 0 {
+	if a.human.Kept(id, kept); len(kept) == 0 {
 		return nil
 	}
 	if !yes {

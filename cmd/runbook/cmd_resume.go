@@ -39,14 +39,14 @@ func (b byHand) tell(r *run.Runner) error {
 func (a *app) resumeCommand() *cobra.Command {
 	var given settings
 	var hand byHand
-	cmd := &cobra.Command{
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "resume [RUN]",
 		Short: "Go on with a run that was interrupted or stopped",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.resume(args, given, hand)
 		},
-	}
+	})
 	given.flags(cmd)
 	cmd.Flags().StringArrayVar(&hand.skip, "skip", nil, "take `STEP` as done: it was seen to by hand (repeatable)")
 	cmd.Flags().StringVar(&hand.from, "from", "", "go on at `STEP`: what comes before it was seen to by hand")
@@ -96,21 +96,21 @@ func (a *app) followed(r *run.Runner, accept bool) error {
 	if err != nil {
 		return err
 	}
-	a.view.Plan(p)
+	a.view.Plan(p, a.store().Estimate(p))
 	return nil
 }
 
 func (a *app) rollbackCommand() *cobra.Command {
 	var given settings
 	var yes bool
-	cmd := &cobra.Command{
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "rollback [RUN]",
 		Short: "Undo in reverse what a run changed",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.rollback(args, given, yes)
 		},
-	}
+	})
 	given.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
 	return cmd

@@ -37,14 +37,14 @@ func blocked(p *run.Plan) error {
 func (a *app) runCommand() *cobra.Command {
 	var given settings
 	var yes bool
-	cmd := &cobra.Command{
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "run FILE",
 		Short: "Plan a runbook, ask, and carry it out",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.run(args[0], given, yes)
 		},
-	}
+	})
 	given.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
 	return cmd
@@ -71,7 +71,7 @@ func (a *app) run(file string, given settings, yes bool) error {
 	if err != nil {
 		return err
 	}
-	a.view.Plan(shown)
+	a.view.Plan(shown, a.store().Estimate(p))
 	if err := blocked(shown); err != nil || p.GoalHolds() {
 		return err
 	}
@@ -127,7 +127,7 @@ func (a *app) noneUnfinished() error {
 // terminal reports whether there is somebody to ask.
 func (a *app) terminal() bool {
 	f, ok := a.in.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
+	return ok && isatty.IsTerminal(f.Fd()) && a.view.Asks()
 }
 
 // confirm asks on a terminal; elsewhere --yes has to be given.

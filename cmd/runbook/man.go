@@ -17,7 +17,7 @@ func (a *app) manCommand() *cobra.Command {
 		Short: "Print the manual page: runbook man | man -l -",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.view.Text(manualPage(cmd.Root()))
+			a.human.Text(manualPage(cmd.Root()))
 			return nil
 		},
 	}
@@ -38,6 +38,7 @@ var environment = [][2]string{
 var exitCodes = [][2]string{
 	{fmt.Sprint(int(exitDone)), "Done, or nothing to do."},
 	{fmt.Sprint(int(exitError)), "An error; there is nothing to resume."},
+	{fmt.Sprint(int(exitChanges)), "The plan has changes (with plan --detailed-exitcode)."},
 	{fmt.Sprint(int(exitStopped)), "Stopped; runbook resume goes on."},
 	{fmt.Sprint(int(exitWaiting)), "Waits for an approval."},
 	{fmt.Sprint(int(exitUndone)), "Failed, and was rolled back."},

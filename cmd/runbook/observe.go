@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -24,8 +25,8 @@ func (l *logging) flags(root *cobra.Command) {
 }
 
 // open opens the log. RUNBOOK_LOG names the least level that is written:
-// trace, debug, info, warn, error or off.
-func (l *logging) open() error {
+// trace, debug, info, warn, error or off. Without a file it goes to standard.
+func (l *logging) open(standard io.Writer) error {
 	level, err := l.level()
 	if err != nil {
 		return err
@@ -33,7 +34,7 @@ func (l *logging) open() error {
 	if l.format != "text" && l.format != "json" {
 		return engine.Errorf("--log-format "+l.format, "there is no such format").WithHint("Write text or json")
 	}
-	options := &hclog.LoggerOptions{Name: "runbook", Level: level, Output: os.Stderr, JSONFormat: l.format == "json"}
+	options := &hclog.LoggerOptions{Name: "runbook", Level: level, Output: standard, JSONFormat: l.format == "json"}
 	if l.file != "" {
 		f, err := os.OpenFile(l.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {

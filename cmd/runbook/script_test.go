@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if actions.ChildMain(os.Args[1:]) {
 		return
 	}
+	if os.Getenv(asRunbook) != "" {
+		os.Exit(int(execute()))
+	}
 	testscript.Main(m, map[string]func(){"runbook": func() { os.Exit(int(execute())) }})
 }
 
@@ -42,6 +45,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exit": exitWith, "holdlock": holdLock, "nobodyreads": nobodyReads, "fakecollector": fakeCollector,
+			"validjson": validJSON,
 		},
 	})
 }

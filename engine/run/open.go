@@ -41,7 +41,10 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	if r.journal, err = journal.Create(s.run(scope.Run.ID), kindRun, written); err != nil {
 		return nil, err
 	}
-	emit(engine.RunStarted{ID: scope.Run.ID, Runbook: scope.Book.Name, Host: host.Name()})
+	emit(engine.RunStarted{
+		ID: scope.Run.ID, Runbook: scope.Book.Name, Host: host.Name(),
+		Started: scope.Run.Started, TimeBudget: scope.Book.TimeBudget,
+	})
 	return r, nil
 }
 
@@ -111,7 +114,10 @@ func (r *Runner) takeUp() error {
 		return err
 	}
 	r.reopened = nil
-	r.emit(engine.RunStarted{ID: r.id(), Runbook: r.scope.Book.Name, Host: r.host.Name(), Resumed: true, Done: r.state.done()})
+	r.emit(engine.RunStarted{
+		ID: r.id(), Runbook: r.scope.Book.Name, Host: r.host.Name(), Resumed: true, Done: r.state.done(),
+		Started: r.scope.Run.Started, TimeBudget: r.scope.Book.TimeBudget,
+	})
 	return nil
 }
 

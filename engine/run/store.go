@@ -138,11 +138,17 @@ func (s Store) Exists(id string) error {
 
 // Load reads one run.
 func (s Store) Load(id string) (*State, error) {
+	sum, err := s.Look(id)
+	return sum.State, err
+}
+
+// Look reads one run, and whether a process works on it now.
+func (s Store) Look(id string) (Summary, error) {
 	if err := s.Exists(id); err != nil {
-		return nil, err
+		return Summary{}, err
 	}
 	sum := s.summary(id)
-	return sum.State, sum.Err
+	return sum, sum.Err
 }
 
 // Pick returns the only run for which want holds. what describes it in the

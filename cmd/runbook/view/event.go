@@ -40,7 +40,7 @@ func (h *Human) Event(e engine.Event) {
 	case engine.RunFinished:
 		h.finished(e)
 	default:
-		h.undo(e)
+		h.undoEvent(e)
 	}
 }
 
@@ -113,7 +113,7 @@ func (h *Human) finished(e engine.RunFinished) {
 	}
 }
 
-func (h *Human) undo(e engine.Event) {
+func (h *Human) undoEvent(e engine.Event) {
 	switch e := e.(type) {
 	case engine.UndoStarted:
 		h.doing, h.shown = "", time.Now()

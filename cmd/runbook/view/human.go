@@ -1,4 +1,3 @@
-// Package view shows people what the engine does.
 package view
 
 import (
@@ -8,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fatih/color"
 	"github.com/hashicorp/hcl/v2"
@@ -20,8 +20,8 @@ import (
 	"runbook/engine/run"
 )
 
-// Human writes for a person at a terminal: what was asked for on out, errors
-// and notes on err.
+// Human writes lines for people: what was asked for on out, errors and notes on
+// err.
 type Human struct {
 	out, err     io.Writer
 	width        uint
@@ -29,6 +29,7 @@ type Human struct {
 	bold, faint  *color.Color
 	good, bad    *color.Color
 	change, note *color.Color
+	plain        *color.Color
 	doing        string // the last progress line, not to be repeated
 	shown        time.Time
 }
@@ -36,17 +37,22 @@ type Human struct {
 // NewHuman returns a view that uses colours if out is a terminal and NO_COLOR
 // is unset.
 func NewHuman(out, err *os.File) *Human {
+	width := 80
+	if w, _, err := term.GetSize(int(out.Fd())); err == nil && w > 20 {
+		width = w
+	}
 	colors := isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return newHuman(out, err, width, colors)
+}
+
+func newHuman(out, err io.Writer, width int, colors bool) *Human {
 	h := &Human{
-		out: out, err: err, width: 80, colors: colors,
+		out: out, err: err, width: uint(width), colors: colors,
 		bold: color.New(color.Bold), faint: color.New(color.Faint),
 		good: color.New(color.FgGreen), bad: color.New(color.FgRed),
-		change: color.New(color.FgYellow), note: color.New(color.FgCyan),
+		change: color.New(color.FgYellow), note: color.New(color.FgCyan), plain: color.New(),
 	}
-	if w, _, err := term.GetSize(int(out.Fd())); err == nil && w > 20 {
-		h.width = uint(w)
-	}
-	for _, c := range []*color.Color{h.bold, h.faint, h.good, h.bad, h.change, h.note} {
+	for _, c := range []*color.Color{h.bold, h.faint, h.good, h.bad, h.change, h.note, h.plain} {
 		if colors {
 			c.EnableColor()
 		} else {
@@ -67,10 +73,19 @@ func (h *Human) Note(format string, args ...any) {
 	_, _ = fmt.Fprintf(h.err, format+"\n", args...)
 }
 
+// Asks says that a person reads this.
+func (h *Human) Asks() bool { return true }
+
 // Ask writes a question; the answer follows on the same line.
 func (h *Human) Ask(question string) {
 	_, _ = fmt.Fprintf(h.out, "\n%s [yes/no] ", h.bold.Sprint(question))
 }
+
+// Logs are lines beside the result.
+func (h *Human) Logs() io.Writer { return h.err }
+
+// Close has nothing to end.
+func (h *Human) Close() {}
 
 // Valid says that a runbook has no mistakes.
 func (h *Human) Valid(book *lang.Runbook) {
@@ -96,7 +111,7 @@ func (h *Human) Error(err error) {
 		h.diagnostics(failure.Book, hcl.Diagnostics{failure.Diag})
 	case errors.Is(err, run.ErrInterrupted), errors.Is(err, run.ErrWaiting):
 	case errors.As(err, &locked):
-		h.plainError(locked, "Wait for it to end. If it is stuck, end that process: the lock goes with it, and `runbook resume` goes on")
+		h.plainError(locked, lockedHint)
 	default:
 		h.plainError(err, engine.HintOf(err))
 	}
@@ -116,6 +131,29 @@ func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
 	}
 	w := hcl.NewDiagnosticTextWriter(h.err, files, h.width, h.colors)
 	_ = w.WriteDiagnostics(diags) // as with line
+}
+
+// about is a duration of which nobody knows more than its size.
+func about(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "under 1 s"
+	case d < time.Minute:
+		return fmt.Sprintf("about %d s", int(d.Round(time.Second).Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("about %d min", int(d.Round(time.Minute).Minutes()))
+	}
+	return fmt.Sprintf("about %.1f h", d.Hours())
+}
+
+// clean is a text of unknown origin without what a terminal would obey.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // took is a duration as people read it.

@@ -7,13 +7,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fatih/color"
+
 	"runbook/engine"
 	"runbook/engine/lang"
 	"runbook/engine/run"
 )
 
-// Plan shows a plan.
-func (h *Human) Plan(p *run.Plan) {
+// Plan shows a plan, and how long it may take.
+func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	h.line("%s on %s", h.bold.Sprintf("Runbook %s", p.Runbook), p.Host)
 	for _, d := range p.Data {
 		h.line("\n%s", h.bold.Sprintf("data %s.%s", d.Type, d.Name))
@@ -25,13 +27,29 @@ func (h *Human) Plan(p *run.Plan) {
 	}
 	h.line("")
 	for i, s := range p.Steps {
-		h.step(i+1, s)
+		h.step(i+1, s, e)
 	}
 	h.line("%s", h.summary(p))
+	h.estimate(e)
 }
 
-func (h *Human) step(n int, s run.StepPlan) {
-	h.line("%s  %s", h.bold.Sprintf("%2d  %s", n, s.Name), h.faint.Sprint(s.Action))
+func (h *Human) estimate(e run.Estimate) {
+	if !e.Known() {
+		return
+	}
+	text := "Takes " + about(e.Total) + " by earlier runs"
+	if e.Never > 0 {
+		text += fmt.Sprintf(", and %s that no earlier run has done", count(e.Never, "step"))
+	}
+	h.line("%s.", text)
+}
+
+func (h *Human) step(n int, s run.StepPlan, e run.Estimate) {
+	head := s.Action
+	if d, ok := e.Steps[s.Name]; ok {
+		head += ", " + about(d)
+	}
+	h.line("%s  %s", h.bold.Sprintf("%2d  %s", n, s.Name), h.faint.Sprint(head))
 	const indent = "    "
 	if s.Description != "" {
 		h.line("%s%s", indent, s.Description)
@@ -55,8 +73,11 @@ func (h *Human) step(n int, s run.StepPlan) {
 	for _, kept := range s.Change.Kept {
 		h.line("%s  keeps what it replaces: %s", indent, kept)
 	}
+	if s.Change.Unpredictable != "" {
+		h.line("%s%s %s", indent, h.bad.Sprint("! can't be predicted:"), s.Change.Unpredictable)
+	}
 	if s.CantUndo != "" {
-		h.line("%s%s can't be undone: %s", indent, h.bad.Sprint("!"), s.CantUndo)
+		h.line("%s%s %s", indent, h.bad.Sprint("! can't be undone:"), s.CantUndo)
 	}
 	if s.Undo != "" {
 		h.line("%s  rolled back with: %s", indent, s.Undo)
@@ -104,29 +125,68 @@ func (h *Human) item(indent string, it engine.Item) {
 		note = h.faint.Sprintf("  (%s)", it.Note)
 	}
 	h.line("%s%s %s: %s → %s%s", indent, h.change.Sprint("~"), target, it.Before, it.After, note)
+	h.diff(indent+"    ", it.Diff)
+}
+
+// diff shows the difference of two texts in unified format.
+func (h *Human) diff(indent, text string) {
+	if text == "" {
+		return
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		h.line("%s%s", indent, h.diffColor(line).Sprint(clean(line)))
+	}
+}
+
+func (h *Human) diffColor(line string) *color.Color {
+	switch {
+	case strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "---"):
+		return h.faint
+	case strings.HasPrefix(line, "+"):
+		return h.good
+	case strings.HasPrefix(line, "-"):
+		return h.bad
+	case strings.HasPrefix(line, "@@"):
+		return h.note
+	}
+	return h.plain
+}
+
+// stepCounts are the steps of a plan by what is to be done.
+type stepCounts struct{ changing, checking, later, blocked, final int }
+
+func countSteps(p *run.Plan) stepCounts {
+	n := stepCounts{blocked: len(p.Failing())}
+	for _, s := range p.Steps {
+		if s.CantUndo != "" && !s.Change.Empty() {
+			n.final++
+		}
+		switch planStatus(s) {
+		case "known_later":
+			n.later++
+		case "changes":
+			n.changing++
+		case "checks":
+			n.checking++
+		}
+	}
+	return n
 }
 
 func (h *Human) summary(p *run.Plan) string {
-	var changing, checking, later int
-	for _, s := range p.Steps {
-		switch {
-		case s.KnownAfter != "":
-			later++
-		case !s.Change.Empty():
-			changing++
-		case len(s.Change.Checks) > 0:
-			checking++
-		}
-	}
+	n := countSteps(p)
 	if p.NothingToDo() {
-		return fmt.Sprintf("%s %s, %d of which check something.", h.good.Sprint("No changes."), count(len(p.Steps), "step"), checking)
+		return fmt.Sprintf("%s %s, %d of which check something.", h.good.Sprint("No changes."), count(len(p.Steps), "step"), n.checking)
 	}
-	text := fmt.Sprintf("%s: %d to change the host, %d to check", count(len(p.Steps), "step"), changing, checking)
-	if later > 0 {
-		text += fmt.Sprintf(", %d known only later", later)
+	text := fmt.Sprintf("%s: %d to change the host, %d to check", count(len(p.Steps), "step"), n.changing, n.checking)
+	if n.later > 0 {
+		text += fmt.Sprintf(", %d known only later", n.later)
 	}
-	if n := len(p.Failing()); n > 0 {
-		text += ", " + h.bad.Sprintf("%d blocked by a precondition", n)
+	if n.final > 0 {
+		text += ", " + h.bad.Sprintf("%d that can't be undone", n.final)
+	}
+	if n.blocked > 0 {
+		text += ", " + h.bad.Sprintf("%d blocked by a precondition", n.blocked)
 	}
 	return text + "."
 }

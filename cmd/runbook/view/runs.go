@@ -2,9 +2,12 @@ package view
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	"runbook/engine"
 	"runbook/engine/run"
 )
 
@@ -26,7 +29,7 @@ func (h *Human) List(runs []run.Summary) {
 			continue
 		}
 		steps := r.State.Header.Plan.Steps
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\n", r.ID, r.State.Header.Run.Runbook, status(r.State, r.Busy),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\n", r.ID, r.State.Header.Run.Runbook, standing(r.State, r.Busy),
 			doneOf(r.State), len(steps), r.State.Updated.Local().Format(time.DateTime))
 	}
 	_ = w.Flush() // as with line
@@ -42,8 +45,8 @@ func doneOf(s *run.State) int {
 	return n
 }
 
-// status tells a run that works from one that only stands at that phase.
-func status(s *run.State, busy bool) string {
+// standing tells a run that works from one that only stands at that phase.
+func standing(s *run.State, busy bool) string {
 	switch {
 	case !s.Phase.Open() || busy:
 		return string(s.Phase)
@@ -57,17 +60,20 @@ func status(s *run.State, busy bool) string {
 	return "interrupted"
 }
 
-// Show shows one run.
-func (h *Human) Show(s *run.State) {
+// Show shows one run, and its journal's records where there are any to show.
+func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	head := s.Header
 	h.line("%s of %s on %s", h.bold.Sprintf("Run %s", head.Run.ID), head.Run.Runbook, head.Host)
-	h.line("  state    %s", status(s, false))
+	h.line("  state    %s", standing(s, busy))
 	h.line("  started  %s", head.Run.Started.Local().Format(time.DateTime))
 	h.line("  updated  %s", s.Updated.Local().Format(time.DateTime))
 	h.line("  version  %s", head.Version)
+	h.line("  took     %s", took(s.Updated.Sub(s.Began)))
 	for i, p := range head.Plan.Steps {
 		h.stepState(i+1, p, s.Steps[p.Name])
 	}
+	h.kept(s)
+	h.log(log)
 	if s.Failure != nil {
 		h.line("\n%s step %s: %s", h.bad.Sprint("Failed:"), s.Failure.Step, s.Failure.Error)
 	}
@@ -111,40 +117,102 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	if a := st.Approval; a != nil {
 		h.line("      approved by %s at %s %s", a.By, a.At.Local().Format(time.DateTime), a.Reason)
 	}
+	if !st.Started.IsZero() {
+		h.line("    %s", h.faint.Sprint("began "+st.Started.Local().Format(time.DateTime)))
+	}
+	for _, c := range p.Preconditions {
+		h.condition("    ", c)
+	}
 	for _, it := range st.Change.Items {
 		h.item("    ", it)
 	}
-	for _, kept := range st.Change.Kept {
-		if st.Done && !st.Undone {
-			h.line("      kept: %s", kept)
-		}
+	for _, c := range checksOf(p, st) {
+		h.line("    %s %s", h.good.Sprint("✓"), c)
 	}
 	h.result(st.Result, "      ")
+}
+
+// checksOf are the checks that a finished step has made. Where it had nothing
+// to change, its plan names them.
+func checksOf(p run.StepPlan, st *run.StepState) []string {
+	switch {
+	case !st.Done, st.PassedOver():
+		return nil
+	case st.Unchanged:
+		return p.Change.Checks
+	}
+	return st.Change.Checks
+}
+
+func (h *Human) kept(s *run.State) {
+	paths := s.Kept()
+	if len(paths) > 0 {
+		h.line("\n%s", h.bold.Sprint("What was replaced is kept"))
+	}
+	for _, path := range paths {
+		h.line("  %s", path)
+	}
+}
+
+func (h *Human) log(entries []run.LogEntry) {
+	if len(entries) == 0 {
+		return
+	}
+	h.line("\n%s", h.bold.Sprint("Journal"))
+	for _, e := range entries {
+		at := e.Time.Local().Format("2006-01-02 15:04:05.000")
+		first, rest, _ := strings.Cut(e.Text, "\n")
+		h.line("%s", strings.TrimRight(fmt.Sprintf("%4d  %s  %-11s %-20s %s", e.Seq, h.faint.Sprint(at), e.Kind, e.Step, clean(first)), " "))
+		if rest != "" {
+			h.line("      %s", strings.ReplaceAll(rest, "\n", "\n      "))
+		}
+	}
+}
+
+// undo is a step that a rollback would undo.
+type undo struct {
+	index  int
+	plan   run.StepPlan
+	change engine.Change
+}
+
+// undoable lists what a rollback would undo, in its order.
+func undoable(s *run.State) []undo {
+	var all []undo
+	for i, p := range slices.Backward(s.Header.Plan.Steps) {
+		if st := s.Steps[p.Name]; st != nil && !st.Undone && !st.Change.Empty() {
+			all = append(all, undo{index: i + 1, plan: p, change: st.Change})
+		}
+	}
+	return all
+}
+
+// reversed is a change as its undo shows it. A diff would have to be turned
+// round line by line, and says little to somebody who wants back.
+func reversed(c engine.Change) engine.Change {
+	items := slices.Clone(c.Items)
+	for i, it := range items {
+		items[i] = engine.Item{Target: it.Target, Attribute: it.Attribute, Before: it.After, After: it.Before}
+	}
+	return engine.Change{Items: items}
 }
 
 // RollbackPlan shows what a rollback would undo, in its order.
 func (h *Human) RollbackPlan(s *run.State) {
 	head := s.Header
 	h.line("%s of %s on %s would be undone:", h.bold.Sprintf("Run %s", head.Run.ID), head.Run.Runbook, head.Host)
-	n := 0
-	for i := len(head.Plan.Steps) - 1; i >= 0; i-- {
-		p := head.Plan.Steps[i]
-		st := s.Steps[p.Name]
-		if st == nil || st.Undone || st.Change.Empty() { // never begun, or nothing to undo
+	all := undoable(s)
+	for _, u := range all {
+		h.line("\n%s  %s", h.bold.Sprintf("%2d  %s", u.index, u.plan.Name), h.faint.Sprint(u.plan.Action))
+		if u.plan.CantUndo != "" {
+			h.line("    %s left as it is: %s", h.bad.Sprint("!"), u.plan.CantUndo)
 			continue
 		}
-		n++
-		h.line("\n%s  %s", h.bold.Sprintf("%2d  %s", i+1, p.Name), h.faint.Sprint(p.Action))
-		if p.CantUndo != "" {
-			h.line("    %s left as it is: %s", h.bad.Sprint("!"), p.CantUndo)
-			continue
-		}
-		for _, it := range st.Change.Items {
-			it.Before, it.After, it.Note = it.After, it.Before, ""
+		for _, it := range reversed(u.change).Items {
 			h.item("    ", it)
 		}
 	}
-	if n == 0 {
+	if len(all) == 0 {
 		h.line("  nothing: it has changed nothing")
 	}
 }

@@ -1,0 +1,69 @@
+package run
+
+import (
+	"slices"
+	"time"
+)
+
+// Estimate is how long the steps of a plan took in earlier runs of the same
+// runbook on this machine.
+type Estimate struct {
+	Steps map[string]time.Duration // by name; what no earlier run has done is missing
+	Total time.Duration            // of Steps
+	Never int                      // steps that no earlier run has done
+}
+
+// Known reports whether there is anything to tell.
+func (e Estimate) Known() bool { return len(e.Steps) > 0 }
+
+// lookBack is how many of a step's durations count: a machine changes, and its
+// latest runs tell most.
+const lookBack = 5
+
+// Estimate looks into the journals of earlier runs. It is a service and no more:
+// where they can't be read, nothing is known.
+func (s Store) Estimate(p *Plan) Estimate {
+	e := Estimate{Steps: map[string]time.Duration{}}
+	runs, err := s.List()
+	if err != nil || p.GoalHolds() {
+		return e
+	}
+	for _, sp := range p.Steps {
+		if sp.idle() {
+			continue
+		}
+		took := earlier(runs, p.Runbook, sp)
+		if len(took) == 0 {
+			e.Never++
+			continue
+		}
+		slices.Sort(took)
+		e.Steps[sp.Name] = took[len(took)/2]
+		e.Total += e.Steps[sp.Name]
+	}
+	return e
+}
+
+// idle reports whether the step is known to have nothing to do or wait for.
+func (s StepPlan) idle() bool {
+	return s.KnownAfter == "" && s.Change.Empty() && len(s.Change.Checks) == 0
+}
+
+// earlier lists how long the newest runs took for a step, where they had as
+// much to do as it has now.
+func earlier(runs []Summary, runbook string, sp StepPlan) []time.Duration {
+	var took []time.Duration
+	for _, r := range runs {
+		if r.State == nil || r.State.Header.Run.Runbook != runbook || r.State.Header.Plan.step(sp.Name).Action != sp.Action {
+			continue
+		}
+		st := r.State.Steps[sp.Name]
+		if st == nil || !st.Done || st.PassedOver() || sp.KnownAfter == "" && st.Unchanged != sp.Change.Empty() {
+			continue
+		}
+		if took = append(took, st.Took); len(took) == lookBack {
+			break
+		}
+	}
+	return took
+}
