@@ -150,6 +150,7 @@ func (r *Runner) intendRollback(ctx context.Context, s *lang.Step, self cty.Valu
 		return err
 	}
 	change, err := r.host.Plan(ctx, req)
+	change = withoutDiffs(change, cfg)
 	if err != nil {
 		return err
 	}

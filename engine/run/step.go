@@ -53,6 +53,7 @@ func (r *Runner) prepare(ctx context.Context, w *work) error {
 	var err error
 	if w.req, err = newRequest(r.scope.Run, s.Name, s.Spec, cfg); err == nil {
 		w.change, err = r.host.Plan(ctx, w.req)
+		w.change = withoutDiffs(w.change, cfg)
 	}
 	if err != nil {
 		return r.fail(kindFailed, s, w.info, s.Config.Diagnose("Step "+s.Name+" can't be carried out", err))
