@@ -26,6 +26,7 @@ type entry struct {
 	fd   int // opened with O_PATH
 	ids
 	mode  uint32 // with the type
+	inode uint64
 	mount uint64
 }
 
@@ -54,7 +55,7 @@ func openEntry(dir int, name, path string) (entry, error) {
 		unix.Close(fd)
 		return entry{}, err
 	}
-	return entry{path: path, fd: fd, ids: ids{int(st.Uid), int(st.Gid)}, mode: uint32(st.Mode), mount: st.Mnt_id}, nil
+	return entry{path: path, fd: fd, ids: ids{int(st.Uid), int(st.Gid)}, mode: uint32(st.Mode), inode: st.Ino, mount: st.Mnt_id}, nil
 }
 
 func (e entry) walk(ctx context.Context, recursive bool, fn func(entry) error) error {
