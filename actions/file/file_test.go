@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zclconf/go-cty/cty"
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
@@ -37,6 +38,9 @@ func step(t *testing.T, action string, config map[string]any, under ...engine.Ef
 	for _, a := range Actions()[i].Attributes {
 		if _, set := config[a.Name]; !set {
 			config[a.Name] = nil
+			if a.Default != cty.NilVal {
+				config[a.Name] = a.Default.True() // no other defaults are in use
+			}
 		}
 	}
 	raw, err := json.Marshal(config)

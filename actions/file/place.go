@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"runbook/engine"
 	"runbook/engine/durable"
@@ -13,7 +16,7 @@ import (
 
 // place is where something new is put, which may hold something old. All its
 // names are in one directory. What is at them tells how far an earlier call
-// got: the old thing is known by its inode, and while anything else is at
+// got: the old thing is known by its identity, and while anything else is at
 // Staging, the new one has never been in place.
 type place struct {
 	Target  string `json:"target"`
@@ -21,14 +24,23 @@ type place struct {
 	Kept    string `json:"kept"`             // the old thing
 	Undone  string `json:"undone"`           // the new one, after it was undone
 	Existed bool   `json:"existed"`          // whether there is to be an old thing
-	Old     uint64 `json:"old,omitempty"`    // its inode
+	Old     thing  `json:"old,omitzero"`     // which it is
 	Holder  uint64 `json:"holder,omitempty"` // the inode of the directory of it all
 }
 
 // choosePlace finds names that are free. A run that replaces the same path
 // twice finds the first ones taken.
 func choosePlace(ctx context.Context, w engine.World, old engine.PathFact, making string) (place, error) {
-	p := place{Target: old.Path, Existed: old.Exists, Old: old.Inode}
+	p := place{Target: old.Path, Existed: old.Exists}
+	if old.Exists && old.Inode != 0 {
+		now, err := w.Source(ctx, old.Path)
+		if err != nil {
+			return p, err
+		}
+		if p.Old, err = thingAt(now); err != nil {
+			return p, err
+		}
+	}
 	dir, err := w.Stat(ctx, filepath.Dir(old.Path))
 	if err != nil {
 		return p, err
@@ -89,12 +101,40 @@ func (p place) kept() (result any, paths []string, note string) {
 	return p.Kept, []string{p.Kept}, "the old one is kept at " + p.Kept
 }
 
-// found is what is at a place's names at one moment, by inode.
-type found struct{ target, staging, kept uint64 }
+// thing is what tells a file from any other that is or was on its file system:
+// an inode number is given again as soon as it is free, and what is staged may
+// well get that of something that has just been deleted. The zero thing is
+// nothing at all.
+type thing struct {
+	Inode uint64 `json:"inode"`
+	Born  int64  `json:"born,omitempty"` // in nanoseconds; 0 where the file system doesn't tell
+}
+
+func thingAt(path string) (thing, error) {
+	var st unix.Statx_t
+	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+	err := unix.Statx(unix.AT_FDCWD, path, flags, unix.STATX_INO|unix.STATX_BTIME, &st)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return thing{}, nil
+	}
+	if err != nil {
+		return thing{}, engine.Errorf(path, "statx: %w", err)
+	}
+	t := thing{Inode: st.Ino}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		t.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	return t, nil
+}
+
+// found is what is at a place's names at one moment.
+type found struct{ target, staging, kept thing }
+
+var nothing thing
 
 func (p place) look() (f found, err error) {
-	for path, inode := range map[string]*uint64{p.Target: &f.target, p.Staging: &f.staging, p.Kept: &f.kept} {
-		if *inode, err = inodeAt(path); err != nil {
+	for path, at := range map[string]*thing{p.Target: &f.target, p.Staging: &f.staging, p.Kept: &f.kept} {
+		if *at, err = thingAt(path); err != nil {
 			return f, err
 		}
 	}
@@ -111,21 +151,21 @@ func (p place) fill(ready func() (bool, error), stage func() error) error {
 		return err
 	}
 	switch {
-	case p.Existed && p.Old == 0:
+	case p.Existed && p.Old == nothing:
 		return engine.Errorf(p.Target, "the step was planned before an earlier one made this").
 			WithHint("Plan it again now that the earlier step is done.")
-	case p.Existed && f.kept == p.Old && f.target == 0 && f.staging != 0: // between two renames
+	case p.Existed && f.kept == p.Old && f.target == nothing && f.staging != nothing: // between two renames
 		return durable.Rename(p.Staging, p.Target)
-	case p.Existed && f.kept == p.Old && f.target != 0:
+	case p.Existed && f.kept == p.Old && f.target != nothing:
 		return durable.SyncParents(p.Target, p.Kept)
-	case p.Existed && f.staging == p.Old && f.target != 0: // exchanged, not named yet
+	case p.Existed && f.staging == p.Old && f.target != nothing: // exchanged, not named yet
 		return durable.Rename(p.Staging, p.Kept)
-	case f.target != p.Old && !p.Existed && f.staging == 0:
+	case f.target != p.Old && !p.Existed && f.staging == nothing:
 		if ok, err := ready(); err != nil || ok {
 			return errors.Join(err, durable.SyncDir(filepath.Dir(p.Target)))
 		}
 	}
-	if f.target != p.Old || f.kept != 0 {
+	if f.target != p.Old || f.kept != nothing {
 		return p.refuse()
 	}
 	if err := p.sameHolder(); err != nil {
@@ -155,7 +195,7 @@ func (p place) sameHolder() error {
 // refuse leaves alone what someone else has put in the way. What it puts at
 // Staging is the witness for undo.
 func (p place) refuse() error {
-	if f, err := p.look(); err == nil && f.staging == 0 {
+	if f, err := p.look(); err == nil && f.staging == nothing {
 		if err := durable.MkdirAll(p.Staging, 0o700); err != nil {
 			return err
 		}
@@ -184,7 +224,7 @@ func (p place) install() error {
 	if err != nil {
 		return err
 	}
-	if out, err := inodeAt(p.Staging); err != nil || out != p.Old { // replaced in the last moment
+	if out, err := thingAt(p.Staging); err != nil || out != p.Old { // replaced in the last moment
 		return errors.Join(err, durable.Exchange(p.Staging, p.Target), p.refuse())
 	}
 	return durable.Rename(p.Staging, p.Kept)
@@ -197,9 +237,9 @@ func (p place) clear() error {
 	switch {
 	case err != nil:
 		return err
-	case !p.Existed && f.target != 0 && f.staging == 0:
+	case !p.Existed && f.target != nothing && f.staging == nothing:
 		return durable.Rename(p.Target, p.Undone)
-	case !p.Existed || f.target == p.Old && f.kept == 0:
+	case !p.Existed || f.target == p.Old && f.kept == nothing:
 		return durable.RemoveAll(p.Staging)
 	}
 	if err := p.bringBack(f); err != nil {
@@ -212,22 +252,22 @@ func (p place) bringBack(f found) error {
 	switch {
 	case f.target == p.Old: // exchanged back, not named yet
 		return durable.Rename(p.Kept, p.Undone)
-	case f.kept == p.Old && f.target == 0:
+	case f.kept == p.Old && f.target == nothing:
 		return durable.Rename(p.Kept, p.Target)
 	case f.kept == p.Old:
 		return p.exchangeBack()
-	case f.staging == p.Old && f.target != 0 && f.kept == 0:
+	case f.staging == p.Old && f.target != nothing && f.kept == nothing:
 		// Exchanged, not named yet. Naming it first keeps the new thing, which
 		// was in place, from ever standing where staging is removed.
 		if err := durable.Rename(p.Staging, p.Kept); err != nil {
 			return err
 		}
 		return p.exchangeBack()
-	case f.staging != 0 && f.staging != p.Old && f.kept == 0:
+	case f.staging != nothing && f.staging != p.Old && f.kept == nothing:
 		return nil // never in place: someone else had replaced the old one
 	}
 	return engine.Errorf(p.Target, "someone else has changed this: what was here is not at %s any more", p.Kept).
-		WithHint("Look in %s for the inode %d and put it back by hand. Nothing was changed.", filepath.Dir(p.Target), p.Old)
+		WithHint("Look in %s for the inode %d and put it back by hand. Nothing was changed.", filepath.Dir(p.Target), p.Old.Inode)
 }
 
 func (p place) exchangeBack() error {
