@@ -149,7 +149,7 @@ const othersRead = 0o004
 // contentText names a content. Of a file that not everybody may read it tells
 // the size alone: from a digest, a password in a known text can be guessed.
 func contentText(sum string, size int64, mode uint32) string {
-	bytes := fmt.Sprintf("%d bytes", size)
+	bytes := fmt.Sprintf("%d B", size)
 	if mode&othersRead == 0 {
 		return bytes
 	}
