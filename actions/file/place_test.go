@@ -99,6 +99,35 @@ func TestStrangersStay(t *testing.T) {
 	}
 }
 
+// Where the file system can't exchange two names, a crash may fall between two
+// renames.
+func TestBetweenTwoRenames(t *testing.T) {
+	for name, c := range map[string]struct {
+		finish func(engine.StepRequest, engine.Change) error
+		want   string
+	}{
+		"applied again": {func(r engine.StepRequest, c engine.Change) error {
+			_, err := local.Apply(t.Context(), r, c, quiet{})
+			return err
+		}, "new"},
+		"undone": {func(r engine.StepRequest, c engine.Change) error { return local.Undo(t.Context(), r, c, quiet{}) }, "old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir() + "/conf"
+			must(t, os.WriteFile(path, []byte("old"), 0o644))
+			req, change, err := step(t, "write_file", map[string]any{"path": path, "content": "new"})
+			must(t, err)
+			_, err = local.Apply(t.Context(), req, change, quiet{})
+			must(t, err)
+			var r written
+			must(t, change.GetData(&r))
+			must(t, os.Rename(path, r.Staging))
+			must(t, c.finish(req, change))
+			reads(t, path, c.want)
+		})
+	}
+}
+
 func TestDirectoryInUseStays(t *testing.T) {
 	dir := t.TempDir()
 	req, c, err := step(t, "make_directory", map[string]any{"path": dir + "/a/b", "parents": true})
