@@ -18,7 +18,7 @@ func Registry(log hclog.Logger) *engine.Registry {
 	etcd.SetLogger(log)
 	return &engine.Registry{
 		Actions: slices.Concat(file.Actions(), systemd.Actions(), etcd.Actions()),
-		Data:    etcd.Data(),
+		Data:    slices.Concat(file.Data(), etcd.Data()),
 		Facts:   systemd.Facts{},
 	}
 }

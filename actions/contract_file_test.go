@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zclconf/go-cty/cty"
 	"golang.org/x/sys/unix"
@@ -18,10 +19,18 @@ func fileCases() []contract.Case {
 	return []contract.Case{
 		{Name: "a tree", Action: "chown", Setup: chownTree, Bad: badChown()},
 		{Name: "one directory", Action: "chown", Setup: chownOne},
+		{Name: "a tree", Action: "copy", Setup: copyTree, Bad: badCopy(), Fails: failingCopy()},
+		{Name: "to another file system, in place of another", Action: "copy", Setup: copyAcross},
+		{Name: "a file", Action: "copy", Setup: copyFile},
+		{Name: "with parents", Action: "make_directory", Setup: makeWithParents, Bad: badMake()},
+		{Name: "that exists", Action: "make_directory", Setup: makeExisting},
 		{Name: "a directory", Action: "move", Setup: moveDirectory, Bad: badMove()},
 		{Name: "a symbolic link, beside itself", Action: "move", Setup: moveLink},
 		{Name: "a directory", Action: "remove", Setup: removeDirectory, Bad: badRemove()},
 		{Name: "a file of a long name", Action: "remove", Setup: removeLongName},
+		{Name: "a new file", Action: "write_file", Setup: writeNew, Bad: badWrite()},
+		{Name: "in place of another", Action: "write_file", Setup: writeOver},
+		{Name: "the same with another mode", Action: "write_file", Setup: writeMode},
 	}
 }
 
@@ -167,6 +176,309 @@ func badRemove() []contract.Bad {
 		{Name: "root", Set: set("path", "/"), Attribute: "path", Message: "can't do without it"},
 		{Name: "mount point", Attribute: "path", Message: "is a mount point",
 			Set: func(t *testing.T, c config) { mountOn(t, c["path"].AsString()) }},
+	}
+}
+
+// seen describes dirs, without what undoing has moved aside.
+func seen(dirs ...string) func(*testing.T) string {
+	return func(t *testing.T) string {
+		var b strings.Builder
+		for _, dir := range dirs {
+			for line := range strings.Lines(contract.Tree(t, dir)) {
+				if !strings.Contains(line, ".undone-") {
+					b.WriteString(line)
+				}
+			}
+		}
+		return b.String()
+	}
+}
+
+// copyData is dataDir with what copies tend to lose.
+func copyData(t *testing.T) string {
+	dir := dataDir(t)
+	data := filepath.Join(dir, "data")
+	must(t, os.Link(filepath.Join(data, "member", "snap", "db"), filepath.Join(data, "second-name")))
+	must(t, os.Truncate(filepath.Join(data, "member", "wal", "0.wal"), 8<<20))
+	must(t, os.Chtimes(filepath.Join(data, "member", "wal", "0.wal"), when, when))
+	must(t, unix.Setxattr(filepath.Join(data, "member"), "trusted.note", []byte("kept"), 0))
+	must(t, os.Chmod(filepath.Join(data, "member", "snap"), 0o3050))
+	must(t, os.Chtimes(filepath.Join(data, "member", "snap"), when, when))
+	return dir
+}
+
+var when = time.Unix(1767225600, 123456789)
+
+func copyTree(t *testing.T) contract.Scene {
+	dir := copyData(t)
+	from, to := filepath.Join(dir, "data"), filepath.Join(dir, "copy")
+	return contract.Scene{
+		Config:  config{"from": cty.StringVal(from), "to": cty.StringVal(to)},
+		Observe: seen(dir),
+		Applied: func(t *testing.T) { isCopy(t, from, to) },
+	}
+}
+
+func copyAcross(t *testing.T) contract.Scene {
+	dir := t.TempDir()
+	other, err := os.MkdirTemp("/dev/shm", "copy")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(other)) })
+	from, to := filepath.Join(dir, "data"), filepath.Join(other, "data")
+	contract.Write(t, filepath.Join(from, "member", "new"), "copied")
+	must(t, os.Chown(filepath.Join(from, "member", "new"), 12, 34))
+	contract.Write(t, filepath.Join(to, "member", "old"), "replaced")
+	return contract.Scene{
+		Config:  config{"from": cty.StringVal(from), "to": cty.StringVal(to), "replace": cty.True},
+		Observe: seen(dir, other),
+		Applied: func(t *testing.T) {
+			if a, b := contract.Tree(t, from), contract.Tree(t, to); a != b {
+				t.Errorf("the copy is\n%s\nof\n%s", b, a)
+			}
+			exists(t, filepath.Join(other, ".data.replaced-20260102-030405-abcd", "member", "old"))
+		},
+	}
+}
+
+// isCopy checks what contract.Tree doesn't tell as well.
+func isCopy(t *testing.T, from, to string) {
+	t.Helper()
+	if a, b := contract.Tree(t, from), contract.Tree(t, to); a != b {
+		t.Errorf("the copy is\n%s\nof\n%s", b, a)
+	}
+	var a, b, snap, wal unix.Stat_t
+	must(t, unix.Lstat(filepath.Join(to, "member", "snap", "db"), &a))
+	must(t, unix.Lstat(filepath.Join(to, "second-name"), &b))
+	must(t, unix.Lstat(filepath.Join(to, "member", "snap"), &snap))
+	must(t, unix.Lstat(filepath.Join(to, "member", "wal", "0.wal"), &wal))
+	note := make([]byte, 8)
+	n, err := unix.Lgetxattr(filepath.Join(to, "member"), "trusted.note", note)
+	must(t, err)
+	switch {
+	case a.Ino != b.Ino || a.Nlink != 2:
+		t.Error("the hard link is lost")
+	case snap.Mtim.Nano() != when.UnixNano():
+		t.Error("the directory's time is lost")
+	case wal.Blocks > 1024:
+		t.Errorf("the hole is lost: %d blocks", wal.Blocks)
+	case string(note[:n]) != "kept":
+		t.Error("the extended attribute is lost")
+	}
+}
+
+func copyFile(t *testing.T) contract.Scene {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	contract.Write(t, from, "content")
+	must(t, os.Chmod(from, 0o400))
+	return contract.Scene{
+		Config:  config{"from": cty.StringVal(from), "to": cty.StringVal(to)},
+		Observe: seen(dir),
+		Applied: func(t *testing.T) { exists(t, to) },
+	}
+}
+
+func badCopy() []contract.Bad {
+	mount := func(t *testing.T, c config) { mountOn(t, c["from"].AsString()+"/member/wal") }
+	return []contract.Bad{
+		{Name: "relative", Set: set("to", "b"), Attribute: "to", Message: "must be absolute"},
+		{Name: "absent", Set: set("from", "/no/such"), Attribute: "from", Message: "there is nothing here"},
+		{Name: "onto itself", Attribute: "to", Message: "the same path",
+			Set: func(_ *testing.T, c config) { c["to"] = c["from"] }},
+		{Name: "into itself", Attribute: "to", Message: "can't be copied into itself",
+			Set: func(_ *testing.T, c config) { c["to"] = cty.StringVal(c["from"].AsString() + "/member/new") }},
+		{Name: "into itself through a link", Attribute: "to", Message: "can't be copied into itself",
+			Set: func(t *testing.T, c config) {
+				link := c["to"].AsString() + ".link"
+				must(t, os.Symlink(c["from"].AsString(), link))
+				c["to"] = cty.StringVal(link + "/new")
+			}},
+		{Name: "over its parent", Attribute: "to", Message: "would be moved away with it",
+			Set: func(_ *testing.T, c config) { c["to"] = cty.StringVal(filepath.Dir(c["from"].AsString())) }},
+		{Name: "no parent", Attribute: "to", Message: "there is no such directory",
+			Set: func(_ *testing.T, c config) { c["to"] = cty.StringVal(c["to"].AsString() + "/below") }},
+		{Name: "occupied", Attribute: "to", Message: "something else is here already (a file)",
+			Set: func(t *testing.T, c config) { contract.Write(t, c["to"].AsString(), "occupied") }},
+		{Name: "something mounted inside", Attribute: "from", Message: "is mounted inside", Set: mount},
+		{Name: "replacing a mount point", Attribute: "to", Message: "is a mount point",
+			Set: func(t *testing.T, c config) {
+				contract.Write(t, c["to"].AsString()+"/x", "occupied")
+				mountOn(t, c["to"].AsString())
+				c["replace"] = cty.True
+			}},
+		{Name: "replacing a system directory", Attribute: "to", Message: "can't do without it",
+			Set: func(_ *testing.T, c config) { c["to"], c["replace"] = cty.StringVal("/opt"), cty.True }},
+		{Name: "no room", Attribute: "to", Message: "are needed, and only",
+			Set: func(t *testing.T, c config) {
+				small := t.TempDir()
+				must(t, unix.Mount("tmpfs", small, "tmpfs", 0, "size=64k"))
+				t.Cleanup(func() { must(t, unix.Unmount(small, 0)) })
+				must(t, os.WriteFile(c["from"].AsString()+"/large", make([]byte, 100<<10), 0o600))
+				c["to"] = cty.StringVal(small + "/copy")
+			}},
+	}
+}
+
+// failingCopy runs out of what no plan counts.
+func failingCopy() []contract.Bad {
+	return []contract.Bad{{Name: "no inodes", Attribute: "", Message: "no space left on device",
+		Set: func(t *testing.T, c config) {
+			dir := t.TempDir()
+			must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "nr_inodes=5"))
+			t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+			c["to"] = cty.StringVal(dir + "/copy")
+		}}}
+}
+
+func makeWithParents(t *testing.T) contract.Scene {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "b", "c")
+	return contract.Scene{
+		Config: config{"path": cty.StringVal(path + "/"), "mode": cty.StringVal("2750"), "owner": cty.StringVal("daemon:4000"),
+			"parents": cty.True},
+		Observe: seen(dir),
+		Applied: func(t *testing.T) {
+			owned(t, path, 1, 4000)
+			owned(t, filepath.Dir(path), 0, 0)
+			mode(t, path, 0o2750)
+			mode(t, filepath.Dir(path), 0o755)
+		},
+	}
+}
+
+func makeExisting(t *testing.T) contract.Scene {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a")
+	contract.Write(t, filepath.Join(path, "inside"), "stays")
+	return contract.Scene{
+		Config:  config{"path": cty.StringVal(path), "mode": cty.StringVal("0700"), "group": cty.StringVal("4000")},
+		Observe: seen(dir),
+		Applied: func(t *testing.T) {
+			owned(t, path, 0, 4000)
+			mode(t, path, 0o700)
+		},
+	}
+}
+
+func badMake() []contract.Bad {
+	return []contract.Bad{
+		{Name: "relative", Set: set("path", "a"), Attribute: "path", Message: "must be absolute"},
+		{Name: "no parent", Attribute: "path", Message: "there is no such directory",
+			Set: func(_ *testing.T, c config) { c["parents"] = cty.False }},
+		{Name: "a file", Attribute: "path", Message: "is no directory", Set: set("path", "/etc/passwd")},
+		{Name: "below a file", Attribute: "path", Message: "is no directory", Set: set("path", "/etc/passwd/a")},
+		{Name: "a link", Attribute: "path", Message: "is a symbolic link", Set: set("path", "/proc/self")},
+		{Name: "mode in words", Set: set("mode", "rwx"), Attribute: "mode", Message: "not a mode in octal"},
+		{Name: "decimal mode", Set: set("mode", "0798"), Attribute: "mode", Message: "not a mode in octal"},
+		{Name: "unknown user", Set: set("owner", "nobody-knows"), Attribute: "owner", Message: "is not known"},
+		{Name: "two groups", Set: set("group", "root"), Attribute: "group", Message: "names a group already"},
+	}
+}
+
+func writeNew(t *testing.T) contract.Scene {
+	dir := t.TempDir()
+	path := filepath.Join(dir, strings.Repeat("é", 127))
+	return contract.Scene{
+		Config:  config{"path": cty.StringVal(path), "content": cty.StringVal("new\n")},
+		Observe: withoutTimes(dir),
+		Applied: func(t *testing.T) {
+			holds(t, path, "new\n")
+			mode(t, path, 0o644)
+		},
+	}
+}
+
+func writeOver(t *testing.T) contract.Scene {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "conf")
+	contract.Write(t, path, "old\n")
+	must(t, os.Chown(path, 12, 34))
+	must(t, os.Chmod(path, 0o600))
+	must(t, unix.Setxattr(path, "user.note", []byte("inherited"), 0))
+	// An earlier step of the run has replaced it too.
+	contract.Write(t, filepath.Join(dir, ".conf.replaced-20260102-030405-abcd"), "oldest")
+	return contract.Scene{
+		Config:  config{"path": cty.StringVal(path), "content": cty.StringVal("new\n"), "group": cty.StringVal("4000")},
+		Observe: withoutTimes(dir),
+		Applied: func(t *testing.T) {
+			holds(t, path, "new\n")
+			owned(t, path, 12, 4000)
+			mode(t, path, 0o600)
+			holds(t, filepath.Join(dir, ".conf.replaced-20260102-030405-abcd.2"), "old\n")
+			note := make([]byte, 16)
+			n, err := unix.Lgetxattr(path, "user.note", note)
+			must(t, err)
+			if string(note[:n]) != "inherited" {
+				t.Errorf("its attribute is %q", note[:n])
+			}
+		},
+	}
+}
+
+func writeMode(t *testing.T) contract.Scene {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "conf")
+	contract.Write(t, path, "same")
+	return contract.Scene{
+		Config: config{"path": cty.StringVal(path), "content": cty.StringVal("same"), "mode": cty.StringVal("4711"),
+			"owner": cty.StringVal("daemon:4000")},
+		Observe: withoutTimes(dir),
+		Applied: func(t *testing.T) {
+			owned(t, path, 1, 4000)
+			mode(t, path, 0o4711)
+		},
+	}
+}
+
+// withoutTimes is seen without the times of what has just been written.
+func withoutTimes(dir string) func(*testing.T) string {
+	return func(t *testing.T) string {
+		var b strings.Builder
+		for line := range strings.Lines(seen(dir)(t)) {
+			f := strings.Fields(line)
+			if len(f) > 5 || len(f) == 5 && f[4] != "1767225600000000000" {
+				f[4] = "now"
+			}
+			b.WriteString(strings.Join(f, " ") + "\n")
+		}
+		return b.String()
+	}
+}
+
+func badWrite() []contract.Bad {
+	return []contract.Bad{
+		{Name: "relative", Set: set("path", "a"), Attribute: "path", Message: "must be absolute"},
+		{Name: "a directory", Set: set("path", "/etc"), Attribute: "path", Message: "is no regular file"},
+		{Name: "a device", Set: set("path", "/dev/null"), Attribute: "path", Message: "is no regular file"},
+		{Name: "a link", Attribute: "path", Message: "is a symbolic link to x",
+			Set: func(t *testing.T, c config) { must(t, os.Symlink("x", c["path"].AsString())) }},
+		{Name: "a mount point", Attribute: "path", Message: "is a mount point",
+			Set: func(t *testing.T, c config) {
+				contract.Write(t, c["path"].AsString(), "x")
+				mountOn(t, c["path"].AsString())
+			}},
+		{Name: "no parent", Set: set("path", "/no/such"), Attribute: "path", Message: "there is no such directory"},
+		{Name: "mode in words", Set: set("mode", "u+x"), Attribute: "mode", Message: "not a mode in octal"},
+		{Name: "unknown user", Set: set("owner", "nobody-knows"), Attribute: "owner", Message: "is not known"},
+		{Name: "unknown group", Set: set("group", "nobody-knows"), Attribute: "group", Message: "is not known"},
+	}
+}
+
+func holds(t *testing.T, path, want string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	must(t, err)
+	if string(got) != want {
+		t.Errorf("%s holds %q, want %q", path, got, want)
+	}
+}
+
+func mode(t *testing.T, path string, want uint32) {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Lstat(path, &st))
+	if got := st.Mode & 0o7777; got != want {
+		t.Errorf("%s has mode %o, want %o", path, got, want)
 	}
 }
 

@@ -94,6 +94,7 @@ type UnitFact struct {
 type Effect struct {
 	Moved   *Moved    `json:"moved,omitempty"`
 	Created *Created  `json:"created,omitempty"`
+	Copied  *Copied   `json:"copied,omitempty"`
 	Owned   *Owned    `json:"owned,omitempty"`
 	Removed *Removed  `json:"removed,omitempty"`
 	Unit    *UnitFact `json:"unit,omitempty"`
@@ -119,6 +120,17 @@ type Removed struct {
 // the content of it, is unknown but for the owner, which is Fact's throughout.
 type Created struct {
 	Fact PathFact `json:"fact"`
+	// Bytes is how much of the file system's free space it takes.
+	Bytes int64 `json:"bytes,omitempty"`
+	// Empty says that it will be a directory with nothing below it.
+	Empty bool `json:"empty,omitempty"`
+}
+
+// Copied says that To, with all below it, will be as From is then: the same
+// content, owners and modes.
+type Copied struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 	// Bytes is how much of the file system's free space it takes.
 	Bytes int64 `json:"bytes,omitempty"`
 }

@@ -2,11 +2,13 @@ package file
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/engine"
@@ -69,6 +71,12 @@ func (a *chown) Plan(ctx context.Context, w engine.World) (engine.Change, error)
 	} else {
 		err = s.add(ctx, root)
 	}
+	if errors.Is(err, errLogFull) {
+		return engine.Change{}, engine.Errorf(root.Path,
+			"what undo needs to know takes more than %s: the first %d entries belong to many owners in turn, under names that don't compress",
+			humanize.IBytes(maxLog), s.seen).
+			WithHint("Change the owner of parts of it in steps of their own.").WithAttribute("path")
+	}
 	if err != nil {
 		return engine.Change{}, err
 	}
@@ -100,7 +108,11 @@ func (a *chown) change(root engine.PathFact, to identity, s *survey) (engine.Cha
 	c.Items = []engine.Item{item}
 	c.Effects = []engine.Effect{{Owned: &engine.Owned{
 		Path: root.Path, UID: to.UID, GID: to.GID, Owner: to.user, Group: to.group, Recursive: a.Recursive}}}
-	return c, c.SetData(ownership{Path: root.Path, Recursive: a.Recursive, To: to.ids, Runs: s.runs, Special: s.special})
+	log, err := s.log.bytes()
+	if err != nil {
+		return c, engine.Errorf(root.Path, "recording the owners: %w", err)
+	}
+	return c, c.SetData(ownership{Path: root.Path, Inode: root.Inode, Recursive: a.Recursive, To: to.ids, Log: log})
 }
 
 // Apply implements engine.Action.
@@ -112,7 +124,7 @@ func (a *chown) Apply(ctx context.Context, c engine.Change, r engine.Reporter) (
 	if err := c.GetData(&o); err != nil {
 		return nil, err
 	}
-	err := walkTree(ctx, o.Path, o.Recursive, func(e entry) error {
+	err := o.walk(ctx, func(e entry) error {
 		r.Progress(engine.Progress{Doing: "changing owners: " + e.path})
 		return e.chown(o.To)
 	})
@@ -133,10 +145,10 @@ func (a *chown) Undo(ctx context.Context, c engine.Change, r engine.Reporter) er
 	if err := c.GetData(&o); err != nil {
 		return err
 	}
-	special := o.specials()
-	err := walkTree(ctx, o.Path, o.Recursive, func(e entry) error {
+	log := newOwnerReader(o.Log)
+	err := o.walk(ctx, func(e entry) error {
 		r.Progress(engine.Progress{Doing: "giving back: " + e.path})
-		return o.giveBack(e, special)
+		return o.giveBack(e, log)
 	})
 	if err != nil {
 		return err
@@ -146,9 +158,11 @@ func (a *chown) Undo(ctx context.Context, c engine.Change, r engine.Reporter) er
 
 // giveBack restores one entry. The kernel clears special bits when the owner
 // changes, so they come after.
-func (o ownership) giveBack(e entry, special map[string]special) error {
-	rel := strings.TrimPrefix(e.path, o.Path)
-	was := o.ownerAt(rel)
+func (o ownership) giveBack(e entry, log *ownerReader) error {
+	was, s, err := log.at(strings.TrimPrefix(e.path, o.Path))
+	if err != nil {
+		return err
+	}
 	if e.ids == o.To {
 		if err := e.chown(was); err != nil {
 			return err
@@ -156,44 +170,38 @@ func (o ownership) giveBack(e entry, special map[string]special) error {
 	} else if e.ids != was {
 		return nil
 	}
-	if s, ok := special[rel]; ok {
-		return e.restore(s)
+	if s != nil {
+		return e.restore(*s)
 	}
 	return nil
 }
 
 // survey is what a walk over the tree found.
 type survey struct {
-	world   engine.World
-	root    string
-	to      ids
-	seen    int
-	differ  int
-	owners  []string // of those that differ, in the order met
-	runs    []run
-	special []special
+	world  engine.World
+	root   string
+	to     ids
+	seen   int
+	differ int
+	owners []string // the first of those that differ, in the order met
+	log    ownerLog
 }
 
-// maxRuns bounds the record that undo needs. A tree whose owner changes more
-// often than this is no data directory.
-const maxRuns = 100_000
+// mostOwners is how many owners the plan names.
+const mostOwners = 3
 
 func (s *survey) add(ctx context.Context, f engine.PathFact) error {
 	s.seen++
 	rel := strings.TrimPrefix(f.Path, s.root)
 	now := ids{f.UID, f.GID}
-	if len(s.runs) == 0 || s.runs[len(s.runs)-1].ids != now {
-		s.runs = append(s.runs, run{From: name(rel), ids: now})
-	}
-	if len(s.runs) > maxRuns {
-		return engine.Errorf(s.root, "the owners in it change more than %d times, too often to record for undo", maxRuns).
-			WithHint("Change the owner of parts of it in steps of their own.").WithAttribute("path")
+	if err := s.log.owner(rel, now); err != nil {
+		return err
 	}
 	if now == s.to {
 		return nil
 	}
 	s.differ++
-	if name := f.Owner + ":" + f.Group; !slices.Contains(s.owners, name) {
+	if name := f.Owner + ":" + f.Group; len(s.owners) <= mostOwners && !slices.Contains(s.owners, name) {
 		s.owners = append(s.owners, name)
 	}
 	return s.addSpecial(ctx, f, rel)
@@ -208,16 +216,15 @@ func (s *survey) addSpecial(ctx context.Context, f engine.PathFact, rel string) 
 		return err
 	}
 	if f.Mode&setIDs != 0 || caps != nil {
-		s.special = append(s.special, special{Path: name(rel), Mode: f.Mode, Capability: caps})
+		return s.log.special(rel, special{Mode: f.Mode, Capability: caps})
 	}
 	return nil
 }
 
 // before names the owners that will change, in one line.
 func (s *survey) before() string {
-	const most = 3
-	if len(s.owners) > most {
-		return strings.Join(s.owners[:most], ", ") + " and others"
+	if len(s.owners) > mostOwners {
+		return strings.Join(s.owners[:mostOwners], ", ") + " and others"
 	}
 	return strings.Join(s.owners, ", ")
 }

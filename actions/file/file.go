@@ -1,4 +1,5 @@
-// Package file holds the actions on files: chown, move, remove.
+// Package file holds the actions on files and directories, and what tells of
+// them.
 package file
 
 import (
@@ -17,8 +18,11 @@ import (
 
 // Actions lists the actions on files.
 func Actions() []engine.Spec {
-	return []engine.Spec{chownSpec, moveSpec, removeSpec}
+	return []engine.Spec{chownSpec, copySpec, makeDirectorySpec, moveSpec, removeSpec, writeSpec}
 }
+
+// Data lists the data sources on files.
+func Data() []engine.DataSpec { return []engine.DataSpec{dataSpec} }
 
 // checkPath is the Check of an attribute that names a path.
 func checkPath(v cty.Value) error {

@@ -85,15 +85,12 @@ func refuseMove(ctx context.Context, w engine.World, src, dst engine.PathFact) e
 
 // refuseParent tells why src can't be put into dst's directory.
 func refuseParent(ctx context.Context, w engine.World, src, dst engine.PathFact) error {
+	if err := needParent(ctx, w, dst.Path, "to"); err != nil {
+		return err
+	}
 	dir, err := w.Stat(ctx, filepath.Dir(dst.Path))
 	if err != nil {
 		return err
-	}
-	// A symbolic link to a directory does as well as a directory; the rename
-	// itself tells where it doesn't.
-	if !dir.Exists || (dir.Type != engine.TypeDirectory && dir.Type != engine.TypeSymlink) {
-		return engine.Errorf(dir.Path, "there is no such directory").
-			WithHint("Create it first; move makes no directories.").WithAttribute("to")
 	}
 	// The device of what an earlier step will have created isn't known yet.
 	if dir.Type == engine.TypeDirectory && src.Device != 0 && dir.Device != 0 && src.Device != dir.Device {
@@ -102,6 +99,18 @@ func refuseParent(ctx context.Context, w engine.World, src, dst engine.PathFact)
 			WithAttribute("to")
 	}
 	return nil
+}
+
+// needParent refuses a path whose directory doesn't exist. A symbolic link to
+// a directory does as well as a directory; the system call itself tells where
+// it doesn't.
+func needParent(ctx context.Context, w engine.World, path, attribute string) error {
+	dir, err := w.Stat(ctx, filepath.Dir(path))
+	if err != nil || dir.Type == engine.TypeDirectory || dir.Type == engine.TypeSymlink {
+		return err
+	}
+	return engine.Errorf(dir.Path, "there is no such directory").
+		WithHint("Create it in an earlier step (make_directory).").WithAttribute(attribute)
 }
 
 // Apply implements engine.Action.

@@ -2,9 +2,7 @@ package file
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -62,27 +60,15 @@ func (a *remove) Plan(ctx context.Context, w engine.World) (engine.Change, error
 	return c, c.SetData(relocation{From: path, To: kept, Inode: fact.Inode})
 }
 
-// quarantine chooses a free name beside path, since only there a rename
-// surely stays on its file system. A run that removes the same path twice
-// finds the first name taken.
+// quarantine chooses a free name beside path. A run that removes the same path
+// twice finds the first name taken.
 func quarantine(ctx context.Context, w engine.World, path string) (string, error) {
-	dir, base := filepath.Split(path)
-	suffix := ".removed-" + w.Run().ID
-	for n := 2; ; n++ {
-		candidate := dir + "." + cut(base, suffix) + suffix
-		fact, err := w.Stat(ctx, candidate)
-		if err != nil || !fact.Exists {
+	for n := 1; ; n++ {
+		candidate := beside(path, "removed", w.Run(), n)
+		if free, err := allFree(ctx, w, candidate); err != nil || free {
 			return candidate, err
 		}
-		suffix = fmt.Sprintf(".removed-%s.%d", w.Run().ID, n)
 	}
-}
-
-// cut shortens name so that it has room for the dot and the suffix within the
-// 255 bytes that Linux gives a name.
-func cut(name, suffix string) string {
-	room := min(len(name), 255-len(".")-len(suffix))
-	return strings.ToValidUTF8(name[:room], "") // no half of a character
 }
 
 // Apply implements engine.Action.

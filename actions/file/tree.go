@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +26,7 @@ type entry struct {
 	fd   int // opened with O_PATH
 	ids
 	mode  uint32 // with the type
+	inode uint64
 	mount uint64
 }
 
@@ -54,7 +55,7 @@ func openEntry(dir int, name, path string) (entry, error) {
 		unix.Close(fd)
 		return entry{}, err
 	}
-	return entry{path: path, fd: fd, ids: ids{int(st.Uid), int(st.Gid)}, mode: uint32(st.Mode), mount: st.Mnt_id}, nil
+	return entry{path: path, fd: fd, ids: ids{int(st.Uid), int(st.Gid)}, mode: uint32(st.Mode), inode: st.Ino, mount: st.Mnt_id}, nil
 }
 
 func (e entry) walk(ctx context.Context, recursive bool, fn func(entry) error) error {
@@ -79,11 +80,12 @@ func (e entry) walk(ctx context.Context, recursive bool, fn func(entry) error) e
 	return nil
 }
 
+func (e entry) childPath(name string) string {
+	return strings.TrimSuffix(e.path, "/") + "/" + name
+}
+
 func (e entry) walkChild(ctx context.Context, name string, fn func(entry) error) error {
-	path := e.path + "/" + name
-	if e.path == "/" {
-		path = "/" + name
-	}
+	path := e.childPath(name)
 	child, err := openEntry(e.fd, name, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -155,9 +157,8 @@ func (e entry) restoreCapability(want []byte) error {
 	return nil
 }
 
-// procPath leads to the open file itself, for the calls that take no O_PATH
-// descriptor.
-func (e entry) procPath() string { return "/proc/self/fd/" + strconv.Itoa(e.fd) }
+// procPath leads to the open file itself.
+func (e entry) procPath() string { return fdPath(e.fd) }
 
 // plannedCapability reads the capabilities that the file at path will have;
 // of one that an earlier step will have created, none are known.

@@ -121,18 +121,33 @@ func writeSynced(path string, data []byte, perm os.FileMode) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return &engine.Error{Where: path, Err: err}
 	}
+	return fillSynced(path, perm, func(f *os.File) error {
+		_, err := f.Write(data)
+		if err == nil {
+			err = f.Chmod(perm) // the umask has had its say
+		}
+		return wrap(path, err)
+	})
+}
+
+// Create makes a new file that only its owner can read, has fill complete it,
+// and returns once the file and its name are on disk.
+func Create(path string, fill func(*os.File) error) error {
+	if err := fillSynced(path, 0o600, fill); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+func fillSynced(path string, perm os.FileMode, fill func(*os.File) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return &engine.Error{Where: path, Err: err}
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(perm) // the umask has had its say
+	if err := fill(f); err != nil {
+		return errors.Join(err, f.Close())
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return wrap(path, errors.Join(err, f.Close()))
+	return wrap(path, errors.Join(f.Sync(), f.Close()))
 }
 
 func wrap(where string, err error) error {

@@ -30,12 +30,14 @@ type origin struct {
 	absent  bool            // nothing will be there
 	created *engine.Created // an earlier step will have made it
 	below   bool            // it is below what created made
+	copied  bool            // what is there now will have been copied
 	step    string          // the step that said so
 }
 
 // locate follows path back through the effects, newest first.
 func (o *overlay) locate(path string) (origin, error) {
 	path = filepath.Clean(path)
+	copied := false
 	for i := len(o.effects) - 1; i >= 0; i-- {
 		e := o.effects[i]
 		switch {
@@ -47,17 +49,22 @@ func (o *overlay) locate(path string) (origin, error) {
 			} else if _, ok := under(path, e.Moved.From); ok {
 				return origin{path: path, absent: true, step: e.Step}, nil
 			}
+		case e.Copied != nil:
+			if rest, ok := under(path, e.Copied.To); ok {
+				path, copied = e.Copied.From+rest, true
+			}
 		case e.Removed != nil:
 			if _, ok := under(path, e.Removed.Path); ok {
 				return origin{path: path, absent: true, step: e.Step}, nil
 			}
 		case e.Created != nil:
 			if rest, ok := under(path, e.Created.Fact.Path); ok {
-				return origin{path: path, created: e.Created, below: rest != "", step: e.Step}, nil
+				nothing := e.Created.Empty && rest != ""
+				return origin{path: path, absent: nothing, created: e.Created, below: rest != "", step: e.Step}, nil
 			}
 		}
 	}
-	return origin{path: path}, nil
+	return origin{path: path, copied: copied}, nil
 }
 
 // under returns what of path is below root ("" if they are the same).
@@ -101,6 +108,10 @@ func settled(effects []engine.Effect) []engine.Effect {
 			c := *e.Created
 			c.Fact.Path = real(c.Fact.Path)
 			out[i].Created = &c
+		case e.Copied != nil:
+			c := *e.Copied
+			c.From, c.To = real(c.From), real(c.To)
+			out[i].Copied = &c
 		case e.Owned != nil:
 			own := *e.Owned
 			own.Path = real(own.Path)
@@ -126,7 +137,7 @@ func (o *overlay) stat(path string) (engine.PathFact, error) {
 	if err != nil {
 		return engine.PathFact{}, err
 	}
-	if from.below {
+	if from.below && !from.absent {
 		return engine.PathFact{}, &engine.UnknownError{Step: from.step}
 	}
 	fact, err := o.factAt(path, from)
@@ -141,6 +152,11 @@ func (o *overlay) factAt(path string, from origin) (engine.PathFact, error) {
 		fact, err := lstat(from.path)
 		fact.Path = path
 		fact.Free -= o.taken()
+		if from.copied { // a thing of its own, on whatever file system
+			fact.Device, fact.Inode = 0, 0
+			free, freeErr := freeBytes(path)
+			fact.Free, err = free-o.taken(), errors.Join(err, freeErr)
+		}
 		return fact, err
 	}
 	free, err := freeBytes(path)
@@ -148,7 +164,7 @@ func (o *overlay) factAt(path string, from origin) (engine.PathFact, error) {
 		return engine.PathFact{}, err
 	}
 	fact := engine.PathFact{Path: path}
-	if from.created != nil {
+	if from.created != nil && !from.absent {
 		fact = from.created.Fact
 		fact.Path, fact.Exists = path, true
 	}
@@ -163,6 +179,9 @@ func (o *overlay) taken() int64 {
 	for _, e := range o.effects {
 		if e.Created != nil {
 			sum += e.Created.Bytes
+		}
+		if e.Copied != nil {
+			sum += e.Copied.Bytes
 		}
 	}
 	return sum
@@ -180,6 +199,10 @@ func (o *overlay) owned(path string, fact engine.PathFact) engine.PathFact {
 		case e.Moved != nil:
 			if rest, ok := under(path, e.Moved.To); ok {
 				path = e.Moved.From + rest
+			}
+		case e.Copied != nil:
+			if rest, ok := under(path, e.Copied.To); ok {
+				path = e.Copied.From + rest
 			}
 		case e.Created != nil:
 			if _, ok := under(path, e.Created.Fact.Path); ok {
@@ -203,7 +226,7 @@ func (o *overlay) Source(_ context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if from.created != nil {
+	if from.created != nil && !from.absent {
 		return "", &engine.UnknownError{Step: from.step}
 	}
 	if from.absent {
@@ -238,7 +261,10 @@ func (o *overlay) walk(ctx context.Context, root string, fn func(engine.PathFact
 		return err
 	}
 	if from.created != nil {
-		return fn(top)
+		if err := fn(top); err != nil || !from.created.Empty {
+			return err
+		}
+		return o.walkArrivals(ctx, root, fn)
 	}
 	mount, err := mountID(from.path)
 	if err != nil {
@@ -290,6 +316,8 @@ func (o *overlay) arrival(i int, e engine.Effect) string {
 	switch {
 	case e.Moved != nil:
 		path = e.Moved.To
+	case e.Copied != nil:
+		path = e.Copied.To
 	case e.Created != nil:
 		path = e.Created.Fact.Path
 	}

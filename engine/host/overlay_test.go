@@ -56,6 +56,16 @@ func created(path string, bytes int64) engine.Effect {
 		Fact: engine.PathFact{Path: path, Type: engine.TypeDirectory, UID: 12, GID: 34, Owner: "etcd", Group: "etcd", Mode: 0o700}}}
 }
 
+func copied(from, to string) engine.Effect {
+	return engine.Effect{Copied: &engine.Copied{From: from, To: to, Bytes: 100 << 10}, Step: "copier"}
+}
+
+func empty(path string) engine.Effect {
+	e := created(path, 0)
+	e.Created.Empty = true
+	return e
+}
+
 func owned(path string, uid int, recursive bool) engine.Effect {
 	return engine.Effect{Step: "owner", Owned: &engine.Owned{Path: path, UID: uid, GID: uid, Owner: "u", Group: "g", Recursive: recursive}}
 }
@@ -111,6 +121,16 @@ func TestStatUnderEffects(t *testing.T) {
 		{"moved, then owned", []engine.Effect{moved(data, d+"/n"), owned(d+"/n", 1000, true)}, d + "/n/a", "directory of u"},
 		{"created, then owned", []engine.Effect{created(d+"/n", 0), owned(d+"/n", 1000, true)}, d + "/n", "directory of u"},
 		{"owned, then created anew", []engine.Effect{owned(data, 1000, true), created(data, 0)}, data, "directory of etcd"},
+		{"copied", []engine.Effect{copied(data, d+"/n")}, d + "/n/a/one", "file of root"},
+		{"the origin of a copy", []engine.Effect{copied(data, d+"/n")}, data, "directory of root"},
+		{"not in the origin, not in the copy", []engine.Effect{copied(data, d+"/n")}, d + "/n/none", "absent"},
+		{"copied, then the origin moved", []engine.Effect{copied(data, d+"/n"), moved(data, d+"/p")}, d + "/n/a", "directory of root"},
+		{"copied, then owned", []engine.Effect{copied(data, d+"/n"), owned(d+"/n", 1000, true)}, d + "/n/a", "directory of u"},
+		{"copied, then the origin owned", []engine.Effect{copied(data, d+"/n"), owned(data, 1000, true)}, d + "/n/a", "directory of root"},
+		{"owned, then copied", []engine.Effect{owned(data, 1000, true), copied(data, d+"/n")}, d + "/n/a", "directory of u"},
+		{"copied, then moved", []engine.Effect{copied(data, d+"/n"), moved(d+"/n", d+"/m")}, d + "/m/a.b", "file of root"},
+		{"below an empty directory", []engine.Effect{empty(d + "/n")}, d + "/n/x", "absent"},
+		{"put into an empty directory", []engine.Effect{empty(d + "/n"), moved(data, d+"/n/x")}, d + "/n/x/a", "directory of root"},
 		{"anything may have happened", []engine.Effect{{Anything: true, Step: "script"}}, data, "known after script"},
 		{"decided since", []engine.Effect{{Anything: true, Step: "script"}, removed(data)}, data, "absent"},
 	} {
@@ -203,6 +223,21 @@ func TestWalk(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWalkOverWhatWillBeMade(t *testing.T) {
+	d := tree(t)
+	w := &overlay{effects: []engine.Effect{copied(d+"/data", d+"/n"), empty(d + "/e"), moved(d+"/other", d+"/e/o")}}
+	for root, want := range map[string]string{"/n": "/n /n/a /n/a/one /n/a.b", "/e": "/e /e/o /e/o/x"} {
+		var seen []string
+		must(t, w.Walk(t.Context(), d+root, func(f engine.PathFact) error {
+			seen = append(seen, strings.TrimPrefix(f.Path, d))
+			return nil
+		}))
+		if got := strings.Join(seen, " "); got != want {
+			t.Errorf("%s: walked %s, want %s", root, got, want)
+		}
 	}
 }
 

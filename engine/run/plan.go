@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -381,7 +382,21 @@ func (p *planner) change(u *unit, cfg lang.Evaluated) (engine.Change, string, er
 	if errors.As(err, &unknown) {
 		return engine.Change{}, unknown.Step, nil
 	}
-	return c, "", err
+	return withoutDiffs(c, cfg), "", err
+}
+
+// withoutDiffs is c without the differences of texts where a part of the
+// configuration is sensitive: a secret of several lines is in pieces there,
+// in which it isn't recognized.
+func withoutDiffs(c engine.Change, cfg lang.Evaluated) engine.Change {
+	if len(cfg.Sensitive) == 0 {
+		return c
+	}
+	c.Items = slices.Clone(c.Items)
+	for i := range c.Items {
+		c.Items[i].Diff = ""
+	}
+	return c
 }
 
 func newRequest(run engine.RunInfo, step string, spec engine.Spec, cfg lang.Evaluated) (engine.StepRequest, error) {

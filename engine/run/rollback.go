@@ -157,6 +157,7 @@ func (r *Runner) intendRollback(ctx context.Context, u *unit, self cty.Value) er
 		return err
 	}
 	change, err := r.host.Plan(ctx, req)
+	change = withoutDiffs(change, cfg)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package run_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -629,6 +630,41 @@ func TestDerivedAndCommonSecrets(t *testing.T) {
 				t.Errorf("the secret is shown: %s", all)
 			}
 		})
+	}
+}
+
+// The difference of two texts takes a secret of several lines into pieces, and
+// what a function makes of one is no text that anyone knows.
+func TestNoDifferenceOfSensitiveTexts(t *testing.T) {
+	b := newBench(t, `
+variable "secret" {
+  type      = string
+  sensitive = true
+}
+step "write_file" "one" {
+  path    = "${var.dir}/new-a"
+  content = "key:\n${var.secret}\n${base64encode("${var.secret}!")}\n"
+}
+step "write_file" "two" {
+  path    = "${var.dir}/new-b"
+  content = "public\n"
+}
+`)
+	b.vars["secret"] = "line-one\nline-two"
+	do(t, b.begin().Run)
+	p, _, _ := b.plan("r1")
+	shown, err := p.Shown()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := fmt.Sprintf("%+v %+v %s", shown.Steps, b.events, b.journal())
+	for _, secret := range []string{"line-one", "line-two", base64.StdEncoding.EncodeToString([]byte("line-one\nline-two!"))} {
+		if strings.Contains(all, secret) {
+			t.Errorf("%q is shown: %s", secret, all)
+		}
+	}
+	if !strings.Contains(all, "+public") {
+		t.Errorf("what is no secret isn't shown: %s", all)
 	}
 }
 

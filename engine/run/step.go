@@ -117,6 +117,7 @@ func (r *Runner) prepare(ctx context.Context, w *work) error {
 	var err error
 	if w.req, err = newRequest(w.scope.Run, w.addr, w.Spec, cfg); err == nil {
 		w.change, err = r.host.Plan(ctx, w.req)
+		w.change = withoutDiffs(w.change, cfg)
 	}
 	if err != nil {
 		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be carried out", err))

@@ -347,6 +347,8 @@ func pathsOf(e engine.Effect) []string {
 		return []string{e.Created.Fact.Path}
 	case e.Owned != nil:
 		return []string{e.Owned.Path}
+	case e.Copied != nil:
+		return []string{e.Copied.From, e.Copied.To}
 	case e.Removed != nil:
 		return []string{e.Removed.Path}
 	}
