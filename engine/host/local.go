@@ -13,7 +13,8 @@ import (
 
 // Local works on the machine that the process runs on.
 type Local struct {
-	reg *engine.Registry
+	reg  *engine.Registry
+	past histories
 }
 
 var _ engine.Host = (*Local)(nil)
@@ -101,7 +102,7 @@ func (l *Local) Unit(ctx context.Context, name string, under []engine.Effect) (e
 }
 
 func (l *Local) world(run engine.RunInfo, under []engine.Effect) *overlay {
-	return &overlay{facts: l.reg.Facts, run: run, effects: under}
+	return newOverlay(l.reg.Facts, run, l.past.of(under))
 }
 
 func (l *Local) action(s engine.StepRequest) (engine.Action, error) {

@@ -15,9 +15,14 @@ import (
 // overlay is the host's facts under predicted effects: the newest effect that
 // speaks of a path answers, and what none speaks of is read from the host.
 type overlay struct {
-	facts   engine.Facts
-	run     engine.RunInfo
-	effects []engine.Effect
+	facts engine.Facts
+	run   engine.RunInfo
+	past  *history
+	n     int // how many of the past's effects count
+}
+
+func newOverlay(facts engine.Facts, run engine.RunInfo, past *history) *overlay {
+	return &overlay{facts: facts, run: run, past: past, n: len(past.effects)}
 }
 
 var _ engine.World = (*overlay)(nil)
@@ -38,8 +43,8 @@ type origin struct {
 func (o *overlay) locate(path string) (origin, error) {
 	path = filepath.Clean(path)
 	copied := false
-	for i := len(o.effects) - 1; i >= 0; i-- {
-		e := o.effects[i]
+	for i := o.past.before(o.n, path); i >= 0; i = o.past.before(i, path) {
+		e := o.past.effects[i]
 		switch {
 		case e.Anything:
 			return origin{}, &engine.UnknownError{Step: e.Step}
@@ -174,18 +179,7 @@ func (o *overlay) factAt(path string, from origin) (engine.PathFact, error) {
 
 // taken is how much space the effects use. It is counted against every file
 // system: the prediction errs towards too little room.
-func (o *overlay) taken() int64 {
-	var sum int64
-	for _, e := range o.effects {
-		if e.Created != nil {
-			sum += e.Created.Bytes
-		}
-		if e.Copied != nil {
-			sum += e.Copied.Bytes
-		}
-	}
-	return sum
-}
+func (o *overlay) taken() int64 { return o.past.taken }
 
 // owned applies the Owned effects that reach path. A path that moved keeps
 // the owner it was given under its earlier name.
@@ -193,8 +187,8 @@ func (o *overlay) owned(path string, fact engine.PathFact) engine.PathFact {
 	if !fact.Exists {
 		return fact
 	}
-	for i := len(o.effects) - 1; i >= 0; i-- {
-		e := o.effects[i]
+	for i := o.past.before(o.n, path); i >= 0; i = o.past.before(i, path) {
+		e := o.past.effects[i]
 		switch {
 		case e.Moved != nil:
 			if rest, ok := under(path, e.Moved.To); ok {
@@ -294,7 +288,7 @@ func (o *overlay) walk(ctx context.Context, root string, fn func(engine.PathFact
 // walkArrivals walks over what earlier steps will have put below root.
 func (o *overlay) walkArrivals(ctx context.Context, root string, fn func(engine.PathFact) error) error {
 	var walked []string
-	for i, e := range o.effects {
+	for i, e := range o.past.effects[:o.n] {
 		path := o.arrival(i, e)
 		rest, inside := under(path, root)
 		known := slices.ContainsFunc(walked, func(w string) bool { _, ok := under(path, w); return ok })
@@ -321,8 +315,9 @@ func (o *overlay) arrival(i int, e engine.Effect) string {
 	case e.Created != nil:
 		path = e.Created.Fact.Path
 	}
-	for _, later := range o.effects[i+1:] {
-		if later.Moved == nil {
+	for _, j := range o.past.moves {
+		later := o.past.effects[j]
+		if j <= i || j >= o.n {
 			continue
 		}
 		if rest, ok := under(path, later.Moved.From); ok {
@@ -375,14 +370,12 @@ func (o *overlay) visit(top engine.PathFact, path, now string, d fs.DirEntry, fn
 
 // Unit implements engine.World.
 func (o *overlay) Unit(ctx context.Context, name string) (engine.UnitFact, error) {
-	for i := len(o.effects) - 1; i >= 0; i-- {
-		e := o.effects[i]
-		if e.Anything {
-			return engine.UnitFact{}, &engine.UnknownError{Step: e.Step}
-		}
-		if e.Unit != nil && e.Unit.Name == name {
-			return *e.Unit, nil
-		}
+	told, ok := o.past.units[name]
+	if any := newest(o.past.anything, o.n); any >= 0 && (!ok || any > told) {
+		return engine.UnitFact{}, &engine.UnknownError{Step: o.past.effects[any].Step}
+	}
+	if ok {
+		return *o.past.effects[told].Unit, nil
 	}
 	return o.facts.Unit(ctx, name)
 }

@@ -88,6 +88,13 @@ func seen(t *testing.T, w *overlay, path string) string {
 	return f.Type + " of " + map[int]string{0: "root", 12: "etcd"}[f.UID] + strings.Repeat("u", f.UID/1000)
 }
 
+// over is the world under effects.
+func over(facts engine.Facts, effects ...engine.Effect) *overlay {
+	past := &history{}
+	past.add(effects)
+	return newOverlay(facts, engine.RunInfo{}, past)
+}
+
 func TestStatUnderEffects(t *testing.T) {
 	d := tree(t)
 	data, other := d+"/data", d+"/other"
@@ -135,7 +142,7 @@ func TestStatUnderEffects(t *testing.T) {
 		{"decided since", []engine.Effect{{Anything: true, Step: "script"}, removed(data)}, data, "absent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := seen(t, &overlay{effects: c.effects}, c.path); got != c.want {
+			if got := seen(t, over(nil, c.effects...), c.path); got != c.want {
 				t.Errorf("%s: got %s, want %s", c.path, got, c.want)
 			}
 		})
@@ -143,7 +150,7 @@ func TestStatUnderEffects(t *testing.T) {
 }
 
 func TestRelativePathIsRefused(t *testing.T) {
-	if _, err := (&overlay{}).Stat(t.Context(), "data"); err == nil {
+	if _, err := over(nil).Stat(t.Context(), "data"); err == nil {
 		t.Error("a relative path means nothing on a host")
 	}
 }
@@ -152,7 +159,7 @@ func TestFreeSpaceCountsWhatIsCreated(t *testing.T) {
 	d := t.TempDir()
 	must(t, unix.Mount("tmpfs", d, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { must(t, unix.Unmount(d, 0)) })
-	w := &overlay{effects: []engine.Effect{created("/somewhere", 300<<10), created(d+"/n", 200<<10)}}
+	w := over(nil, created("/somewhere", 300<<10), created(d+"/n", 200<<10))
 	for _, path := range []string{d, d + "/none/yet", d + "/n"} {
 		f, err := w.Stat(t.Context(), path)
 		must(t, err)
@@ -164,7 +171,7 @@ func TestFreeSpaceCountsWhatIsCreated(t *testing.T) {
 
 func TestSource(t *testing.T) {
 	d := tree(t)
-	w := &overlay{effects: []engine.Effect{moved(d+"/data", d+"/new"), created(d+"/made", 0)}}
+	w := over(nil, moved(d+"/data", d+"/new"), created(d+"/made", 0))
 	if got, err := w.Source(t.Context(), d+"/new/a/one"); err != nil || got != d+"/data/a/one" {
 		t.Errorf("got %s, %v", got, err)
 	}
@@ -219,7 +226,7 @@ func TestWalk(t *testing.T) {
 		{"renamed within", []engine.Effect{moved(data+"/a", data+"/c")}, data, []string{"", "/a.b", "/z", "/c", "/c/one"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := walked(t, &overlay{effects: c.effects}, c.root); !slices.Equal(got, c.want) {
+			if got := walked(t, over(nil, c.effects...), c.root); !slices.Equal(got, c.want) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
 		})
@@ -228,7 +235,7 @@ func TestWalk(t *testing.T) {
 
 func TestWalkOverWhatWillBeMade(t *testing.T) {
 	d := tree(t)
-	w := &overlay{effects: []engine.Effect{copied(d+"/data", d+"/n"), empty(d + "/e"), moved(d+"/other", d+"/e/o")}}
+	w := over(nil, copied(d+"/data", d+"/n"), empty(d+"/e"), moved(d+"/other", d+"/e/o"))
 	for root, want := range map[string]string{"/n": "/n /n/a /n/a/one /n/a.b", "/e": "/e /e/o /e/o/x"} {
 		var seen []string
 		must(t, w.Walk(t.Context(), d+root, func(f engine.PathFact) error {
@@ -243,7 +250,7 @@ func TestWalkOverWhatWillBeMade(t *testing.T) {
 
 func TestWalkSeesPredictedOwners(t *testing.T) {
 	d := tree(t)
-	w := &overlay{effects: []engine.Effect{owned(d+"/data", 1000, true), moved(d+"/data", d+"/n")}}
+	w := over(nil, owned(d+"/data", 1000, true), moved(d+"/data", d+"/n"))
 	must(t, w.Walk(t.Context(), d+"/n", func(f engine.PathFact) error {
 		if f.UID != 1000 {
 			t.Errorf("%s belongs to %d", f.Path, f.UID)
@@ -264,10 +271,10 @@ func TestWalkEntersNoOtherMount(t *testing.T) {
 	mount(d+"/other", d+"/data/bound", "", unix.MS_BIND)
 	mount(d+"/other/x", d+"/data/a.b", "", unix.MS_BIND)
 	mount("tmpfs", d+"/data/memory", "tmpfs", 0)
-	if got := walked(t, &overlay{}, d+"/data"); !slices.Equal(got, []string{"", "/a", "/a/one"}) {
+	if got := walked(t, over(nil), d+"/data"); !slices.Equal(got, []string{"", "/a", "/a/one"}) {
 		t.Errorf("got %q", got)
 	}
-	if got := walked(t, &overlay{}, d+"/data/bound"); !slices.Equal(got, []string{"", "/x"}) {
+	if got := walked(t, over(nil), d+"/data/bound"); !slices.Equal(got, []string{"", "/x"}) {
 		t.Errorf("a mount as the root: got %q", got)
 	}
 }
@@ -275,7 +282,7 @@ func TestWalkEntersNoOtherMount(t *testing.T) {
 func TestWalkEndsWhenCancelled(t *testing.T) {
 	d := tree(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := (&overlay{}).Walk(ctx, d, func(engine.PathFact) error { cancel(); return nil })
+	err := over(nil).Walk(ctx, d, func(engine.PathFact) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -295,12 +302,12 @@ func TestUnitUnderEffects(t *testing.T) {
 		{[]engine.Effect{stopped, started}, "a.service", "active"},
 		{[]engine.Effect{{Anything: true, Step: "script"}, stopped}, "a.service", "inactive"},
 	} {
-		f, err := (&overlay{facts: fakeFacts{}, effects: c.effects}).Unit(t.Context(), c.unit)
+		f, err := over(fakeFacts{}, c.effects...).Unit(t.Context(), c.unit)
 		if err != nil || f.ActiveState != c.want {
 			t.Errorf("%s under %v: %s, %v; want %s", c.unit, c.effects, f.ActiveState, err, c.want)
 		}
 	}
-	_, err := (&overlay{facts: fakeFacts{}, effects: []engine.Effect{stopped, {Anything: true, Step: "script"}}}).Unit(t.Context(), "a.service")
+	_, err := over(fakeFacts{}, stopped, engine.Effect{Anything: true, Step: "script"}).Unit(t.Context(), "a.service")
 	if unknown := (*engine.UnknownError)(nil); !errors.As(err, &unknown) {
 		t.Errorf("after anything: %v", err)
 	}
@@ -326,5 +333,31 @@ func TestLocalNamesWhatItLacks(t *testing.T) {
 	}
 	if _, err := h.Read(t.Context(), engine.DataRequest{Type: "moon"}); err == nil || !strings.Contains(err.Error(), "moon") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A planner's list of effects grows step by step; each question sees just what
+// was there when it was asked.
+func TestHistoriesGrowWithTheirList(t *testing.T) {
+	var cache histories
+	var effects []engine.Effect
+	for i := range 100 {
+		effects = append(effects, moved(fmt.Sprintf("/nowhere/%d", i), fmt.Sprintf("/nowhere/%d", i+1)))
+		w := newOverlay(nil, engine.RunInfo{}, cache.of(effects))
+		at, err := w.locate(fmt.Sprintf("/nowhere/%d/x", i+1))
+		if err != nil || at.path != "/nowhere/0/x" {
+			t.Fatalf("after %d: %+v, %v", i, at, err)
+		}
+		if none := newOverlay(nil, engine.RunInfo{}, cache.of(nil)); none.n != 0 {
+			t.Fatal("no effects became some")
+		}
+	}
+	short := newOverlay(nil, engine.RunInfo{}, cache.of(effects[:1]))
+	if at, _ := short.locate("/nowhere/2"); at.path != "/nowhere/2" || at.absent {
+		t.Errorf("a shorter list sees later effects: %+v", at)
+	}
+	other := cache.of([]engine.Effect{moved("/a", "/b")})
+	if len(other.effects) != 1 {
+		t.Errorf("another list has %d effects", len(other.effects))
 	}
 }
