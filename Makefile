@@ -1,6 +1,7 @@
 # make        set this machine up and build bin/runbook
 # make demo   lose an etcd and bring it back, in front of your eyes
 # make test   run every test, on real hosts with a real systemd
+# make bench  measure it, beside the floor of what it has to do
 # make lint   what a reviewer shouldn't have to look for
 #
 # Needs Go and a Debian or Ubuntu. Tests and demo boot hosts and so need root:
@@ -20,7 +21,7 @@ AS_ROOT := sudo -E env PATH=$(PATH)
 endif
 EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 
-.PHONY: all setup build tools test lint demo clean
+.PHONY: all setup build tools test lint bench demo clean
 
 all: setup build tools
 
@@ -46,6 +47,9 @@ lint: tools
 	$(GO) test ./test/imports
 	$(GO) mod tidy -diff
 	cd test/tools && $(GO) mod tidy -diff
+
+bench: build
+	@$(GO) run ./test/bench
 
 demo: setup build tools
 	@$(GO) build -o bin/demo ./test/demo
