@@ -9,7 +9,11 @@ import (
 	"runbook/actions/command"
 	"runbook/actions/etcd"
 	"runbook/actions/file"
+	"runbook/actions/flow"
+	"runbook/actions/http"
+	"runbook/actions/machine"
 	"runbook/actions/systemd"
+	"runbook/actions/wait"
 	"runbook/engine"
 )
 
@@ -18,9 +22,12 @@ import (
 func Registry(log hclog.Logger) *engine.Registry {
 	etcd.SetLogger(log)
 	return &engine.Registry{
-		Actions: slices.Concat(file.Actions(), systemd.Actions(), etcd.Actions(), command.Actions()),
-		Data:    etcd.Data(),
-		Facts:   systemd.Facts{},
+		Actions: slices.Concat(
+			file.Actions(), systemd.Actions(), etcd.Actions(),
+			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(),
+		),
+		Data:  slices.Concat(etcd.Data(), systemd.Data(), machine.Data(), http.Data()),
+		Facts: systemd.Facts{},
 	}
 }
 

@@ -33,6 +33,8 @@ type Case struct {
 	// Repeats says that there is always something to do, as for a restart:
 	// after Apply, Plan is not empty.
 	Repeats bool
+	// AlwaysFails says that Apply has to fail; how, Fails tells.
+	AlwaysFails bool
 	// Syscalls are calls to be killed at beside those that change files; for
 	// an action that works through a socket "write" or "sendmsg".
 	Syscalls []string
@@ -89,7 +91,9 @@ func Run(t *testing.T, reg *engine.Registry, c Case) {
 		t.Run(name, func(t *testing.T) {
 			s := suite{c: c, spec: spec, host: h}
 			t.Run("plan", s.planChangesNothing)
-			t.Run("apply", s.applyAndUndo)
+			if !c.AlwaysFails {
+				t.Run("apply", s.applyAndUndo)
+			}
 			t.Run("undo first", s.undoWithoutApply)
 			for _, b := range c.Bad {
 				t.Run("bad/"+b.Name, func(t *testing.T) { s.refuses(t, b) })
