@@ -25,7 +25,7 @@ var sendCalls = []string{"write", "connect"}
 
 func httpCases() []contract.Case {
 	return []contract.Case{
-		{Name: "that looks", Action: "http", Setup: httpScene("GET", nil), Bad: badHTTP(), Fails: failingHTTP()},
+		{Name: "that looks", Action: "http", Looks: true, Setup: httpScene("GET", nil), Bad: badHTTP(), Fails: failingHTTP()},
 		{Name: "with a key", Action: "http", Syscalls: sendCalls, Repeats: true,
 			Setup: httpScene("POST", config{"idempotency_key_header": cty.StringVal("Idempotency-Key")})},
 		{Name: "that is idempotent", Action: "http", Syscalls: sendCalls, Repeats: true,

@@ -33,6 +33,8 @@ type Case struct {
 	// Repeats says that there is always something to do, as for a restart:
 	// after Apply, Plan is not empty.
 	Repeats bool
+	// Looks says that the action changes nothing in this case.
+	Looks bool
 	// AlwaysFails says that Apply has to fail; how, Fails tells.
 	AlwaysFails bool
 	// Syscalls are calls to be killed at beside those that change files; for
@@ -112,6 +114,8 @@ type suite struct {
 	host engine.Host
 }
 
+func (s suite) looks() bool { return s.spec.ReadOnly || s.c.Looks }
+
 // stage is a scene whose step is planned.
 type stage struct {
 	suite
@@ -126,7 +130,7 @@ func (s suite) stage(t *testing.T) stage {
 	scene := s.c.Setup(t)
 	st := stage{suite: s, scene: scene, request: s.request(t, scene.Config), original: scene.Observe(t)}
 	st.change = st.plan(t)
-	if st.change.Empty() && !s.spec.ReadOnly {
+	if st.change.Empty() && !s.looks() {
 		t.Fatal("Plan finds nothing to do in a fresh scene")
 	}
 	return st
@@ -230,7 +234,7 @@ func (s suite) applyAndUndo(t *testing.T) {
 		t.Errorf("the effects predict\n%s\nbut it came to\n%s", predicted, actual)
 	}
 	after, count := st.scene.Observe(t), st.scene.count(t)
-	if st.spec.ReadOnly && after != st.original {
+	if st.looks() && after != st.original {
 		t.Errorf("a read-only action changed the host to:\n%s\nfrom:\n%s", after, st.original)
 	}
 	st.planAfterApply(t)
