@@ -125,10 +125,10 @@ func (a *waitFor) Apply(ctx context.Context, _ engine.Change, r engine.Reporter)
 	defer cancel()
 	tick := time.NewTicker(seconds(a.Interval))
 	defer tick.Stop()
-	last := "nothing yet"
+	last := ""
 	for {
 		so, saw := what.look(within)
-		if within.Err() == nil || so { // what cutting a look short shows says little
+		if last == "" || inTime(within) { // what a look shows that was cut short says little
 			last = saw
 		}
 		if so {
@@ -141,6 +141,13 @@ func (a *waitFor) Apply(ctx context.Context, _ engine.Change, r engine.Reporter)
 			return nil, a.late(ctx, what, last)
 		}
 	}
+}
+
+// inTime reports whether ctx goes on. Whatever ends with its deadline may do so
+// a moment before ctx says it.
+func inTime(ctx context.Context) bool {
+	deadline, _ := ctx.Deadline()
+	return ctx.Err() == nil && time.Now().Before(deadline)
 }
 
 func (a *waitFor) late(ctx context.Context, what target, last string) error {
