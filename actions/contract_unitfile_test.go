@@ -18,24 +18,18 @@ import (
 func unitFileCases() []contract.Case {
 	return []contract.Case{
 		{Name: "enable and start", Action: "systemd_unit", Syscalls: dbusCalls,
-			Setup: installedScene(config{"enabled": cty.True, "state": cty.StringVal("started")})},
-		{Name: "disable and stop", Action: "systemd_unit", Syscalls: dbusCalls,
-			Setup: installedScene(config{"enabled": cty.False, "state": cty.StringVal("stopped")},
-				"enable "+installed, "add-wants rescue.target "+installed, "--runtime enable "+installed, "start "+installed),
+			Setup: installedScene(config{"enabled": cty.True, "state": cty.StringVal("started")}, down)},
+		{Name: "disable, stop and mask", Action: "systemd_unit", Syscalls: dbusCalls,
+			Setup: installedScene(config{"enabled": cty.False, "state": cty.StringVal("stopped"), "masked": cty.True}, up,
+				"enable "+installed, "add-wants rescue.target "+installed, "--runtime enable "+installed),
 			Bad: []contract.Bad{{Name: "linked", Attribute: "unit", Message: "linked to here", Set: linkUnit}}},
-		{Name: "stop and mask", Action: "systemd_unit", Syscalls: dbusCalls,
-			Setup: installedScene(config{"masked": cty.True, "state": cty.StringVal("stopped"), "enabled": cty.False},
-				"enable "+installed, "start "+installed)},
 		{Name: "unmask, enable and start", Action: "systemd_unit", Syscalls: dbusCalls,
-			Setup: installedScene(config{"masked": cty.False, "state": cty.StringVal("started"), "enabled": cty.True},
-				"mask "+installed)},
-		{Name: "unmask one that runs", Action: "systemd_unit", Syscalls: dbusCalls,
-			Setup: installedScene(config{"masked": cty.False, "state": cty.StringVal("stopped")},
-				"start "+installed, "mask --runtime "+installed)},
+			Setup: installedScene(config{"masked": cty.False, "state": cty.StringVal("started"), "enabled": cty.True}, down,
+				"mask "+installed, "mask --runtime "+installed)},
 		{Name: "reload", Action: "systemd_unit", Syscalls: dbusCalls, Repeats: true,
-			Setup: installedScene(config{"state": cty.StringVal("reloaded")}, "start "+installed)},
+			Setup: installedScene(config{"state": cty.StringVal("reloaded")}, up)},
 		{Name: "read the unit files again", Action: "systemd_unit", Syscalls: dbusCalls, Repeats: true,
-			Setup: installedScene(config{"daemon_reload": cty.True})},
+			Setup: installedScene(config{"daemon_reload": cty.True}, down)},
 	}
 }
 
@@ -48,7 +42,9 @@ const (
 
 // The unit is enabled under another name too, and together with a companion.
 var installedFiles = map[string]string{
-	installed: `[Service]
+	installed: `[Unit]
+StartLimitIntervalSec=0
+[Service]
 Type=exec
 ExecStart=/bin/sleep infinity
 ExecReload=/bin/sh -c 'echo reload >>` + reloads + `'
@@ -64,11 +60,15 @@ RequiredBy=multi-user.target
 `,
 }
 
-func installedScene(c config, prepare ...string) func(*testing.T) contract.Scene {
+func installedScene(c config, is unitState, prepare ...string) func(*testing.T) contract.Scene {
 	return func(t *testing.T) contract.Scene {
 		cleanUnit(t)
 		for _, line := range prepare {
-			systemctl(t, strings.Fields(line)...)
+			systemctl(t, append(strings.Fields(line), "--no-reload")...)
+		}
+		systemctl(t, "daemon-reload")
+		if is == up {
+			systemctl(t, "start", installed)
 		}
 		must(t, os.WriteFile(reloads, nil, 0o600))
 		all := config{"unit": cty.StringVal(installed)}
@@ -97,8 +97,9 @@ func cleanUnit(t *testing.T) {
 	for name, text := range installedFiles {
 		contract.Write(t, filepath.Join(installIn, name), text)
 	}
-	systemctl(t, "daemon-reload")
-	systemctl(t, "stop", installed)
+	if exec.Command("systemctl", "is-active", "--quiet", installed).Run() == nil {
+		systemctl(t, "stop", installed)
+	}
 }
 
 // unitLinks are all links that lead to the two units, or are called like them.
