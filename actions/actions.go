@@ -6,9 +6,14 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"runbook/actions/command"
 	"runbook/actions/etcd"
 	"runbook/actions/file"
+	"runbook/actions/flow"
+	"runbook/actions/http"
+	"runbook/actions/machine"
 	"runbook/actions/systemd"
+	"runbook/actions/wait"
 	"runbook/engine"
 )
 
@@ -17,12 +22,16 @@ import (
 func Registry(log hclog.Logger) *engine.Registry {
 	etcd.SetLogger(log)
 	return &engine.Registry{
-		Actions: slices.Concat(file.Actions(), systemd.Actions(), etcd.Actions()),
-		Data:    slices.Concat(file.Data(), etcd.Data()),
-		Facts:   systemd.Facts{},
+		Actions: slices.Concat(
+			file.Actions(), systemd.Actions(), etcd.Actions(),
+			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(),
+		),
+		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data()),
+		Facts: systemd.Facts{},
 	}
 }
 
-// ChildMain serves a call of this binary by itself, in which an action looks
-// at something that may crash the process. It reports whether it was one.
-func ChildMain(args []string) bool { return etcd.ChildMain(args) }
+// ChildMain serves a call of this binary by itself: to look at something that
+// may crash the process, or to watch over a program that has to outlive it. It
+// reports whether it was one.
+func ChildMain(args []string) bool { return etcd.ChildMain(args) || command.ChildMain(args) }

@@ -22,7 +22,7 @@ import (
 var dbusCalls = []string{"write", "sendmsg"}
 
 func unitCases() []contract.Case {
-	return []contract.Case{
+	return append(unitFileCases(), []contract.Case{
 		{Name: "start a stopped unit", Action: "systemd_unit", Syscalls: dbusCalls,
 			Setup: unitScene("started", down), Bad: badUnit()},
 		{Name: "start a failed unit", Action: "systemd_unit", Syscalls: dbusCalls, Setup: unitScene("started", failed)},
@@ -33,7 +33,7 @@ func unitCases() []contract.Case {
 			Setup: unitScene("restarted", up)},
 		{Name: "restart a stopped unit", Action: "systemd_unit", Syscalls: dbusCalls, Repeats: true,
 			Setup: unitScene("restarted", down)},
-	}
+	}...)
 }
 
 // The states that a scene's unit is in at first.
@@ -132,7 +132,15 @@ func badUnit() []contract.Bad {
 	return []contract.Bad{
 		{Name: "no type", Set: set("unit", "contract"), Attribute: "unit", Message: "contract.service, perhaps"},
 		{Name: "template", Set: set("unit", "getty@.service"), Attribute: "unit", Message: "name one of its instances"},
-		{Name: "state", Set: set("state", "running"), Attribute: "state", Message: `"started", "stopped" or "restarted"`},
+		{Name: "state", Set: set("state", "running"), Attribute: "state", Message: `"started", "stopped", "restarted" or "reloaded"`},
+		{Name: "nothing asked", Set: setTo("state", cty.NullVal(cty.String)), Attribute: "unit", Message: "nothing is asked of it"},
+		{Name: "masked and started", Set: setTo("masked", cty.True), Attribute: "masked", Message: "can neither run nor be enabled"},
+		{Name: "static", Set: setTo("enabled", cty.True), Attribute: "enabled", Message: "its unit file is static"},
+		{Name: "reload of a stopped unit", Set: set("state", "reloaded"), Attribute: "state", Message: "is not running"},
+		{Name: "mask over a file", Attribute: "masked", Message: "is where its mask would be", Set: func(_ *testing.T, c config) {
+			delete(c, "state")
+			c["masked"] = cty.True
+		}},
 		{Name: "unknown", Set: set("unit", "no-such.service"), Attribute: "unit", Message: "knows no such unit"},
 		{Name: "masked", Attribute: "unit", Message: "is masked", Set: func(t *testing.T, c config) {
 			systemctl(t, "mask", "--runtime", "masked.service")
@@ -152,12 +160,18 @@ type silent struct{}
 
 func (silent) Progress(engine.Progress) {}
 
+func unitConfig(name, state string) cty.Value {
+	return cty.ObjectVal(config{
+		"unit": cty.StringVal(name), "state": cty.StringVal(state), "daemon_reload": cty.False,
+		"enabled": cty.NullVal(cty.Bool), "masked": cty.NullVal(cty.Bool),
+	})
+}
+
 // unitAction returns a systemd_unit step and its Change, planned.
 func unitAction(t *testing.T, want string) (engine.Action, engine.Change) {
 	t.Helper()
 	spec := systemd.Actions()[0]
-	raw, err := engine.EncodeConfig(spec.Attributes, cty.ObjectVal(config{
-		"unit": cty.StringVal(unitName), "state": cty.StringVal(want)}))
+	raw, err := engine.EncodeConfig(spec.Attributes, unitConfig(unitName, want))
 	must(t, err)
 	a := spec.New()
 	must(t, engine.DecodeConfig(spec.Attributes, raw, a))
@@ -209,8 +223,7 @@ func TestCancelledStopReturns(t *testing.T) {
 func TestSimilarUnitsAreNamed(t *testing.T) {
 	prepareUnit(t, down)
 	spec := systemd.Actions()[0]
-	raw, err := engine.EncodeConfig(spec.Attributes, cty.ObjectVal(config{
-		"unit": cty.StringVal("contrac.service"), "state": cty.StringVal("stopped")}))
+	raw, err := engine.EncodeConfig(spec.Attributes, unitConfig("contrac.service", "stopped"))
 	must(t, err)
 	a := spec.New()
 	must(t, engine.DecodeConfig(spec.Attributes, raw, a))

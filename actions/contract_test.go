@@ -28,7 +28,10 @@ func TestMain(m *testing.M) {
 // families are the cases of all actions. Those of one family share a place on
 // the host, those of two don't.
 func families() map[string][]contract.Case {
-	return map[string][]contract.Case{"file": fileCases(), "systemd": unitCases(), "etcd": etcdCases()}
+	return map[string][]contract.Case{
+		"file": fileCases(), "systemd": unitCases(), "etcd": etcdCases(), "command": commandCases(),
+		"wait": waitCases(), "http": httpCases(),
+	}
 }
 
 func cases() []contract.Case {

@@ -27,6 +27,8 @@ type state struct {
 	engine.UnitFact
 	pending bool
 	oneshot bool
+	changed uint64 // when its state last changed, in microseconds since the boot
+	reloads bool   // whether it can be reloaded
 }
 
 func (s state) up() bool   { return active(s.UnitFact) && !s.pending }
@@ -38,10 +40,14 @@ func (k control) read(ctx context.Context) (state, error) {
 		return state{}, err
 	}
 	job, _ := props["Job"].([]any)
+	changed, _ := props["StateChangeTimestampMonotonic"].(uint64)
+	reloads, _ := props["CanReload"].(bool)
 	return state{
 		UnitFact: fact(k.unit, props),
 		pending:  len(job) > 0 && job[0] != uint32(0),
 		oneshot:  text(props["Type"]) == "oneshot",
+		changed:  changed,
+		reloads:  reloads,
 	}, nil
 }
 
@@ -105,6 +111,26 @@ func (k control) restartSince(ctx context.Context, invocation string) error {
 		return err
 	}
 	return k.await(ctx, "restart", k.isUp)
+}
+
+// reloadSince reloads the unit, unless its state has changed since it last did
+// at the given time: it has then been reloaded, or started anew.
+func (k control) reloadSince(ctx context.Context, changed uint64) error {
+	now, err := k.read(ctx)
+	if err != nil {
+		return err
+	}
+	if now.changed == changed {
+		if err := k.job(ctx, "reload", k.conn.ReloadUnitContext); err != nil {
+			return err
+		}
+	}
+	return k.await(ctx, "reload", func(u state) (bool, error) {
+		if u.ActiveState == "reloading" {
+			return false, nil
+		}
+		return k.isUp(u)
+	})
 }
 
 func (k control) resetFailed(ctx context.Context, now state) error {

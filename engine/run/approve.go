@@ -37,14 +37,14 @@ func (r *Runner) approval(w *work) error {
 
 // askAgain asks whether a step in doubt is to be carried out again, where
 // nobody but the operator can know whether it was.
-func (r *Runner) askAgain(w *work) error {
+func (r *Runner) askAgain(w *work, why string) error {
 	if r.Ask != nil {
-		question := fmt.Sprintf("Step %s was in flight when the run ended, and nothing tells whether it was carried out: %s Carry it out again?", w.addr, w.change.Unpredictable)
+		question := fmt.Sprintf("Step %s was in flight when the run ended, and nothing tells whether it was carried out: %s Carry it out again?", w.addr, why)
 		if yes, who := r.Ask(r.secrets.hide(question)); yes {
 			return r.append(kindAgain, approved{Step: w.addr, By: who})
 		}
 	}
-	err := engine.Errorf("step "+w.addr, "it was in flight when the run ended, and nothing tells whether it was carried out: %s", w.change.Unpredictable).
+	err := engine.Errorf("step "+w.addr, "it was in flight when the run ended, and nothing tells whether it was carried out: %s", why).
 		WithHint("Find out. If it was, go on with `runbook resume %s --skip %s --reason \"…\"`; if it is to be carried out again, with `runbook resume %s --from %s --reason \"…\"`", r.id(), w.addr, r.id(), w.addr)
 	return r.fail(kindFailed, w.unit, w.Config.Diagnose("Nobody but you can know", err))
 }

@@ -219,16 +219,15 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 	if w.req, w.change, err = r.recorded(ctx, w.unit, w.Config, st.intent, cty.NilVal); err != nil {
 		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be taken up again", err))
 	}
-	if w.change.Unpredictable != "" && !st.Again {
-		if err := r.askAgain(w); err != nil {
-			return err
-		}
-	}
 	finding := "half-way"
 	switch now, err := r.host.Plan(ctx, w.req); {
 	case err != nil: // a half-done step may well be impossible to plan
 	case now.Empty():
 		finding = "done"
+	case now.Unpredictable != "" && !st.Again:
+		if err := r.askAgain(w, now.Unpredictable); err != nil {
+			return err
+		}
 	case now.SameAs(w.change):
 		finding = "not begun"
 	}

@@ -33,6 +33,10 @@ type Case struct {
 	// Repeats says that there is always something to do, as for a restart:
 	// after Apply, Plan is not empty.
 	Repeats bool
+	// Looks says that the action changes nothing in this case.
+	Looks bool
+	// AlwaysFails says that Apply has to fail; how, Fails tells.
+	AlwaysFails bool
 	// Syscalls are calls to be killed at beside those that change files; for
 	// an action that works through a socket "write" or "sendmsg".
 	Syscalls []string
@@ -89,7 +93,9 @@ func Run(t *testing.T, reg *engine.Registry, c Case) {
 		t.Run(name, func(t *testing.T) {
 			s := suite{c: c, spec: spec, host: h}
 			t.Run("plan", s.planChangesNothing)
-			t.Run("apply", s.applyAndUndo)
+			if !c.AlwaysFails {
+				t.Run("apply", s.applyAndUndo)
+			}
 			t.Run("undo first", s.undoWithoutApply)
 			for _, b := range c.Bad {
 				t.Run("bad/"+b.Name, func(t *testing.T) { s.refuses(t, b) })
@@ -108,6 +114,8 @@ type suite struct {
 	host engine.Host
 }
 
+func (s suite) looks() bool { return s.spec.ReadOnly || s.c.Looks }
+
 // stage is a scene whose step is planned.
 type stage struct {
 	suite
@@ -122,7 +130,7 @@ func (s suite) stage(t *testing.T) stage {
 	scene := s.c.Setup(t)
 	st := stage{suite: s, scene: scene, request: s.request(t, scene.Config), original: scene.Observe(t)}
 	st.change = st.plan(t)
-	if st.change.Empty() && !s.spec.ReadOnly {
+	if st.change.Empty() && !s.looks() {
 		t.Fatal("Plan finds nothing to do in a fresh scene")
 	}
 	return st
@@ -226,7 +234,7 @@ func (s suite) applyAndUndo(t *testing.T) {
 		t.Errorf("the effects predict\n%s\nbut it came to\n%s", predicted, actual)
 	}
 	after, count := st.scene.Observe(t), st.scene.count(t)
-	if st.spec.ReadOnly && after != st.original {
+	if st.looks() && after != st.original {
 		t.Errorf("a read-only action changed the host to:\n%s\nfrom:\n%s", after, st.original)
 	}
 	st.planAfterApply(t)

@@ -1,0 +1,197 @@
+package command
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"runbook/engine"
+	"runbook/engine/durable"
+)
+
+// defaultState is where runbook keeps what has to last.
+const defaultState = "/var/lib/runbook"
+
+// The two kinds of attempts.
+const (
+	do   = "do"
+	undo = "undo"
+)
+
+// recordDir is where the records of this step are. A step's rollback block may
+// run a command too, under the step's name; the digest tells the two apart.
+// Neither environment nor input is part of it, since they may be secret.
+func (a *command) recordDir(run engine.RunInfo) string {
+	state := os.Getenv("RUNBOOK_STATE_DIR")
+	if !filepath.IsAbs(state) {
+		state = defaultState
+	}
+	words := strings.Join(append(append([]string{a.Directory}, a.Argv...), a.UndoArgv...), "\x00")
+	digest := sha256.Sum256([]byte(words))
+	step := strings.ReplaceAll(run.Step, "/", "_")
+	return filepath.Join(state, "commands", run.ID, fmt.Sprintf("%s-%x", step, digest[:3]))
+}
+
+// An attempt is one start of a program. Its file is written before the start
+// and again after the end, whole each time.
+type attempt struct {
+	path string
+	n    int
+
+	Begun   time.Time `json:"begun"`
+	Boot    string    `json:"boot"`    // the kernel's name for the time since it started
+	Watcher int       `json:"watcher"` // the process that started the program
+	PID     int       `json:"pid,omitempty"`
+	Start   string    `json:"start,omitempty"` // when PID was started: with it, the process's identity
+	Ended   *end      `json:"ended,omitempty"`
+	// Told says that the failure was reported: it answers no later call.
+	Told bool `json:"told,omitempty"`
+}
+
+// end is how a program ended.
+type end struct {
+	At      time.Time `json:"at"`
+	Code    int       `json:"code"`
+	Signal  string    `json:"signal,omitempty"`
+	Stopped string    `json:"stopped,omitempty"` // why the watcher ended it
+	Error   string    `json:"error,omitempty"`   // why it couldn't be started
+	Stdout  string    `json:"stdout,omitempty"`
+	Stderr  string    `json:"stderr,omitempty"`
+}
+
+func (e *end) exited() bool { return e.Signal == "" && e.Stopped == "" && e.Error == "" }
+
+// settled reports whether it is known how the attempt came out, or will be.
+func (at *attempt) settled() bool { return at != nil && (at.Ended != nil || at.running()) }
+
+func (at *attempt) results() engine.Result {
+	return engine.Result{"ran": true, "exit_code": at.Ended.Code, "stdout": at.Ended.Stdout, "stderr": at.Ended.Stderr}
+}
+
+func (at *attempt) save() error {
+	data, err := json.Marshal(at)
+	if err != nil {
+		return engine.Errorf(at.path, "encoding: %w", err)
+	}
+	return durable.WriteFile(at.path, data, 0o600)
+}
+
+// latest returns the last attempt of a kind, or nil.
+func (rec record) latest(kind string) (*attempt, error) {
+	var last *attempt
+	for n := 1; ; n++ {
+		at := &attempt{path: rec.path(kind, n), n: n}
+		data, err := os.ReadFile(at.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return last, nil
+		}
+		if err == nil {
+			err = json.Unmarshal(data, at)
+		}
+		if err != nil {
+			return nil, engine.Errorf(at.path, "reading how far the command got: %w", err).
+				WithHint("Find out whether the command has done its work; then move the file away to have it run again.")
+		}
+		last = at
+	}
+}
+
+func (rec record) path(kind string, n int) string {
+	return filepath.Join(rec.Dir, fmt.Sprintf("%s-%d.json", kind, n))
+}
+
+// next is the attempt after last, which may be nil.
+func (rec record) next(kind string, last *attempt) string {
+	if last == nil {
+		return rec.path(kind, 1)
+	}
+	return rec.path(kind, last.n+1)
+}
+
+func (rec record) exists() bool {
+	_, err := os.Stat(rec.Dir)
+	return err == nil
+}
+
+// locked is a record whose lock this process holds, and so the right to start
+// a program. A watcher gets the lock with it: as long as it lives, nobody else
+// has it.
+type locked struct {
+	rec  record
+	file *os.File
+}
+
+func (l *locked) close() { _ = l.file.Close() } // nothing was written to it
+
+// lock takes the record's lock, after the end of a watcher that has it.
+func (rec record) lock(ctx context.Context, r engine.Reporter) (*locked, error) {
+	if err := durable.MkdirAll(rec.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(rec.Dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, &engine.Error{Where: path, Err: err}
+	}
+	if err := rec.await(ctx, f, r); err != nil {
+		_ = f.Close() // nothing was written to it
+		return nil, err
+	}
+	return &locked{rec: rec, file: f}, nil
+}
+
+// await waits for the lock, and where ctx ends meanwhile, has the watcher end
+// its program.
+func (rec record) await(ctx context.Context, f *os.File, r engine.Reporter) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	done := ctx.Done()
+	var giveUp <-chan time.Time
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil && ctx.Err() != nil:
+			return engine.Errorf(rec.Dir, "the command was ended: %w", context.Cause(ctx))
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return engine.Errorf(f.Name(), "lock: %w", err)
+		}
+		running := rec.running()
+		r.Progress(engine.Progress{Doing: running.describe()})
+		select {
+		case <-tick.C:
+		case <-done:
+			running.signal(unix.SIGTERM)
+			done, giveUp = nil, time.After(grace+5*time.Second)
+		case <-giveUp:
+			return running.undead(context.Cause(ctx))
+		}
+	}
+}
+
+// running returns the attempt that has begun last and has not ended, or nil.
+func (rec record) running() *attempt {
+	for _, kind := range []string{undo, do} {
+		if at, err := rec.latest(kind); err == nil && at != nil && at.Ended == nil {
+			return at
+		}
+	}
+	return nil
+}
+
+func (at *attempt) describe() string {
+	if at == nil {
+		return "waiting for the command's watcher"
+	}
+	return fmt.Sprintf("the command still runs since %s, as process %d", at.Begun.Format(time.TimeOnly), at.PID)
+}
