@@ -47,6 +47,23 @@ func encode(r Record, prev string) ([]byte, string, error) {
 	return line, sum, nil
 }
 
+// dataKey begins the last member of a record, which is nearly all of it.
+var dataKey = []byte(`,"data":`)
+
+// parse reads a record whose checksum is right: encode has written it. Its data
+// is left for Decode to look into.
+func (r *Record) parse(body []byte) error {
+	head, data, found := bytes.Cut(body, dataKey)
+	if !found || len(data) < 2 {
+		return fmt.Errorf("not a journal record")
+	}
+	if err := json.Unmarshal(append(head[:len(head):len(head)], '}'), r); err != nil {
+		return err
+	}
+	r.Data = data[:len(data)-1]
+	return nil
+}
+
 func chain(prev string, body []byte) string {
 	h := sha256.New()
 	h.Write([]byte(prev))
@@ -66,7 +83,7 @@ func decode(line []byte, prev string, seq int) (Record, string, error) {
 	if want := chain(prev, body); sum != want {
 		return r, "", fmt.Errorf("checksum mismatch: the line says %.12s…, its content and the lines before give %.12s…", sum, want)
 	}
-	if err := json.Unmarshal(body, &r); err != nil {
+	if err := r.parse(body); err != nil {
 		return r, "", err
 	}
 	if r.Seq != seq {

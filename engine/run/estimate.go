@@ -1,8 +1,12 @@
 package run
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
+
+	"runbook/engine/journal"
 )
 
 // Estimate is how long the steps of a plan took in earlier runs of the same
@@ -24,10 +28,10 @@ const lookBack = 5
 // where they can't be read, nothing is known.
 func (s Store) Estimate(p *Plan) Estimate {
 	e := Estimate{Steps: map[string]time.Duration{}}
-	runs, err := s.List()
-	if err != nil || p.GoalHolds() {
+	if p.GoalHolds() {
 		return e
 	}
+	runs := s.recent()
 	for _, sp := range p.Steps {
 		if sp.idle() {
 			continue
@@ -42,6 +46,29 @@ func (s Store) Estimate(p *Plan) Estimate {
 		e.Total += e.Steps[sp.Name]
 	}
 	return e
+}
+
+// readAtMost bounds, in bytes, how much of earlier journals a plan reads: it has
+// to stay quick however much the machine has been through.
+const readAtMost = 2 << 20
+
+// recent are the newest runs, as many of them as are quickly read.
+func (s Store) recent() []Summary {
+	entries, err := os.ReadDir(s.runs())
+	if err != nil {
+		return nil
+	}
+	var runs []Summary
+	left := int64(readAtMost)
+	for _, e := range slices.Backward(entries) { // by name, and so by time
+		info, err := os.Stat(filepath.Join(s.run(e.Name()), journal.FileName))
+		if err != nil || info.Size() > left {
+			continue
+		}
+		left -= info.Size()
+		runs = append(runs, s.summary(e.Name()))
+	}
+	return runs
 }
 
 // idle reports whether the step is known to have nothing to do or wait for.

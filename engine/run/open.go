@@ -51,7 +51,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 func (r *Runner) header(plan *Plan, version string) (Header, error) {
 	h := Header{
 		Format: formatVersion, Version: version, Run: r.scope.Run, Host: r.host.Name(),
-		File: r.scope.Book.Sources.Path(), Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan,
+		File: r.scope.Book.Sources.Path(), Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan.lean(),
 		Variables: map[string]json.RawMessage{}, Sensitive: map[string]string{},
 	}
 	for name, v := range r.scope.Vars {

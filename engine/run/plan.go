@@ -108,6 +108,17 @@ func (p *Plan) Failing() map[string][]lang.CheckResult {
 	return failing
 }
 
+// lean is the plan without what only planning needs: the effects on later
+// steps, and the actions' own records, which each step makes anew.
+func (p *Plan) lean() *Plan {
+	out := *p
+	out.Steps = slices.Clone(p.Steps)
+	for i := range out.Steps {
+		out.Steps[i].Change.Effects, out.Steps[i].Change.Data = nil, nil
+	}
+	return &out
+}
+
 // step returns the plan of the step called name. Steps are only ever added, so
 // the index is brought up to date with what has come since.
 func (p *Plan) step(name string) StepPlan {

@@ -266,16 +266,67 @@ func median(f func() error) time.Duration {
 	return all[len(all)/2].Round(10 * time.Microsecond)
 }
 
-// others runs the same number of steps with other tools, where they are
-// installed.
+// others carries 100 steps out with other tools, where they are installed.
 func (b *suite) others() error {
-	for _, tool := range []string{"terraform", "ansible-playbook"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			fmt.Printf("\n%s is not installed here: not compared.\n", tool)
+	for _, t := range []struct {
+		name, file, text string
+		prepare, run     []string
+	}{
+		{"terraform", "main.tf", terraform(100), []string{"init", "-input=false"}, []string{"apply", "-auto-approve", "-input=false"}},
+		{"ansible-playbook", "play.yaml", ansible(100), nil, []string{"-i", "localhost,", "-c", "local", "play.yaml"}},
+	} {
+		if _, err := exec.LookPath(t.name); err != nil {
+			fmt.Printf("\n100 steps with %s: it is not installed here.\n", t.name)
 			continue
 		}
-		fmt.Printf("\n%s is installed; compare 100 steps with it by hand: it needs its own set-up.\n", tool)
+		took, err := b.other(t.name, t.file, t.text, t.prepare, t.run)
+		if err != nil {
+			fmt.Printf("\n100 steps with %s: %v\n", t.name, err)
+			continue
+		}
+		fmt.Printf("\n100 steps with %s: %s\n", t.name, took.Round(time.Millisecond))
 	}
 	fmt.Printf("\n%s, %d cores\n", runtime.Version(), runtime.NumCPU())
 	return nil
+}
+
+func (b *suite) other(tool, file, text string, prepare, run []string) (time.Duration, error) {
+	dir := filepath.Join(b.dir, tool)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+		return 0, err
+	}
+	var began time.Time
+	for _, args := range [][]string{prepare, run} {
+		if args == nil {
+			continue
+		}
+		cmd := exec.Command(tool, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1")
+		began = time.Now()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("%w: %.300s", err, out)
+		}
+	}
+	return time.Since(began), nil
+}
+
+// terraform is a chain of n resources that run a program each.
+func terraform(n int) string {
+	var s strings.Builder
+	for i := range n {
+		after := ""
+		if i > 0 {
+			after = fmt.Sprintf("  depends_on = [terraform_data.s%d]\n", i-1)
+		}
+		fmt.Fprintf(&s, "resource \"terraform_data\" \"s%d\" {\n%s  provisioner \"local-exec\" { command = \"true\" }\n}\n", i, after)
+	}
+	return s.String()
+}
+
+func ansible(n int) string {
+	return "- hosts: all\n  gather_facts: false\n  tasks:\n" + strings.Repeat("    - command: \"true\"\n", n)
 }
