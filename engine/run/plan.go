@@ -23,7 +23,9 @@ type Plan struct {
 	Run     engine.RunInfo    `json:"run"`
 	Data    []DataResult      `json:"data,omitempty"`
 	Goal    *lang.CheckResult `json:"goal,omitempty"`
-	Steps   []StepPlan        `json:"steps,omitempty"` // none where the goal holds
+	// OnFailure is what happens if a step fails; empty: the run stops.
+	OnFailure string     `json:"on_failure,omitempty"`
+	Steps     []StepPlan `json:"steps,omitempty"` // none where the goal holds
 
 	secrets *secrets // the sensitive texts that may be in it
 	index   map[string]int
@@ -139,7 +141,7 @@ func (p *Plan) step(name string) StepPlan {
 func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, hcl.Diagnostics) {
 	p := &planner{
 		ctx: ctx, host: host, scope: scope,
-		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, secrets: newSecrets(rand.Text())},
+		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure, secrets: newSecrets(rand.Text())},
 	}
 	for _, v := range scope.Vars {
 		p.plan.secrets.add(lang.SecretsIn(v)...)

@@ -17,6 +17,9 @@ import (
 // Plan shows a plan, and how long it may take.
 func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	h.line("%s on %s", h.bold.Sprintf("Runbook %s", p.Runbook), p.Host)
+	if p.OnFailure != "" {
+		h.line("If a step fails: %s", p.OnFailure)
+	}
 	for _, d := range p.Data {
 		h.line("\n%s", h.bold.Sprintf("data %s.%s", d.Type, d.Name))
 		h.result(d.Result, "  ")
@@ -27,6 +30,9 @@ func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	}
 	h.line("")
 	for i, s := range p.Steps {
+		if s.OnFailure == p.OnFailure {
+			s.OnFailure = "" // said once, above
+		}
 		h.step(i+1, s, e)
 	}
 	h.line("%s", h.summary(p))
@@ -230,7 +236,7 @@ func text(v any) string {
 	case nil:
 		return ""
 	case string:
-		return v
+		return oneLine(v)
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case []any:
@@ -239,6 +245,20 @@ func text(v any) string {
 		return fields(v)
 	}
 	return fmt.Sprint(v)
+}
+
+// oneLine is a text without the end of its last line; one of several lines is
+// quoted, and cut where it is long.
+func oneLine(text string) string {
+	const most = 200
+	text = strings.TrimSuffix(text, "\n")
+	if !strings.Contains(text, "\n") {
+		return text
+	}
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return strconv.Quote(text)
 }
 
 func list(all []any) string {
