@@ -35,6 +35,9 @@ func waitCases() []contract.Case {
 		{Name: "a unit", Action: "wait_for", Setup: waitScene(func(t *testing.T) config {
 			return config{"unit": cty.StringVal("dbus.socket")}
 		})},
+		{Name: "a question", Action: "confirm", Setup: waitScene(func(*testing.T) config {
+			return config{"message": cty.StringVal("Really?")}
+		}), Bad: []contract.Bad{{Name: "no message", Set: set("message", ""), Attribute: "message", Message: "is empty"}}},
 		{Name: "always", Action: "fail", AlwaysFails: true, Setup: waitScene(func(*testing.T) config {
 			return config{"message": cty.StringVal("Not here.")}
 		}), Fails: []contract.Bad{{Name: "message", Set: set("message", "Go home."), Attribute: "message", Message: "Go home."}},

@@ -59,6 +59,10 @@ type Spec struct {
 	// tags, one for each attribute. Optional attributes without a default are
 	// pointers, slices or maps.
 	New func() Action
+	// Asks names the attribute that holds a question to the operator, if the
+	// action is one: the engine asks it, as it does an approve block's, and
+	// applies the action once somebody has said yes.
+	Asks string
 }
 
 // DataSpec describes a data source, as Spec describes an action.

@@ -11,7 +11,7 @@ import (
 )
 
 // Actions lists the actions that decide how a run goes on.
-func Actions() []engine.Spec { return []engine.Spec{failSpec} }
+func Actions() []engine.Spec { return []engine.Spec{confirmSpec, failSpec} }
 
 var failSpec = engine.Spec{
 	Name: "fail",

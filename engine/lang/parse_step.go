@@ -50,6 +50,9 @@ func (p *parser) step(b *hcl.Block) {
 		delete(content.Attributes, a.Name)
 	}
 	s.Config = Config{Declared: spec.Attributes, Given: content.Attributes, Range: b.DefRange}
+	if a := content.Attributes[spec.Asks]; a != nil {
+		s.Approve = &Approve{Message: a.Expr, Range: a.Range}
+	}
 	for _, inner := range content.Blocks {
 		p.stepBlock(s, inner)
 	}
@@ -99,7 +102,7 @@ func (p *parser) stepBlock(s *Step, b *hcl.Block) {
 		s.Retry = p.retry(b)
 	case "approve":
 		if s.Approve != nil {
-			p.errorf(b.DefRange, "Declared twice", "A step has one approve block.")
+			p.errorf(b.DefRange, "Declared twice", "A step is approved once.")
 			return
 		}
 		s.Approve = p.approve(b)
