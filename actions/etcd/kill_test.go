@@ -72,8 +72,8 @@ func killAt(t *testing.T, what, step, call string, n int) bool {
 // TestRestoreKilled kills Apply at each of its changes, and then Undo at each
 // of its own, and lets each be called again.
 func TestRestoreKilled(t *testing.T) {
-	if _, err := exec.LookPath("strace"); err != nil || testing.Short() {
-		t.Skip("needs strace, and time")
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Fatal(err)
 	}
 	f := newFixture(t)
 	before := tree(t, f.data)
@@ -134,7 +134,7 @@ func TestRestoreMountPoint(t *testing.T) {
 	data := filepath.Join(dir, "mnt")
 	must(t, os.Mkdir(data, 0o700))
 	if err := unix.Mount("tmpfs", data, "tmpfs", 0, "size=512m"); err != nil {
-		t.Skip("needs to mount: ", err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(data, 0)) })
 	s := start(t, data, "m1", "")
