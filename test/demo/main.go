@@ -105,6 +105,9 @@ func (s *story) disaster(ctx context.Context) error {
 	s.chapter("The disaster", `The first MiB of the database is overwritten and the write-ahead log is gone.
 A running etcd serves from memory and shows nothing.`)
 	const db = "/var/lib/etcd/member/snap/db"
+	if err := s.etcd.Settle(ctx); err != nil {
+		return err
+	}
 	if err := s.runAll(ctx,
 		"dd if=/dev/urandom of="+db+" bs=1M count=1 conv=notrunc status=none",
 		"rm -r /var/lib/etcd/member/wal",

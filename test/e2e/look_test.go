@@ -41,6 +41,9 @@ func changes(trace string) []string {
 		if !ok {
 			return true // a signal, an exit, the end of an unfinished call
 		}
+		if name == "???" {
+			return true // a thread of a process that ends: strace lets go of it between calls
+		}
 		return slices.Contains(opening, name) && (!forWriting.MatchString(rest) || harmless.MatchString(rest))
 	})
 }

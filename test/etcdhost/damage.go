@@ -3,6 +3,9 @@ package etcdhost
 import (
 	"context"
 	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Damage is a way to lose etcd's data. A running etcd serves from memory and
@@ -32,7 +35,7 @@ func (d Damage) command(dataDir string) []string {
 
 // Damage does damage to the data directory, under a running etcd as well.
 func (e *Etcd) Damage(ctx context.Context, d Damage) error {
-	if err := e.settle(ctx); err != nil {
+	if err := e.Settle(ctx); err != nil {
 		return err
 	}
 	cmd := d.command(e.DataDir)
@@ -40,10 +43,11 @@ func (e *Etcd) Damage(ctx context.Context, d Damage) error {
 	return err
 }
 
-// settle makes a running etcd commit what it was told. A commit that is still
-// to come would read the damaged pages and end etcd at once, or not, as chance
-// has it.
-func (e *Etcd) settle(ctx context.Context) error {
+// Settle waits until a running etcd has written what it has to write by itself,
+// which is the storage version some seconds after its start, and makes it
+// commit what it was told. A commit that is still to come would read damaged
+// pages and end etcd at once, or not, as chance has it.
+func (e *Etcd) Settle(ctx context.Context) error {
 	state, err := e.State(ctx)
 	if err != nil || state != "active" {
 		return err
@@ -55,8 +59,30 @@ func (e *Etcd) settle(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = c.Close() }() // only asked
+	if err := e.awaitStorageVersion(ctx, c); err != nil {
+		return err
+	}
 	if _, err := c.HashKV(ctx, e.ClientURL, 0); err != nil {
 		return fmt.Errorf("make etcd commit: %w", err)
 	}
 	return nil
+}
+
+func (e *Etcd) awaitStorageVersion(ctx context.Context, c *clientv3.Client) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, err := c.Status(ctx, e.ClientURL)
+		if err != nil {
+			return fmt.Errorf("ask etcd for its storage version: %w", err)
+		}
+		if status.StorageVersion != "" {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("etcd has written no storage version: %w", ctx.Err())
+		}
+	}
 }
