@@ -23,7 +23,7 @@ func (a *app) complete(root *cobra.Command) {
 		"validate": once(completeBooks), "plan": once(completeBooks), "run": once(completeBooks),
 		"fmt":     completeFiles,
 		"approve": a.completeApproval, "prune": once(a.completeRuns(all)),
-		"show": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
+		"show": once(a.completeRuns(all)), "report": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
 		"rollback": once(a.completeRuns(func(s run.Summary) bool { return s.State != nil && canRollBack(s) })),
 		"explain":  once(a.completeTopics),
 	}

@@ -19,6 +19,7 @@ type work struct {
 	*unit
 	req    engine.StepRequest
 	change engine.Change
+	tries  tries
 }
 
 // step carries one step out: prepared afresh, or taken up where the journal
@@ -280,9 +281,9 @@ func (r *Runner) carryOut(ctx, stop context.Context, w *work) error {
 		if !ok {
 			d = w.Config.Diagnose("Step "+w.addr+" failed", err)
 		}
-		return r.fail(kindFailed, w.unit, d)
+		return r.failAfter(w.tries.Attempts, kindFailed, w.unit, d)
 	}
-	out := done{Step: w.addr, Unchanged: w.change.Empty(), Result: res, Took: time.Since(started)}
+	out := done{Step: w.addr, Unchanged: w.change.Empty(), Result: res, Took: time.Since(started), tries: w.tries}
 	if err := r.append(kindDone, out); err != nil {
 		return err
 	}
@@ -325,6 +326,9 @@ func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, er
 	delay := retry.Delay
 	var last error
 	for attempt := 1; ; attempt++ {
+		if attempt > 1 {
+			w.tries = tries{Attempts: attempt, LastError: last.Error()}
+		}
 		res, err := r.attempt(ctx, w)
 		if err == nil {
 			return res, nil
