@@ -59,7 +59,7 @@ const (
 	PauseStopped  PauseReason = "stopped by request"
 	PauseFailed   PauseReason = "stopped by a failure"
 	PauseApproval PauseReason = "waited for an approval"
-	PauseSettled  PauseReason = "ended"
+	PauseSettled  PauseReason = "ended, and was rolled back later"
 )
 
 // PastFailure is an error of a run, whether or not the run got over it.

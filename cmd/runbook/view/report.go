@@ -22,7 +22,9 @@ type report struct {
 	Word        string // how it ended, in a word or two
 	Tone        tone
 	Summary     string
+	Took        time.Duration
 	open        bool
+	pauses      []run.Pause
 	Began       time.Time
 	Ended       time.Time
 	Budget      *budget
@@ -81,7 +83,7 @@ func newReport(h *run.History, book *lang.Runbook) *report {
 	s := h.State
 	r := &report{
 		Run: runJSON(s, h.Busy, nil), Description: book.Description, Began: s.Began, Ended: h.Ended,
-		open: s.Phase.Open(), Variables: variables(s.Header), Pruned: pruned(s),
+		open: s.Phase.Open(), Took: end(h).Sub(s.Began), pauses: h.Pauses, Variables: variables(s.Header), Pruned: pruned(s),
 	}
 	for _, o := range r.Run.Outputs {
 		r.Outputs = append(r.Outputs, namedValue{o.Name, o.Text})
@@ -161,6 +163,17 @@ func values(r engine.Result) []namedValue {
 	return all
 }
 
+// Idle is how long nobody was at work before the run came to an end.
+func (r *report) Idle() time.Duration {
+	var d time.Duration
+	for _, p := range r.pauses {
+		if p.Why != run.PauseSettled {
+			d += p.To.Sub(p.From)
+		}
+	}
+	return d
+}
+
 // Open reports whether the run is still to be brought to an end.
 func (r *report) Open() bool { return r.open }
 
@@ -168,6 +181,10 @@ func (r *report) Open() bool { return r.open }
 func (r *report) Changed() []reportStep {
 	return slices.DeleteFunc(slices.Clone(r.Steps), func(s reportStep) bool { return len(s.Change.Items) == 0 })
 }
+
+// ManyChanged reports whether so many steps changed something that they are
+// better folded.
+func (r *report) ManyChanged() bool { return len(r.Changed()) > 50 }
 
 // Excess is how much longer than its budget the run took.
 func (b *budget) Excess() time.Duration { return b.Used - b.Limit }
@@ -188,7 +205,7 @@ func reportSteps(records []jsonStepRun, h *run.History) []reportStep {
 		st := h.State.Steps[rec.Name]
 		out := reportStep{jsonStepRun: rec, Anchor: fmt.Sprintf("step-%d", i+1), Word: "not begun", Began: began[rec.Name], Worked: worked[rec.Name]}
 		if st != nil {
-			out.Word, out.Tone = standingOf(st)
+			out.Word, out.Tone = reportedStanding(st)
 			out.Checks, out.Kept = checksOf(plans[i], st), kept(st)
 			out.Values = values(st.Result)
 			out.Retried = retried(st)
@@ -199,6 +216,15 @@ func reportSteps(records []jsonStepRun, h *run.History) []reportStep {
 		all[i] = out
 	}
 	return all
+}
+
+// reportedStanding is standingOf without the time, which stands beside it.
+func reportedStanding(st *run.StepState) (string, tone) {
+	word, tone := standingOf(st)
+	if strings.HasPrefix(word, "done in ") {
+		word = "done"
+	}
+	return word, tone
 }
 
 // kept is where the step keeps, or kept until it was pruned, what it replaced.
@@ -228,9 +254,7 @@ func failures(h *run.History) []failure {
 		if f.Attempts > 1 {
 			out.What += " after " + count(f.Attempts, "attempt")
 		}
-		if st := h.State.Steps[f.Step]; st != nil {
-			out.Then, _ = standingOf(st)
-		}
+		out.Then, _ = reportedStanding(h.State.Steps[f.Step])
 		all = append(all, out)
 	}
 	return all

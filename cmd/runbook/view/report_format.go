@@ -5,9 +5,9 @@ import (
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
+	"regexp"
 	"strings"
 	"text/template"
-	"time"
 
 	"runbook/engine/lang"
 	"runbook/engine/run"
@@ -31,8 +31,17 @@ func Report(h *run.History, book *lang.Runbook, html bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the report of run %s: %w", r.Run.ID, err)
 	}
-	return b.String(), nil
+	return tokens.ReplaceAllString(cleanLines(b.String()), "(sensitive)"), nil
 }
+
+// tokens stand in a journal for sensitive texts, and tell them apart for a
+// resume. A reader has no use for that.
+var tokens = regexp.MustCompile(`\\?\(\(sensitive:[0-9a-f]{24}\)\)`)
+
+// digests are cut to what a reader compares.
+var digests = regexp.MustCompile(`\b([0-9a-f]{12})[0-9a-f]{52}\b`)
+
+func brief(text string) string { return digests.ReplaceAllString(text, "$1…") }
 
 // The templates are parsed when they are needed: most commands don't.
 
@@ -58,9 +67,8 @@ func markdown() *template.Template {
 
 // reportFuncs are those that both formats use.
 var reportFuncs = map[string]any{
-	"stamp": stamp, "clock": dayTime, "spoken": spoken, "target": target, "sub": func(a, b time.Time) time.Duration { return a.Sub(b) },
-	"diff": diffLines, "count": count, "join": strings.Join, "gauge": func(p float64) float64 { return min(p, 100) },
-	"difftext": diffText, "spaced": func(word string) string { return strings.ReplaceAll(word, "_", " ") },
+	"stamp": stamp, "clock": dayTime, "spoken": spoken, "target": target, "diff": diffLines, "count": count, "join": strings.Join, "gauge": func(p float64) float64 { return min(p, 100) },
+	"difftext": diffText, "brief": brief, "spaced": func(word string) string { return strings.ReplaceAll(word, "_", " ") },
 }
 
 func target(name, attribute string) string { return strings.TrimSpace(name + " " + attribute) }

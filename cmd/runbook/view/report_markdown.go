@@ -2,7 +2,6 @@ package view
 
 import (
 	"strings"
-	"unicode/utf8"
 )
 
 // markup is what may mean something in Markdown, inside of a line.
@@ -22,10 +21,16 @@ func escaped(text string) string {
 	return b.String()
 }
 
-// harmless are the marks of ordinary prose: they mean something only at the
-// beginning of a line or beside others that are escaped.
+// harmless are the marks of ordinary prose: they mean something only beside
+// others that are escaped, or at the beginning of a line.
 func harmless(text string, at int, r rune) bool {
-	return at > 0 && strings.ContainsRune("+-.():=!^$", r) && !strings.HasPrefix(text[at+utf8.RuneLen(r):], "//")
+	switch r {
+	case '(', ')', '.', '=', '!', '^', '$':
+		return true
+	case ':': // of an address, which would become a link
+		return !strings.HasPrefix(text[at+1:], "//")
+	}
+	return at > 0 && (r == '+' || r == '-')
 }
 
 // codeSpan is a text as code within a line: in more backticks than it has in a

@@ -38,6 +38,7 @@ type bar struct {
 
 type tick struct {
 	X     float64
+	At    time.Time
 	Label string
 }
 
@@ -175,27 +176,28 @@ func since(d time.Duration) string {
 	return "+" + spoken(d)
 }
 
-// mostRows is how many steps have a row of their own. Of more steps, those in
-// which something happened and those that took longest have one.
+// mostRows is how many steps have a row of their own. Of more steps, those have
+// one in which something happened, or which took a good part of the time.
 const mostRows = 60
+
+// pauseSpare is the time that was left of the budget when a run ended.
+const pauseSpare run.PauseReason = "left of the time budget"
 
 func newTimeline(steps []reportStep, h *run.History, limit time.Duration) *timeline {
 	if len(h.Spans) == 0 {
 		return nil
 	}
 	begin, last := h.State.Began, h.Ended
-	worked := last.Sub(begin)
-	for _, p := range h.Pauses {
-		worked -= p.To.Sub(p.From)
-	}
 	due := h.State.Header.Run.Started.Add(limit)
-	if limit > 0 && due.After(last) && due.Sub(last) < worked*6/10 {
-		last = due.Add(worked / 50)
+	pauses := h.Pauses
+	if limit > 0 && due.After(last) && !h.State.Phase.Open() {
+		pauses = append(slices.Clone(pauses), run.Pause{From: last, To: due, Why: pauseSpare})
+		last = due
 	}
-	a := newAxis(begin, last, h.Pauses)
+	a := newAxis(begin, last, pauses)
 	t := &timeline{Ticks: a.ticks()}
-	if limit > 0 && due.After(begin) && due.Before(last) {
-		t.Budget = &tick{X: a.x(due), Label: "time budget " + spoken(limit)}
+	if limit > 0 && due.After(begin) && !due.After(last) {
+		t.Budget = &tick{X: a.x(due), At: due, Label: "time budget " + spoken(limit)}
 	}
 	for _, p := range a {
 		if p.pause != nil {
@@ -208,7 +210,7 @@ func newTimeline(steps []reportStep, h *run.History, limit time.Duration) *timel
 
 func bandOf(p piece) band {
 	d := spoken(p.pause.To.Sub(p.pause.From))
-	kind := map[run.PauseReason]string{run.PauseApproval: "waited", run.PauseSettled: "ended"}[p.pause.Why]
+	kind := map[run.PauseReason]string{run.PauseApproval: "waited", pauseSpare: "spare"}[p.pause.Why]
 	return band{
 		X: p.x0, W: p.x1 - p.x0, Kind: cmp.Or(kind, "idle"), Label: d, Shortened: p.short,
 		Title: string(p.pause.Why) + ", " + d, From: p.pause.From, To: p.pause.To, Took: d, Why: string(p.pause.Why),
@@ -267,9 +269,13 @@ func rowsOfTheirOwn(steps []reportStep, spans map[string][]run.Span) map[int]boo
 	slices.SortStableFunc(order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(eventful(steps[b]), eventful(steps[a])), cmp.Compare(steps[b].Worked, steps[a].Worked))
 	})
+	var worked time.Duration
+	for _, s := range steps {
+		worked += s.Worked
+	}
 	own := map[int]bool{}
 	for _, i := range order[:min(mostRows, len(order))] {
-		own[i] = true
+		own[i] = len(steps) <= mostRows || eventful(steps[i]) > 0 || steps[i].Worked > worked/100
 	}
 	return own
 }

@@ -35,10 +35,7 @@ func outcome(h *run.History) (string, tone) {
 func summary(h *run.History) string {
 	said := []string{stepsDone(h.State)}
 	if h.State.Phase == run.RolledBack {
-		said = []string{"What its steps had changed was undone"}
-		if f := h.Failures; len(f) > 0 {
-			said = []string{"Step " + f[0].Step + " failed, and what had been changed was undone"}
-		}
+		said = []string{undoing(h)}
 	}
 	if f := h.State.Failure; f != nil {
 		said = append(said, "It stopped at step "+f.Step)
@@ -52,6 +49,33 @@ func summary(h *run.History) string {
 		}
 	}
 	return strings.Join(said, ". ") + "."
+}
+
+// undoing says why a run was rolled back, and what was not.
+func undoing(h *run.History) string {
+	text := "What its steps had changed was undone"
+	for _, f := range h.Failures {
+		if !f.Undoing {
+			text = "Step " + f.Step + " failed, and what had been changed was undone"
+		}
+	}
+	if rolledBackLater(h) {
+		text = "It finished at " + stamp(h.Settled) + ", and was rolled back later"
+	}
+	left := 0
+	for _, st := range h.State.Steps {
+		if st.Undone && st.UndoNote != "" {
+			left++
+		}
+	}
+	if left > 0 {
+		text += ", but for " + count(left, "step") + " left as it is"
+	}
+	return text
+}
+
+func rolledBackLater(h *run.History) bool {
+	return slices.ContainsFunc(h.Pauses, func(p run.Pause) bool { return p.Why == run.PauseSettled })
 }
 
 func stepsDone(s *run.State) string {
