@@ -116,6 +116,7 @@ var blocks = []Block{
 		Attributes: []engine.Attribute{
 			{Name: "source", Type: cty.String, Required: true, Doc: "The other runbook's file, relative to the directory of the file that the run is of."},
 			{Name: "variables", Type: cty.DynamicPseudoType, Doc: "The other runbook's variables, as an object."},
+			{Name: "late", Type: cty.Bool, Default: cty.False, Doc: "Whether its data sources are read when the step begins, instead of when the run does: for a runbook that looks at what earlier steps have done. What depends on them can't be planned before."},
 		},
 		Example: `step "runbook" "back_up_first" {
   source    = "etcd-backup.hcl"

@@ -78,6 +78,9 @@ type Step struct {
 	// Sub is the runbook that a step of action "runbook" carries out; nil for
 	// all others. Config then holds the attribute variables alone.
 	Sub *Runbook
+	// Late says that Sub's data sources are read when the step begins, not
+	// when the run does.
+	Late bool
 }
 
 // The OnFailure constants say what happens when a step fails.
