@@ -81,6 +81,30 @@ type Decision struct {
 	Question         string // what was asked
 }
 
+// A Reading is what a data source read, and when. The run holds to it from then
+// on.
+type Reading struct {
+	DataResult
+	At time.Time
+}
+
+// Readings are what data sources read: most before the first step, those of a
+// late runbook when its step began.
+func (s *State) Readings() []Reading {
+	var all []Reading
+	for _, d := range s.Header.Plan.Data {
+		all = append(all, Reading{d, s.Header.Run.Started})
+	}
+	for _, p := range s.Header.Plan.Steps {
+		if st := s.Steps[p.Name]; st != nil {
+			for _, d := range st.Data {
+				all = append(all, Reading{d, st.Ended})
+			}
+		}
+	}
+	return all
+}
+
 // History tells what happened in a run.
 func (s Store) History(id string) (*History, error) {
 	if err := s.Exists(id); err != nil {

@@ -69,7 +69,9 @@ type done struct {
 	By      string        `json:"by,omitempty"` // who passed it over by hand
 	Failed  bool          `json:"failed,omitempty"`
 	Result  engine.Result `json:"result,omitempty"`
-	Took    time.Duration `json:"took_ns"`
+	// Data is what the data sources of another runbook read when it began.
+	Data []DataResult  `json:"data,omitempty"`
+	Took time.Duration `json:"took_ns"`
 	tries
 }
 
@@ -204,6 +206,7 @@ type StepState struct {
 	Skipped   string // why the step was passed over
 	SkippedBy string // and by whom, if by hand
 	Failed    bool   // it failed, and the run went on
+	Data      []DataResult
 	Approval  *Approval
 	// Attempts is how often the step was tried, if more than once; LastError is
 	// what the last attempt before the successful one ended with.
@@ -367,7 +370,7 @@ func (s *State) applyOutcome(r journal.Record) error {
 	st := s.step(d.Step)
 	st.Ended = r.Time
 	st.Done, st.Unchanged, st.Result, st.Took = true, d.Unchanged, d.Result, d.Took
-	st.Skipped, st.SkippedBy, st.Failed = d.Skipped, d.By, d.Failed
+	st.Skipped, st.SkippedBy, st.Failed, st.Data = d.Skipped, d.By, d.Failed, d.Data
 	st.Attempts, st.LastError = d.Attempts, d.LastError
 	if d.Failed {
 		s.Failure = nil // the run went on

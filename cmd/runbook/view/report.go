@@ -61,6 +61,7 @@ type failure struct {
 
 type reportData struct {
 	Title  string
+	At     time.Time
 	Values []namedValue
 }
 
@@ -88,12 +89,12 @@ func newReport(h *run.History, book *lang.Runbook) *report {
 	for _, o := range r.Run.Outputs {
 		r.Outputs = append(r.Outputs, namedValue{o.Name, o.Text})
 	}
-	for _, d := range r.Run.Data {
+	for _, d := range s.Readings() {
 		title := d.Type + "." + d.Name
 		if d.Step != "" {
 			title = d.Step + ": " + title
 		}
-		r.Data = append(r.Data, reportData{Title: title, Values: values(d.Result)})
+		r.Data = append(r.Data, reportData{Title: title, At: d.At, Values: values(d.Result)})
 	}
 	r.Steps = reportSteps(r.Run.Record, h)
 	r.Budget = newBudget(book.TimeBudget, h)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"runbook/engine"
@@ -60,8 +61,7 @@ func counts(v any) (map[string]float64, bool) {
 	return out, true
 }
 
-// inventories are what was counted, each kind beside its like. Data sources
-// were read before the first step.
+// inventories are what was counted, each kind beside its like.
 func inventories(s *run.State) []inventory {
 	var all []inventory
 	add := func(kind, title string, at time.Time, r engine.Result) {
@@ -75,8 +75,8 @@ func inventories(s *run.State) []inventory {
 		}
 		all[i].Columns = append(all[i].Columns, column{Title: title, At: at, of: of})
 	}
-	for _, d := range s.Header.Plan.Data {
-		add(d.Type, "data "+d.Name, s.Header.Run.Started, d.Result)
+	for _, d := range s.Readings() {
+		add(d.Type, strings.TrimPrefix(d.Step+" data "+d.Name, " "), d.At, d.Result)
 	}
 	for _, p := range s.Header.Plan.Steps {
 		if st := s.Steps[p.Name]; st != nil && st.Done {
@@ -84,6 +84,7 @@ func inventories(s *run.State) []inventory {
 		}
 	}
 	for i := range all {
+		slices.SortStableFunc(all[i].Columns, func(a, b column) int { return a.At.Compare(b.At) })
 		all[i].compare()
 	}
 	return all

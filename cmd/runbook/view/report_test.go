@@ -63,7 +63,8 @@ func eventful(t *testing.T) *made {
 				"preconditions":[{"condition":"path(\"/x\").exists","ok":true}],"change":{}},
 			{"name":"healthy","action":"etcd_health","change":{"checks":["http://127.0.0.1:2379 is healthy"]}},
 			{"name":"extra","action":"remove","change":{"items":[{"target":"/never","before":"file","after":"gone"}]}},
-			{"name":"counted","action":"etcd_inventory","change":{"checks":["counted"]}}]}`)
+			{"name":"counted","action":"etcd_inventory","change":{"checks":["counted"]}},
+			{"name":"prove","action":"runbook","change":{}}]}`)
 	m.add(time.Second, "done", `{"step":"stop","unchanged":true,"took_ns":900000000}`)
 	m.add(time.Second, "waiting", `{"step":"restore","message":"Take it down?"}`)
 	m.add(30*time.Second, "approved", `{"step":"restore","by":"ann","reason":"INC-7"}`)
@@ -79,6 +80,8 @@ func eventful(t *testing.T) *made {
 	m.add(0, "done", `{"step":"extra","skipped":"when is false: var.more"}`)
 	m.add(2*time.Second, "done", `{"step":"counted","unchanged":true,"took_ns":2000000000,
 		"result":{"counts":{"pods./default":12,"secrets./kube-system":1,"leases./kube-system":2}}}`)
+	m.add(time.Second, "done", `{"step":"prove","unchanged":true,"took_ns":0,
+		"data":[{"step":"prove","type":"etcd_inventory","name":"after","result":{"counts":{"pods./default":12,"secrets./kube-system":3,"leases./kube-system":2}}}]}`)
 	m.add(0, "finished", `{"outputs":[{"name":"revision","value":1007},{"name":"token","sensitive":true}]}`)
 	return m
 }

@@ -135,7 +135,7 @@ func (a axis) ticks() []tick {
 		}
 		first := (p.from.Sub(begin) + step - 1) / step * step
 		for d := first; !begin.Add(d).After(p.to); d += step {
-			if x := a.x(begin.Add(d)); x-last > 9 && x < 96 {
+			if x := a.x(begin.Add(d)); x-last > 13 && x < 96 {
 				all = append(all, tick{X: x, Label: since(d)})
 				last = x
 			}
