@@ -12,10 +12,12 @@ const (
 	// Never: there is nowhere to pull from.
 	WebImage = "lab/web:1"
 
+	// AdminConfig is the administrator's kubeconfig in the host.
+	AdminConfig = "/etc/kubernetes/admin.conf"
+
 	podSubnet     = "10.244.0.0/24"
 	serviceSubnet = "10.96.0.0/16"
 	runtimeSocket = "unix:///run/containerd/containerd.sock"
-	adminConfig   = "/etc/kubernetes/admin.conf"
 )
 
 // versions are those of what kubeadm installs.

@@ -70,6 +70,10 @@ func (k *kit) furnish(ctx context.Context, h *Host, o Options) error {
 	if err != nil {
 		return err
 	}
+	// The machine's own containers, if it has any, are set up otherwise.
+	if err := h.Run(ctx, "rm", "-rf", "/etc/containerd", "/etc/cni"); err != nil {
+		return err
+	}
 	for path, text := range map[string]string{
 		"/etc/containerd/config.toml":            containerdConfig(pause, k.plugins),
 		"/etc/cni/net.d/10-lab.conflist":         network,
@@ -77,7 +81,7 @@ func (k *kit) furnish(ctx context.Context, h *Host, o Options) error {
 		"/etc/kubeadm.yaml":                      kubeadmConfig(k.versions),
 		"/etc/systemd/system/containerd.service": containerdUnit,
 		"/etc/systemd/system/kubelet.service":    kubeletUnit,
-		"/etc/profile.d/lab.sh":                  "export KUBECONFIG=" + adminConfig + "\n",
+		"/etc/profile.d/lab.sh":                  "export KUBECONFIG=" + AdminConfig + "\n",
 	} {
 		if err := h.WriteFile(path, []byte(text), 0o644); err != nil {
 			return err
@@ -97,7 +101,7 @@ func (k *kit) furnish(ctx context.Context, h *Host, o Options) error {
 		ip link add lab0 address 02:00:c6:12:00:0b type bridge
 		ip addr add `+Address+`/24 dev lab0
 		ip link set lab0 up
-		sysctl -q -w net.ipv4.ip_forward=1
+		echo 1 >/proc/sys/net/ipv4/ip_forward
 		systemctl daemon-reload`)
 }
 

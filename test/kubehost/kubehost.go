@@ -15,7 +15,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"runbook/test/binaries"
@@ -79,12 +82,23 @@ func Available() error {
 		return err
 	}
 	for program, pkg := range map[string]string{"containerd": "containerd", "runc": "runc", "ip": "iproute2"} {
-		if _, err := exec.LookPath(program); err != nil {
+		if !onSystem(program) {
 			return fmt.Errorf("the lab needs %s: apt-get install %s (or run test/setup lab)", program, pkg)
 		}
 	}
 	_, err := networkPlugins()
 	return err
+}
+
+// onSystem reports whether a host would find a program, whatever the PATH of
+// this process is.
+func onSystem(program string) bool {
+	for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		if _, err := os.Stat(filepath.Join(dir, program)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // grow makes a plain host the copy of an initialised one, and waits until its
@@ -114,8 +128,18 @@ func copyAll(ctx context.Context, args ...string) error {
 // Kubectl runs kubectl in the host as the cluster's administrator and returns
 // what it printed.
 func (h *Host) Kubectl(ctx context.Context, args ...string) (string, error) {
-	out, err := h.Output(ctx, "kubectl", append([]string{"--kubeconfig=" + adminConfig}, args...)...)
+	out, err := h.Output(ctx, "kubectl", append([]string{"--kubeconfig=" + AdminConfig}, args...)...)
 	return string(out), err
+}
+
+// Apply gives the cluster objects to make or to change.
+func (h *Host) Apply(ctx context.Context, manifest string) error {
+	cmd := h.Command(ctx, "kubectl", "--kubeconfig="+AdminConfig, "apply", "--filename=-")
+	cmd.Stdin = strings.NewReader(manifest)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl apply: %w: %s", err, out)
+	}
+	return nil
 }
 
 // newKit finds the programs that hosts are made of, and builds what is

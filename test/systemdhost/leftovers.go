@@ -1,6 +1,7 @@
 package systemdhost
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,6 +62,29 @@ func removeStale() {
 		_ = os.RemoveAll(dir) // the next boot tries again
 		_ = lock.Close()
 	}
+}
+
+// Leftovers names what the machine has of the host: its directory, its cgroups
+// and processes that see its mounts. Nothing after Close.
+func (h *Host) Leftovers() []string {
+	left := existing(append([]string{h.dir}, h.cgroups...))
+	infos, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	for _, path := range infos {
+		// A process that has ended meanwhile sees nothing.
+		if mounts, _ := os.ReadFile(path); bytes.Contains(mounts, []byte(h.dir)) {
+			left = append(left, path)
+		}
+	}
+	return left
+}
+
+func existing(paths []string) (found []string) {
+	for _, p := range paths {
+		if _, err := os.Lstat(p); err == nil {
+			found = append(found, p)
+		}
+	}
+	return found
 }
 
 // onSystemd reports whether the machine itself runs systemd.
