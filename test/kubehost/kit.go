@@ -96,6 +96,9 @@ func (k *kit) furnish(ctx context.Context, h *Host, o Options) error {
 			return err
 		}
 	}
+	if err := h.Run(ctx, "sh", "-ec", maskKernel); err != nil {
+		return err
+	}
 	// A bridge without ports, as some kernels have no dummy interfaces.
 	return h.Run(ctx, "sh", "-ec", `
 		ip link add lab0 address 02:00:c6:12:00:0b type bridge
@@ -104,6 +107,17 @@ func (k *kit) furnish(ctx context.Context, h *Host, o Options) error {
 		echo 1 >/proc/sys/net/ipv4/ip_forward
 		systemctl daemon-reload`)
 }
+
+// maskKernel covers the settings that kubelet makes to the machine's one kernel
+// by files that it may write to its heart's content.
+const maskKernel = `
+	cd /proc/sys
+	for f in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops \
+			kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+		mkdir -p /run/kernel/${f%/*}
+		cat $f >/run/kernel/$f
+		mount --bind /run/kernel/$f $f
+	done`
 
 // pauseImage asks kubeadm which image holds a pod's namespaces.
 func (h *Host) pauseImage(ctx context.Context) (string, error) {

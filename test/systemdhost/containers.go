@@ -13,12 +13,11 @@ func containerOptions() []string {
 	}
 }
 
-// openForContainers lets the host's root write where nspawn lets it only read,
-// and passes mounts on to containers.
+// openForContainers lets the host's root make cgroups, which nspawn lets it
+// only look at, and passes mounts on to containers. What the kernel has once
+// for all, below /proc/sys and /sys, stays the machine's.
 func (h *Host) openForContainers(ctx context.Context) error {
 	const script = `
-		mount -o remount,rw,bind /proc/sys
-		mount -o remount,rw /sys || mount -o remount,rw,bind /sys
 		for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do
 			if mountpoint -q "$dir"; then mount -o remount,rw "$dir" || mount -o remount,rw,bind "$dir"; fi
 		done

@@ -13,7 +13,10 @@ func TestContainers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	output(t, h, "sysctl", "-w", "kernel.domainname=lab")
+	output(t, h, "sh", "-ec", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+	if err := h.Run(t.Context(), "sh", "-c", "echo 10 >/proc/sys/kernel/panic"); err == nil {
+		t.Error("it changed the machine's kernel")
+	}
 	output(t, h, "unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")
 	output(t, h, "sh", "-ec", `for dir in /sys/fs/cgroup/*/cgroup.procs; do
 		pod=${dir%/*}/pod
