@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -180,12 +181,11 @@ type FailureRecord struct {
 
 // StepState is what a journal says of one step.
 type StepState struct {
-	intent    *intent
-	undo      *intent // of a rollback block
+	intent    *recordedIntent
+	undo      *recordedIntent // of a rollback block
 	Started   time.Time
 	Done      bool
 	Unchanged bool
-	Change    engine.Change
 	Result    engine.Result
 	Took      time.Duration
 	Undone    bool
@@ -196,6 +196,45 @@ type StepState struct {
 	Approval  *Approval
 	// Again says that the operator wants a step in doubt carried out again.
 	Again bool
+}
+
+// Change is what the step was about to do. It is empty where the record of it
+// can't be decoded, which a resume and a rollback report.
+func (s *StepState) Change() engine.Change {
+	if s.intent == nil {
+		return engine.Change{}
+	}
+	in, err := s.intent.decode()
+	if err != nil {
+		return engine.Change{}
+	}
+	return in.Change
+}
+
+// recordedIntent is the record of an intent, which is decoded when it is asked
+// for: a long run has many, and takes up one at most.
+type recordedIntent struct{ record journal.Record }
+
+func (i *recordedIntent) decode() (in intent, err error) {
+	err = i.record.Decode(&in)
+	return in, err
+}
+
+// step is the name of the step that the intent is of. It stands first where
+// the record was written as the struct is; where secrets were taken out of it,
+// its members are in another order.
+func (i *recordedIntent) step() (string, error) {
+	if rest, ok := bytes.CutPrefix(i.record.Data, []byte(`{"step":"`)); ok {
+		name, _, found := bytes.Cut(rest, []byte(`"`))
+		if found && !bytes.ContainsRune(name, '\\') {
+			return string(name), nil
+		}
+	}
+	var in struct {
+		Step string `json:"step"`
+	}
+	err := i.record.Decode(&in)
+	return in.Step, err
 }
 
 // PassedOver reports whether the step is done without a result.
@@ -322,16 +361,17 @@ func (s *State) applyApproval(r journal.Record) error {
 }
 
 func (s *State) applyIntent(r journal.Record) error {
-	var in intent
-	if err := r.Decode(&in); err != nil {
+	in := &recordedIntent{r}
+	name, err := in.step()
+	if err != nil {
 		return err
 	}
-	st := s.step(in.Step)
+	st := s.step(name)
 	if r.Kind == kindUndo {
-		st.undo = &in
+		st.undo = in
 		return nil
 	}
-	st.intent, st.Change, st.Started = &in, in.Change, r.Time
+	st.intent, st.Started = in, r.Time
 	return nil
 }
 

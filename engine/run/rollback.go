@@ -58,7 +58,7 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 func (r *Runner) undo(ctx, stop context.Context, u *unit) error {
 	st := r.state.Steps[u.addr]
 	r.emit(engine.UndoStarted{Step: u.info()})
-	reason := st.Change.Irreversible
+	reason := st.Change().Irreversible
 	var err error
 	switch {
 	case u.Rollback != nil && u.Rollback.Action == "none":
@@ -124,7 +124,7 @@ func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) erro
 // any other: planned, recorded, applied.
 func (r *Runner) ownRollback(ctx context.Context, u *unit, st *StepState) error {
 	if !st.Done { // it has no result: what was known of it before has to do
-		st.Result = st.Change.Results
+		st.Result = st.Change().Results
 		if err := r.recall(ctx, u, st); err != nil {
 			return err
 		}

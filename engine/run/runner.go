@@ -169,7 +169,7 @@ func (r *Runner) kept() []string {
 	var kept []string
 	for _, u := range r.units {
 		if st := r.state.Steps[u.addr]; st != nil {
-			for _, path := range st.Change.Kept {
+			for _, path := range st.Change().Kept {
 				kept = append(kept, r.secrets.hide(path))
 			}
 		}

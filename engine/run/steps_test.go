@@ -336,7 +336,7 @@ func TestRunbookAsAStep(t *testing.T) {
 	do(t, r.Run)
 	b.want("B2-last b b2 c")
 	for _, s := range p.Steps {
-		if got := r.State().Steps[s.Name].Change; !got.SameAs(s.Change) {
+		if got := r.State().Steps[s.Name].Change(); !got.SameAs(s.Change) {
 			t.Errorf("%s: planned\n%s\ndone\n%s", s.Name, run.Describe(s.Change), run.Describe(got))
 		}
 	}

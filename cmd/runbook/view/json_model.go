@@ -344,7 +344,7 @@ func stepRunJSON(n int, p run.StepPlan, st *run.StepState) jsonStepRun {
 		out.Approval = &jsonApproval{By: a.By, Reason: a.Reason, At: a.At}
 	}
 	if !st.Started.IsZero() { // there is no intent where nothing had to be changed
-		out.Started, out.Change = &st.Started, changeJSON(st.Change)
+		out.Started, out.Change = &st.Started, changeJSON(st.Change())
 	}
 	return out
 }
