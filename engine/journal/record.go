@@ -37,16 +37,14 @@ const (
 	tailLen = len(sumKey) + sumSize + len(sumEnd)
 )
 
-// encode returns r as a line, and its sum.
-func encode(r Record, prev string) ([]byte, string, error) {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return nil, "", fmt.Errorf("record %d (%s): %w", r.Seq, r.Kind, err)
-	}
-	open := body[:len(body)-1 : len(body)-1]
-	sum := chain(prev, open)
-	line := append(open, sumKey+sum+sumEnd...)
-	return line, sum, nil
+// encode returns r as a line, and its sum. Data is JSON already, and goes in as
+// it is: a header may be megabytes long.
+func encode(r Record, prev string) (line []byte, sum string) {
+	line = make([]byte, 0, len(r.Data)+tailLen+128)
+	line = fmt.Appendf(line, `{"seq":%d,"time":%q,"kind":%q,"data":`, r.Seq, r.Time.Format(time.RFC3339Nano), r.Kind)
+	line = append(line, r.Data...)
+	sum = chain(prev, line)
+	return append(line, sumKey+sum+sumEnd...), sum
 }
 
 // parse reads a record whose checksum is right, and so is one that encode wrote:

@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"runbook/engine"
@@ -186,7 +187,7 @@ type StepState struct {
 	Started   time.Time
 	Done      bool
 	Unchanged bool
-	Result    engine.Result
+	result    json.RawMessage // an object, or empty
 	Took      time.Duration
 	Undone    bool
 	UndoNote  string
@@ -209,6 +210,23 @@ func (s *StepState) Change() engine.Change {
 		return engine.Change{}
 	}
 	return in.Change
+}
+
+// Result is what the step handed out; nil where it handed out nothing.
+func (s *StepState) Result() engine.Result {
+	var res engine.Result
+	_ = json.Unmarshal(s.result, &res) // it is an object, which setResult has seen to, or empty
+	return res
+}
+
+// setResult keeps a result as it is recorded: a long run has many, and asks for
+// hardly any again.
+func (s *StepState) setResult(raw json.RawMessage) error {
+	if len(raw) > 0 && raw[0] != '{' && string(raw) != "null" {
+		return fmt.Errorf("a result is an object, and this is not: %.40s", raw)
+	}
+	s.result = raw
+	return nil
 }
 
 // recordedIntent is the record of an intent, which is decoded when it is asked
@@ -385,12 +403,18 @@ func (s *State) applyOutcome(r journal.Record) error {
 		st.Undone, st.UndoNote = true, u.Reason
 		return nil
 	}
-	var d done
+	var d struct {
+		done
+		Result json.RawMessage `json:"result"` // instead of that of done
+	}
 	if err := r.Decode(&d); err != nil {
 		return err
 	}
 	st := s.step(d.Step)
-	st.Done, st.Unchanged, st.Result, st.Took = true, d.Unchanged, d.Result, d.Took
+	if err := st.setResult(d.Result); err != nil {
+		return fmt.Errorf("record %d: %w", r.Seq, err)
+	}
+	st.Done, st.Unchanged, st.Took = true, d.Unchanged, d.Took
 	st.Skipped, st.SkippedBy, st.Failed = d.Skipped, d.By, d.Failed
 	if d.Failed {
 		s.Failure = nil // the run went on

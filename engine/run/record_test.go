@@ -45,3 +45,22 @@ func TestIntentsAreDecodedOnDemand(t *testing.T) {
 		t.Errorf("a step that has not begun: %+v", c)
 	}
 }
+
+// A result is kept as it was recorded, and what is none is an error.
+func TestResults(t *testing.T) {
+	for data, want := range map[string]int{
+		`{"step":"one","result":{"path":"/a","bytes":3},"took_ns":1}`: 2,
+		`{"step":"one","result":null}`:                                0,
+		`{"step":"one"}`:                                              0,
+	} {
+		s := newState()
+		if err := s.apply(journal.Record{Kind: kindDone, Data: []byte(data)}); err != nil || len(s.Steps["one"].Result()) != want {
+			t.Errorf("%s: %v, %v", data, s.Steps["one"], err)
+		}
+	}
+	for _, data := range []string{`{"step":"one","result":"text"}`, `{"step":"one","result":[1]}`} {
+		if err := newState().apply(journal.Record{Kind: kindDone, Data: []byte(data)}); err == nil {
+			t.Errorf("%s is taken for a result", data)
+		}
+	}
+}

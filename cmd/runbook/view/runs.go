@@ -129,7 +129,7 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	for _, c := range checksOf(p, st) {
 		h.line("    %s %s", h.good.Sprint("✓"), c)
 	}
-	h.result(st.Result, "      ")
+	h.result(st.Result(), "      ")
 }
 
 // checksOf are the checks that a finished step has made. Where it had nothing
