@@ -47,10 +47,12 @@ func (a *app) load(name string) (*lang.Runbook, error) {
 const manySteps = 1000
 
 // beThrifty gives a little time for much memory where a runbook is large: a
-// machine in trouble may have little left. GOGC has its way where it is set.
+// machine in trouble may have little left. What reading it has left behind goes
+// back at once. GOGC has its way where it is set.
 func beThrifty(book *lang.Runbook) {
 	if len(book.Steps) >= manySteps && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(33)
+		debug.FreeOSMemory()
 	}
 }
 
