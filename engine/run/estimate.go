@@ -7,15 +7,17 @@ import (
 	"slices"
 	"time"
 
+	"runbook/engine"
 	"runbook/engine/journal"
 )
 
-// Estimate is how long the steps of a plan took in earlier runs of the same
-// runbook on this machine.
+// Estimate is how long the steps of a plan take, going by earlier runs of the
+// same runbook on this machine and by how much there is to write.
 type Estimate struct {
 	Steps map[string]time.Duration // by name; what no earlier run has done is missing
 	Total time.Duration            // of Steps
 	Never int                      // steps that no earlier run has done
+	Bytes int64                    // what those have to write, as far as it is known
 }
 
 // Known reports whether there is anything to tell.
@@ -40,6 +42,7 @@ func (s Store) Estimate(p *Plan) Estimate {
 		took := earlier(runs, sp)
 		if len(took) == 0 {
 			e.Never++
+			e.Bytes += sp.Change.Bytes()
 			continue
 		}
 		slices.Sort(took)
@@ -111,9 +114,23 @@ func earlier(runs []Summary, sp StepPlan) []time.Duration {
 		if st == nil || !st.Done || st.PassedOver() || sp.KnownAfter == "" && st.Unchanged != sp.Change.Empty() {
 			continue
 		}
-		if took = append(took, st.Took); len(took) == lookBack {
+		if took = append(took, scaled(st.Took, st.Change(), sp.Change)); len(took) == lookBack {
 			break
 		}
 	}
 	return took
+}
+
+// smallest is the amount, in bytes, below which other things than writing take
+// a step's time.
+const smallest = 1 << 20
+
+// scaled is how long a change takes that wrote other amounts when it took
+// that long. A plan that was kept, and a step that isn't planned yet, don't say
+// how much there is to write.
+func scaled(took time.Duration, then, now engine.Change) time.Duration {
+	if len(now.Effects) == 0 {
+		return took
+	}
+	return time.Duration(float64(took) * float64(max(now.Bytes(), smallest)) / float64(max(then.Bytes(), smallest)))
 }

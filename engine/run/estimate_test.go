@@ -69,3 +69,39 @@ func TestOtherRunbooksAreNotRead(t *testing.T) {
 		t.Errorf("%+v", runs)
 	}
 }
+
+// Twice as much to write takes twice as long; of little, the amount says
+// nothing.
+func TestScaled(t *testing.T) {
+	writes := func(n int64) engine.Change {
+		return engine.Change{Effects: []engine.Effect{
+			{Copied: &engine.Copied{From: "/a", To: "/b", Bytes: n / 2}},
+			{Created: &engine.Created{Bytes: n - n/2}},
+		}}
+	}
+	const mib = 1 << 20
+	for _, c := range []struct {
+		then, now engine.Change
+		want      time.Duration
+	}{
+		{writes(10 * mib), writes(20 * mib), 2 * time.Minute},
+		{writes(10 * mib), writes(5 * mib), 30 * time.Second},
+		{writes(100), writes(5000), time.Minute},
+		{writes(100), writes(3 * mib), 3 * time.Minute},
+		{writes(10 * mib), engine.Change{}, time.Minute},
+	} {
+		if got := scaled(time.Minute, c.then, c.now); got != c.want {
+			t.Errorf("%d bytes took a minute, %d take %s, not %s", c.then.Bytes(), c.now.Bytes(), got, c.want)
+		}
+	}
+}
+
+// Where no earlier run tells, the plan tells how much there is to write.
+func TestNeverRun(t *testing.T) {
+	s := Store{Dir: t.TempDir()}
+	copies := engine.Change{Items: []engine.Item{{Target: "/b"}}, Effects: []engine.Effect{{Copied: &engine.Copied{Bytes: 7}}}}
+	e := s.Estimate(&Plan{Steps: []StepPlan{{Name: "one", Change: copies}, {Name: "two", Change: copies}, {Name: "three"}}})
+	if e.Known() || e.Never != 2 || e.Bytes != 14 {
+		t.Errorf("%+v", e)
+	}
+}
