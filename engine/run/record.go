@@ -71,7 +71,9 @@ type done struct {
 	By      string        `json:"by,omitempty"` // who passed it over by hand
 	Failed  bool          `json:"failed,omitempty"`
 	Result  engine.Result `json:"result,omitempty"`
-	Took    time.Duration `json:"took_ns"`
+	// Data is what the data sources of another runbook read when it began.
+	Data []DataResult  `json:"data,omitempty"`
+	Took time.Duration `json:"took_ns"`
 }
 
 type failed struct {
@@ -194,6 +196,7 @@ type StepState struct {
 	Skipped   string // why the step was passed over
 	SkippedBy string // and by whom, if by hand
 	Failed    bool   // it failed, and the run went on
+	Data      []DataResult
 	Approval  *Approval
 	// Again says that the operator wants a step in doubt carried out again.
 	Again bool
@@ -415,7 +418,7 @@ func (s *State) applyOutcome(r journal.Record) error {
 		return fmt.Errorf("record %d: %w", r.Seq, err)
 	}
 	st.Done, st.Unchanged, st.Took = true, d.Unchanged, d.Took
-	st.Skipped, st.SkippedBy, st.Failed = d.Skipped, d.By, d.Failed
+	st.Skipped, st.SkippedBy, st.Failed, st.Data = d.Skipped, d.By, d.Failed, d.Data
 	if d.Failed {
 		s.Failure = nil // the run went on
 	}

@@ -37,7 +37,7 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 		return err
 	}
 	if u.begins() {
-		return r.append(kindDone, done{Step: u.addr, Unchanged: true})
+		return r.append(kindDone, done{Step: u.addr, Unchanged: true, Data: u.late})
 	}
 	if err := r.prepare(ctx, w); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 // skip passes a step over that isn't wanted.
 func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
 	u.look(ctx, r.host)
-	reason, d := r.unwanted(u)
+	reason, d := r.unwanted(ctx, u)
 	if d != nil {
 		return false, r.fail(kindFailed, u, d)
 	}
@@ -69,7 +69,7 @@ func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
 }
 
 // unwanted says why a step is to be passed over; empty if it isn't.
-func (r *Runner) unwanted(u *unit) (string, *hcl.Diagnostic) {
+func (r *Runner) unwanted(ctx context.Context, u *unit) (string, *hcl.Diagnostic) {
 	if u.parent != nil && r.state.step(u.parent.addr).PassedOver() {
 		return "step " + u.parent.addr + " is passed over", nil
 	}
@@ -84,6 +84,12 @@ func (r *Runner) unwanted(u *unit) (string, *hcl.Diagnostic) {
 	}
 	if !u.begins() {
 		return "", nil
+	}
+	if u.Late {
+		var diags hcl.Diagnostics
+		if u.late, diags = readData(ctx, r.host, u.inner, u.addr, r.secrets); diags.HasErrors() {
+			return "", first(diags)
+		}
 	}
 	reason, diags := goalOf(u)
 	return reason, first(diags)
