@@ -21,6 +21,7 @@ func Actions() []engine.Spec {
 // Data lists the data sources on etcd.
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
+		inventoryDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
 		statusDataSpec(),
