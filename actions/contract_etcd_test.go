@@ -38,6 +38,8 @@ func etcdCases() []contract.Case {
 			Bad: append(badConnection(), badSave()...), Fails: unreachable("no endpoint gave a snapshot")},
 		{Name: "with copies", Action: "etcd_snapshot_save", Setup: saveCopies, Bad: badCopies(), Fails: failingSave()},
 		{Name: "only the copies", Action: "etcd_snapshot_save", Setup: saveOnlyCopies},
+		{Name: "by count", Action: "etcd_snapshot_prune", Setup: pruneScene, Bad: badPrune()},
+		{Name: "a week of failed backups", Action: "etcd_snapshot_prune", Looks: true, Setup: pruneNothing},
 		{Name: "a good snapshot", Action: "etcd_snapshot_verify", Setup: verifyScene, Bad: badVerify()},
 		{Name: "a running etcd", Action: "etcd_health", Setup: healthScene,
 			Bad: badConnection(), Fails: append(unreachable("connection refused"), failingTLS()...)},

@@ -12,6 +12,7 @@ func Actions() []engine.Spec {
 		compareSpec(),
 		healthSpec(),
 		membersSpec(),
+		pruneSpec(),
 		restoreSpec(),
 		saveSpec(),
 		verifySpec(),
