@@ -38,6 +38,7 @@ func pruneScene(t *testing.T) contract.Scene {
 	snapshotAged(t, "b-5.db", "a list", 5)
 	snapshotAged(t, "b-6.db", good, 6)
 	snapshotAged(t, "b-7.db.part", good, 7)
+	snapshotAged(t, "b-0.db.part", good, 0)
 	snapshotAged(t, "mine.db", good, 8)
 	must(t, os.MkdirAll(filepath.Join(scenes, "b-9.db"), 0o755))
 	snapshotAged(t, "old/b-10.db", good, 10)
@@ -48,14 +49,14 @@ func pruneScene(t *testing.T) contract.Scene {
 			"keep_last": cty.NumberIntVal(2)},
 		Observe: func(t *testing.T) string { return contract.Tree(t, scenes) },
 		Applied: func(t *testing.T) {
-			for _, name := range []string{"b-4.db", "b-4.tar.gz", "b-6.db"} {
+			for _, name := range []string{"b-4.db", "b-4.tar.gz", "b-6.db", "b-7.db.part"} {
 				must(t, gone(filepath.Join(scenes, name)))
-				snapshotAged(t, name, map[bool]string{true: good, false: "keys"}[filepath.Ext(name) == ".db"], int(name[2]-'0'))
+				snapshotAged(t, name, map[bool]string{true: "keys", false: good}[filepath.Ext(name) == ".gz"], int(name[2]-'0'))
 			}
 			if got := contract.Tree(t, scenes); got != before {
 				t.Errorf("something else was deleted too:\n%s\nwas:\n%s", got, before)
 			}
-			for _, name := range []string{"b-4.db", "b-4.tar.gz", "b-6.db"} {
+			for _, name := range []string{"b-4.db", "b-4.tar.gz", "b-6.db", "b-7.db.part"} {
 				must(t, os.Remove(filepath.Join(scenes, name)))
 			}
 		},

@@ -43,7 +43,8 @@ func pruneSpec() engine.Spec {
 		Name: "etcd_snapshot_prune",
 		Doc: "Deletes old snapshots for good, to make room. It is the one action that deletes: the plan lists each file, and there is no undo. " +
 			"A snapshot stays if any of the rules keeps it. Only snapshots that verify count, each checked as far as the rules need it, " +
-			"and the newest of these stays in any case, however old it is. What is damaged, or isn't a snapshot, is named and left alone.",
+			"and the newest of these stays in any case, however old it is. What is damaged, or isn't a snapshot, is named and left alone. " +
+			"A file that a backup cut short has left (NAME.part) is deleted too once it is a day old.",
 		Attributes: []engine.Attribute{
 			{Name: "directory", Type: cty.String, Required: true, Check: checkAbsolute, Doc: "The directory that holds the snapshots. Directories in it aren't looked into."},
 			{Name: "pattern", Type: cty.String, Default: cty.StringVal("*.db"), Check: checkPattern, Doc: "Which names in the directory are snapshots, with * and ?."},
@@ -102,7 +103,7 @@ func (a *prune) Plan(ctx context.Context, w engine.World) (engine.Change, error)
 	if err != nil {
 		return engine.Change{}, err
 	}
-	files, err := a.snapshots(ctx, w)
+	files, partials, err := a.snapshots(ctx, w)
 	if err != nil {
 		return engine.Change{}, err
 	}
@@ -118,7 +119,20 @@ func (a *prune) Plan(ctx context.Context, w engine.World) (engine.Change, error)
 	if err != nil {
 		return engine.Change{}, err
 	}
-	return a.change(ctx, w, files, verdicts, reasons)
+	c, r, err := a.change(ctx, w, files, verdicts, reasons)
+	if err != nil {
+		return engine.Change{}, err
+	}
+	if r.Newest.Path != "" {
+		for _, f := range partials {
+			r.delete(&c, f, "part of a snapshot that was never finished")
+		}
+	}
+	if !c.Empty() {
+		c.Irreversible = "deleted snapshots can't be brought back."
+		c.Checks = append([]string{r.Newest.Path + ", the newest that verifies, stays"}, c.Checks...)
+	}
+	return c, c.SetData(r)
 }
 
 func (a *prune) rules() (retention.Rules, error) {
@@ -133,9 +147,13 @@ func (a *prune) rules() (retention.Rules, error) {
 	return r, nil
 }
 
-// snapshots lists the directory's files that match, the newest first. One that
-// an earlier step will have made is as old as the run.
-func (a *prune) snapshots(ctx context.Context, w engine.World) ([]engine.PathFact, error) {
+// forgotten is how old a partial file is that no backup is writing any more.
+const forgotten = 24 * time.Hour
+
+// snapshots lists the directory's files that match, the newest first, and the
+// partial ones that are left of such. One that an earlier step will have made
+// is as old as the run.
+func (a *prune) snapshots(ctx context.Context, w engine.World) (files, partials []engine.PathFact, err error) {
 	dir := filepath.Clean(a.Directory)
 	top, err := w.Stat(ctx, dir)
 	if err == nil && !top.Exists {
@@ -143,15 +161,20 @@ func (a *prune) snapshots(ctx context.Context, w engine.World) ([]engine.PathFac
 			WithHint("Name the directory that holds the snapshots.").WithAttribute("directory")
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var files []engine.PathFact
 	err = w.Walk(ctx, dir, func(f engine.PathFact) error {
+		name, part := strings.CutSuffix(filepath.Base(f.Path), partial)
 		switch {
 		case f.Path == dir:
 		case f.Type == engine.TypeDirectory && f.Inode != 0:
 			return fs.SkipDir
-		case f.Type == engine.TypeFile && filepath.Dir(f.Path) == dir && a.matches(filepath.Base(f.Path)):
+		case f.Type != engine.TypeFile || filepath.Dir(f.Path) != dir || !a.matches(name):
+		case part:
+			if w.Run().Started.Sub(f.ModTime) > forgotten {
+				partials = append(partials, f)
+			}
+		default:
 			if f.Inode == 0 {
 				f.ModTime = w.Run().Started
 			}
@@ -160,12 +183,12 @@ func (a *prune) snapshots(ctx context.Context, w engine.World) ([]engine.PathFac
 		return nil
 	})
 	slices.SortStableFunc(files, func(a, b engine.PathFact) int { return b.ModTime.Compare(a.ModTime) })
-	return files, err
+	return files, partials, err
 }
 
 func (a *prune) matches(name string) bool {
 	ok, _ := filepath.Match(a.Pattern, name) // checkPattern has refused what it can't read
-	return ok && name[0] != '.' && !strings.HasSuffix(name, partial)
+	return ok && name[0] != '.'
 }
 
 // whyNot tells why a file doesn't verify as a snapshot; it is empty where it
@@ -184,7 +207,7 @@ func whyNot(ctx context.Context, w engine.World, f engine.PathFact) (string, err
 }
 
 // change is what the verdicts come to.
-func (a *prune) change(ctx context.Context, w engine.World, files []engine.PathFact, verdicts []retention.Verdict, reasons map[int]string) (engine.Change, error) {
+func (a *prune) change(ctx context.Context, w engine.World, files []engine.PathFact, verdicts []retention.Verdict, reasons map[int]string) (engine.Change, pruned, error) {
 	c, r := engine.Change{}, pruned{}
 	kept, damaged := []string{}, []string{}
 	stays := func(f engine.PathFact, reason string) {
@@ -205,17 +228,12 @@ func (a *prune) change(ctx context.Context, w engine.World, files []engine.PathF
 				continue
 			}
 			if err := a.delete(ctx, w, f, &c, &r); err != nil {
-				return c, err
+				return c, r, err
 			}
 		}
 	}
 	c.Results = engine.Result{"kept": kept, "damaged": damaged}
-	if c.Empty() {
-		return c, c.SetData(r)
-	}
-	c.Irreversible = "deleted snapshots can't be brought back."
-	c.Checks = append([]string{r.Newest.Path + ", the newest that verifies, stays"}, c.Checks...)
-	return c, c.SetData(r)
+	return c, r, nil
 }
 
 func looksDamaged(ctx context.Context, w engine.World, f engine.PathFact) string {
@@ -231,26 +249,24 @@ func looksDamaged(ctx context.Context, w engine.World, f engine.PathFact) string
 
 // delete adds a snapshot, and what goes with it, to what is deleted.
 func (a *prune) delete(ctx context.Context, w engine.World, f engine.PathFact, c *engine.Change, r *pruned) error {
-	all := []engine.PathFact{f}
+	r.delete(c, f, "snapshot of "+f.ModTime.UTC().Format("2006-01-02 15:04:05 UTC"))
 	for _, ending := range a.Companions {
 		with, err := w.Stat(ctx, strings.TrimSuffix(f.Path, filepath.Ext(f.Path))+ending)
 		if err != nil {
 			return err
 		}
 		if with.Type == engine.TypeFile && with.Path != f.Path {
-			all = append(all, with)
+			r.delete(c, with, "what was kept with "+filepath.Base(f.Path))
 		}
-	}
-	for _, g := range all {
-		what := "file of the snapshot " + filepath.Base(f.Path)
-		if g.Path == f.Path {
-			what = "snapshot of " + f.ModTime.UTC().Format("2006-01-02 15:04:05 UTC")
-		}
-		c.Items = append(c.Items, engine.Item{Target: g.Path, Before: what + ", " + humanize.IBytes(uint64(g.Size)), After: "deleted for good"})
-		c.Effects = append(c.Effects, engine.Effect{Removed: &engine.Removed{Path: g.Path}})
-		r.Delete = append(r.Delete, sightingOf(g))
 	}
 	return nil
+}
+
+// delete adds a file to what is deleted.
+func (r *pruned) delete(c *engine.Change, f engine.PathFact, what string) {
+	c.Items = append(c.Items, engine.Item{Target: f.Path, Before: what + ", " + humanize.IBytes(uint64(f.Size)), After: "deleted for good"})
+	c.Effects = append(c.Effects, engine.Effect{Removed: &engine.Removed{Path: f.Path}})
+	r.Delete = append(r.Delete, sightingOf(f))
 }
 
 // Apply implements engine.Action. Files that are gone were deleted by an

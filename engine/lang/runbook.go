@@ -18,6 +18,7 @@ type Runbook struct {
 	TimeBudget  time.Duration // 0: none
 	Goal        *Check        // holds if there is nothing to do; nil: none
 	OnFailure   string        // one of the OnFailure constants
+	Restartable bool          // a run that was cut short may simply be begun anew
 	Variables   []*Variable
 	Locals      []*Local
 	Data        []*Data

@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -18,6 +19,7 @@ type Source struct {
 type Sources struct {
 	path   string // of the runbook, absolute; empty if it is no file
 	dir    string // the runbook's directory; empty once sealed
+	in     fs.FS  // holds the files in place of dir, where it is set
 	files  []Source
 	sealed bool
 }
@@ -33,6 +35,18 @@ func ReadSources(path string) (*Sources, error) {
 	if s.path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
+	return s, nil
+}
+
+// SourcesIn reads the runbook called name in fsys, which holds what it reads
+// as well.
+func SourcesIn(fsys fs.FS, name string) (*Sources, error) {
+	text, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	s := NewSources(Source{Name: name, Text: string(text)})
+	s.in, s.sealed = fsys, false
 	return s, nil
 }
 
@@ -60,14 +74,21 @@ func (s *Sources) read(name string) (string, error) {
 	if s.sealed {
 		return "", fmt.Errorf("%s was not read when the run began; a file's name must not depend on a step's result", name)
 	}
-	path := name
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.dir, name)
-	}
-	text, err := os.ReadFile(path)
+	text, err := s.load(name)
 	if err != nil {
 		return "", err
 	}
 	s.files = append(s.files, Source{Name: name, Text: string(text)})
 	return string(text), nil
+}
+
+// load reads a file, relative to where the runbook is.
+func (s *Sources) load(name string) ([]byte, error) {
+	switch {
+	case filepath.IsAbs(name):
+		return os.ReadFile(name)
+	case s.in != nil:
+		return fs.ReadFile(s.in, filepath.ToSlash(filepath.Clean(name)))
+	}
+	return os.ReadFile(filepath.Join(s.dir, name))
 }
