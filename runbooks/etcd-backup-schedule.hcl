@@ -4,7 +4,6 @@ runbook "etcd-backup-schedule" {
 
   goal {
     condition = (
-      data.file.settings.content == local.settings &&
       data.file.service.content == local.service &&
       data.file.timer.content == local.timer &&
       unit("${var.name}.timer").enabled && unit("${var.name}.timer").active && unit("${var.name}.timer").sub != "elapsed"
@@ -128,12 +127,21 @@ locals {
     keep_daily      = var.keep_daily
     keep_weekly     = var.keep_weekly
   }
-  settings_file = "/etc/runbook/${var.name}.vars"
-  service_file  = "/etc/systemd/system/${var.name}.service"
-  timer_file    = "/etc/systemd/system/${var.name}.timer"
+  # The same as texts, for the service's environment.
+  settings = merge(local.variables, {
+    copies          = jsonencode(var.copies)
+    archive         = var.archive == null ? null : jsonencode(var.archive)
+    archive_exclude = jsonencode(var.archive_exclude)
+  })
+  environment = [
+    for name, value in local.settings :
+    "Environment=${replace(jsonencode("RUNBOOK_VAR_${name}=${value}"), "%", "%%")}\n" if value != null
+  ]
 
-  settings = join("", [for name, value in local.variables : "${name} = ${jsonencode(value)}\n"])
-  service  = <<-EOT
+  service_file = "/etc/systemd/system/${var.name}.service"
+  timer_file   = "/etc/systemd/system/${var.name}.timer"
+
+  service = <<-EOT
     # Written by runbook etcd-backup-schedule.
     [Unit]
     Description=Save a snapshot of etcd
@@ -141,11 +149,13 @@ locals {
 
     [Service]
     Type=oneshot
-    ExecStart=${var.binary} run etcd-backup.hcl --yes --var-file ${local.settings_file}
+    ExecStart=${var.binary} run etcd-backup.hcl --yes
     Nice=10
     IOSchedulingClass=idle
+    ${join("", local.environment)}
   EOT
-  timer    = <<-EOT
+
+  timer = <<-EOT
     # Written by runbook etcd-backup-schedule.
     [Unit]
     Description=Save a snapshot of etcd regularly
@@ -159,10 +169,6 @@ locals {
     [Install]
     WantedBy=timers.target
   EOT
-}
-
-data "file" "settings" {
-  path = local.settings_file
 }
 
 data "file" "service" {
@@ -185,19 +191,8 @@ step "make_directory" "backup_dir" {
   }
 }
 
-step "make_directory" "settings_dir" {
-  description = "A directory for the settings of scheduled runs."
-  path        = dirname(local.settings_file)
-}
-
-step "write_file" "settings" {
-  description = "What the scheduled backups are given."
-  path        = local.settings_file
-  content     = local.settings
-}
-
 step "write_file" "service" {
-  description = "The service that takes one backup."
+  description = "The service that takes one backup, with what it is given."
   path        = local.service_file
   content     = local.service
 }
