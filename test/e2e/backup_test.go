@@ -113,7 +113,7 @@ func TestKilledBackupBlocksNobody(t *testing.T) {
 }
 
 // scheduleVars are for a timer that elapses all the time.
-var scheduleVars = []string{"--var", "binary=/tmp/runbook", "--var", "on_calendar=*-*-* *:*:00/5", "--var", "randomized_delay=0"}
+var scheduleVars = []string{"--var", "binary=/tmp/runbook", "--var", "on_calendar=*-*-* *:*:00/5", "--var", "randomized_delay=0", "--var", copies}
 
 // unscheduled is what a host looks like that has no schedule.
 const unscheduled = "systemctl cat etcd-backup.timer etcd-backup.service; ls -d /etc/systemd/system/etcd-backup.* /etc/systemd/system/*/etcd-backup.*"
@@ -132,6 +132,7 @@ func (s *scene) unschedule() {
 func TestBackupSchedule(t *testing.T) {
 	s := newScene(t, etcdhost.Options{})
 	s.unschedule()
+	s.sh("install -d " + copyDir)
 	s.contains(s.sh("("+unscheduled+") 2>&1 || true"), "No files found")
 	s.runbook(0, append([]string{"run", schedule, "--yes"}, scheduleVars...)...)
 	id := strings.Fields(s.sh(s.binary + " list | grep etcd-backup-schedule"))[0]
@@ -147,6 +148,7 @@ func TestBackupSchedule(t *testing.T) {
 	s.await(t, "systemctl show -P Result etcd-backup.service | grep -qx success && "+s.binary+" list | grep 'etcd-backup .*finished'")
 	newest := s.snapshots(backupDir)[1]
 	s.sh("etcdutl snapshot status " + backupDir + "/" + newest)
+	s.sh("cmp " + backupDir + "/" + newest + " " + copyDir + "/" + newest)
 
 	s.sh("systemctl stop etcd-backup.timer")
 	s.await(t, "! systemctl is-active etcd-backup.service")
@@ -163,6 +165,7 @@ func TestBackupSchedule(t *testing.T) {
 func TestBackupScheduleThatFails(t *testing.T) {
 	s := newScene(t, etcdhost.Options{})
 	s.unschedule()
+	s.sh("install -d " + copyDir)
 	s.stop()
 	s.contains(s.runbook(5, append([]string{"run", schedule, "--yes"}, scheduleVars...)...), "connection refused")
 	if left := s.sh("(" + unscheduled + ") 2>/dev/null || true"); left != "" {
