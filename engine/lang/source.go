@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 )
 
@@ -17,11 +18,11 @@ type Source struct {
 // with file(). The first one is the runbook. A run keeps them in its journal,
 // so that a resume follows what was started and not what is on disk now.
 type Sources struct {
-	path   string // of the runbook, absolute; empty if it is no file
-	dir    string // the runbook's directory; empty once sealed
-	in     fs.FS  // holds the files in place of dir, where it is set
-	files  []Source
-	sealed bool
+	path  string // of the runbook, absolute; empty if it is no file
+	files []Source
+	// open reads what the runbook names, relative to its directory; nil once
+	// sealed.
+	open func(name string) ([]byte, error)
 }
 
 // ReadSources reads the runbook at path.
@@ -31,32 +32,37 @@ func ReadSources(path string) (*Sources, error) {
 		return nil, err
 	}
 	s := NewSources(Source{Name: path, Text: string(text)})
-	s.dir, s.sealed = filepath.Dir(path), false
+	s.open = func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return os.ReadFile(name)
+	}
 	if s.path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// SourcesIn reads the runbook called name in fsys, which holds what it reads
-// as well.
-func SourcesIn(fsys fs.FS, name string) (*Sources, error) {
-	text, err := fs.ReadFile(fsys, name)
+// ReadSourcesIn reads the runbook called name in files, and what it names from
+// there as well.
+func ReadSourcesIn(files fs.FS, name string) (*Sources, error) {
+	text, err := fs.ReadFile(files, name)
 	if err != nil {
 		return nil, err
 	}
 	s := NewSources(Source{Name: name, Text: string(text)})
-	s.in, s.sealed = fsys, false
+	s.open = func(other string) ([]byte, error) { return fs.ReadFile(files, path.Join(path.Dir(name), other)) }
 	return s, nil
 }
 
 // NewSources returns sources that are complete: nothing else is read from disk.
 func NewSources(files ...Source) *Sources {
-	return &Sources{files: files, sealed: true}
+	return &Sources{files: files}
 }
 
 // Seal stops reading from disk: what has been read so far is all there is.
-func (s *Sources) Seal() { s.sealed = true }
+func (s *Sources) Seal() { s.open = nil }
 
 // Path is the runbook's absolute path; empty if it is no file.
 func (s *Sources) Path() string { return s.path }
@@ -71,24 +77,13 @@ func (s *Sources) read(name string) (string, error) {
 			return f.Text, nil
 		}
 	}
-	if s.sealed {
+	if s.open == nil {
 		return "", fmt.Errorf("%s was not read when the run began; a file's name must not depend on a step's result", name)
 	}
-	text, err := s.load(name)
+	text, err := s.open(name)
 	if err != nil {
 		return "", err
 	}
 	s.files = append(s.files, Source{Name: name, Text: string(text)})
 	return string(text), nil
-}
-
-// load reads a file, relative to where the runbook is.
-func (s *Sources) load(name string) ([]byte, error) {
-	switch {
-	case filepath.IsAbs(name):
-		return os.ReadFile(name)
-	case s.in != nil:
-		return fs.ReadFile(s.in, filepath.ToSlash(filepath.Clean(name)))
-	}
-	return os.ReadFile(filepath.Join(s.dir, name))
 }
