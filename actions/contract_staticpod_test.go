@@ -252,19 +252,6 @@ func badPodStop() []contract.Bad {
 func failingPodStop() []contract.Bad {
 	return []contract.Bad{
 		{Name: "too slow", Message: "kube-apiserver: container container-", Set: behave(fakecri.Behaviour{StopTakes: 1500 * time.Millisecond}, true)},
-		{Name: "something else listens", Message: "something answers at 127.0.0.1:16381", Set: func(t *testing.T, c config) {
-			text := fmt.Sprintf(podManifest, "etcd", probePort["etcd"])
-			other := strings.Replace(text, "name: etcd\n  namespace", "name: other\n  namespace", 1)
-			contract.Write(t, manifests+"/other.yaml", strings.Replace(other, "127.0.0.1", "127.0.0.2", 1))
-			contract.Write(t, manifests+"/etcd.yaml", text)
-			f, err := fakeKubelet()
-			must(t, err)
-			must(t, os.Remove(manifests+"/etcd.yaml"))
-			settled(t, f) // other has the port now
-			contract.Write(t, manifests+"/etcd.yaml", text)
-			settled(t, f)
-			c["timeout_seconds"] = cty.NumberIntVal(1)
-		}},
 	}
 }
 

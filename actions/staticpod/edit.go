@@ -228,7 +228,8 @@ func (a *edit) change(ctx context.Context, w engine.World, rec edited, now engin
 	c.Items[0].Note = "the old one is kept at " + rec.Kept
 	c.Kept, c.UndoKept = []string{rec.Kept}, []string{rec.Undone}
 	c.Results["kept"] = rec.Kept
-	now.Size, now.Inode, now.SHA256 = int64(len(text)), 0, ""
+	now = engine.PathFact{Path: rec.Path, Exists: true, Type: engine.TypeFile, Size: int64(len(text)),
+		UID: now.UID, GID: now.GID, Owner: now.Owner, Group: now.Group, Mode: now.Mode}
 	c.Effects = []engine.Effect{{Copied: &engine.Copied{From: rec.Path, To: rec.Kept, Bytes: int64(len(old))}}, {Created: &engine.Created{Fact: now, Bytes: now.Size}}}
 	return c, c.SetData(rec)
 }

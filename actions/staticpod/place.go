@@ -32,7 +32,7 @@ func (m moved) place(p movedPod) error {
 	staging := filepath.Join(m.To, p.Staging)
 	switch {
 	case here == "" && there == p.SHA256:
-		return durable.SyncParents(from, to)
+		return syncParents(from, to)
 	case here == p.SHA256 && there == p.SHA256: // copied, not removed yet
 		return durable.RemoveAll(from)
 	case here == p.SHA256 && there == "":
@@ -43,6 +43,15 @@ func (m moved) place(p movedPod) error {
 	}
 	return engine.Errorf(from, "something else is here than when the step was planned").
 		WithHint("Look who has changed it, then plan again.")
+}
+
+// syncParents completes a move that a crash cut off. The directory that the
+// manifest was in may be gone by now.
+func syncParents(from, to string) error {
+	if err := durable.SyncDir(filepath.Dir(from)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(to))
 }
 
 func digestAt(path string) (string, error) {

@@ -88,13 +88,13 @@ func (w *waiter) poll(ctx context.Context, what string, look func(context.Contex
 	last := ""
 	for {
 		left, err := look(within)
-		if within.Err() == nil && err != nil {
-			return err
-		}
-		if err == nil && left == "" {
+		switch {
+		case err == nil && left == "":
 			return nil
-		}
-		if err == nil && within.Err() == nil { // what a look shows that was cut short says little
+		case !inTime(within): // what a look shows that was cut short says little
+		case err != nil:
+			return err
+		default:
 			last = left
 		}
 		w.report.Progress(engine.Progress{Doing: "waiting until " + what + ": " + last})
@@ -104,6 +104,13 @@ func (w *waiter) poll(ctx context.Context, what string, look func(context.Contex
 			return w.late(ctx, what, last)
 		}
 	}
+}
+
+// inTime reports whether ctx goes on. Whatever ends with its deadline may do so
+// a moment before ctx says it.
+func inTime(ctx context.Context) bool {
+	deadline, _ := ctx.Deadline()
+	return ctx.Err() == nil && time.Now().Before(deadline)
 }
 
 func (w *waiter) late(ctx context.Context, what, last string) error {

@@ -12,6 +12,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,13 +123,14 @@ func (f *Fake) Starts() int {
 func (f *Fake) Running() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	text := ""
+	var lines []string
 	for _, s := range f.sandboxes {
 		if s.up() {
-			text += fmt.Sprintf("%s %.12s\n", s.name, s.uid)
+			lines = append(lines, fmt.Sprintf("%s %.12s\n", s.name, s.uid))
 		}
 	}
-	return text
+	slices.Sort(lines)
+	return strings.Join(lines, "")
 }
 
 func (s *sandbox) up() bool {
