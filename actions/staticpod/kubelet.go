@@ -94,6 +94,9 @@ func (c configuration) health() string {
 // flags takes over the flags that a file of variables has for kubelet.
 func (k *kubelet) flags(text string) {
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n\"'", r) }) {
+		if variable, flag, ok := strings.Cut(word, "=--"); ok && !strings.HasPrefix(variable, "-") {
+			word = "--" + flag // the first one, where there are no quotes
+		}
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
 		case "--container-runtime-endpoint":

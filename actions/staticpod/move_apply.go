@@ -124,6 +124,9 @@ func (m moved) carry(ctx context.Context, wait *waiter, wanted func(movedPod) bo
 }
 
 func (m moved) stop(ctx context.Context, wait *waiter, wave []carried) error {
+	if err := wait.watch(ctx, podsOf(wave)); err != nil {
+		return err
+	}
 	for _, c := range wave {
 		if err := m.place(c.movedPod); err != nil {
 			return err

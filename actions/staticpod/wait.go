@@ -122,6 +122,20 @@ func (w *waiter) late(ctx context.Context, what, last string) error {
 		WithHint("See crictl ps -a, crictl logs and journalctl -u kubelet. When the cause is gone, or timeout_seconds is raised, resume.")
 }
 
+// watch remembers what runs of the pods, before anything is done about it.
+func (w *waiter) watch(ctx context.Context, pods []manifest.Pod) error {
+	all, err := w.sandboxes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods {
+		for _, s := range w.kubelet.of(all, pod) {
+			w.describe(ctx, s)
+		}
+	}
+	return nil
+}
+
 // gone waits until nothing of the pods runs. Where kubelet doesn't run or takes
 // too long, the runtime is asked to stop them.
 func (w *waiter) gone(ctx context.Context, pods []manifest.Pod) error {
