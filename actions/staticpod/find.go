@@ -55,11 +55,12 @@ func pick(name string, rec *moved, from, to []manifestFile) (f manifestFile, the
 			all = append(all, f)
 		}
 	}
-	switch len(all) {
-	case 0:
+	switch {
+	case len(all) == 0:
 		return f, false, notFound(name, rec, slices.Concat(from, to))
-	case 1:
-	default:
+	case len(all) == 2 && halfMoved(all[0], all[1]):
+		return all[0], false, nil
+	case len(all) > 1:
 		return f, false, engine.Errorf(all[1].path, "describes the pod %s, and so does %s", name, all[0].path).
 			WithHint("Move the wrong one out of both directories: kubelet runs every file of its folder, whatever its name.").WithAttribute("pods")
 	}
@@ -76,6 +77,12 @@ func pick(name string, rec *moved, from, to []manifestFile) (f manifestFile, the
 		}
 	}
 	return f, there, nil
+}
+
+// halfMoved reports whether two files are one on its way to another file
+// system: the copy is in place, and the original not removed yet.
+func halfMoved(a, b manifestFile) bool {
+	return filepath.Base(a.path) == filepath.Base(b.path) && filepath.Dir(a.path) != filepath.Dir(b.path) && a.sum != "" && a.sum == b.sum
 }
 
 func notFound(name string, rec *moved, all []manifestFile) error {
