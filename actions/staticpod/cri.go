@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -179,11 +180,7 @@ func (r *runtime) lastWords(ctx context.Context, id string) string {
 	if err != nil || s == nil || s.LogPath == "" {
 		return ""
 	}
-	data, err := os.ReadFile(s.LogPath)
-	if err != nil {
-		return ""
-	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	lines := strings.Split(strings.TrimSpace(tail(s.LogPath)), "\n")
 	lines = lines[max(0, len(lines)-5):]
 	for i, line := range lines {
 		if parts := strings.SplitN(line, " ", 4); len(parts) == 4 { // time, stream, whether it is whole
@@ -191,4 +188,23 @@ func (r *runtime) lastWords(ctx context.Context, id string) string {
 		}
 	}
 	return strings.ToValidUTF8(strings.Join(lines, "\n"), "?")
+}
+
+// tail is the end of a file, as far as it can be read.
+func tail(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	end := make([]byte, min(info.Size(), 8<<10))
+	n, err := f.ReadAt(end, info.Size()-int64(len(end)))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	return string(end[:n])
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -259,7 +260,11 @@ func (w *waiter) up(ctx context.Context, pods []manifest.Pod, fresh func(sandbox
 			if ready[pod.Name] {
 				continue
 			}
-			missing := w.missing(ctx, w.kubelet.of(all, pod), pod, fresh)
+			its := w.kubelet.of(all, pod)
+			if old := outdated(its, fresh); len(old) > 0 {
+				w.hurry(ctx, old)
+			}
+			missing := w.missing(ctx, its, pod, fresh)
 			ready[pod.Name] = missing == ""
 			if missing != "" {
 				left = append(left, pod.Name+": "+missing)
@@ -274,6 +279,11 @@ func (w *waiter) up(ctx context.Context, pods []manifest.Pod, fresh func(sandbox
 		}
 		return strings.Join(left, "; "), nil
 	})
+}
+
+// outdated are the sandboxes that have to go before kubelet starts a fresh one.
+func outdated(its []sandbox, fresh func(sandbox) bool) []sandbox {
+	return slices.DeleteFunc(slices.Clone(its), func(s sandbox) bool { return fresh == nil || fresh(s) || !s.up() })
 }
 
 func notRunning(saw string) error {
