@@ -8,6 +8,7 @@ import (
 
 	"runbook/actions/command"
 	"runbook/actions/etcd"
+	"runbook/actions/fault"
 	"runbook/actions/file"
 	"runbook/actions/flow"
 	"runbook/actions/http"
@@ -26,7 +27,7 @@ func Registry(log hclog.Logger) *engine.Registry {
 		Actions: slices.Concat(
 			file.Actions(), systemd.Actions(), etcd.Actions(),
 			staticpod.Actions(),
-			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(),
+			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), fault.Actions(),
 		),
 		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data()),
 		Facts: systemd.Facts{},
