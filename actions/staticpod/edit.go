@@ -23,6 +23,7 @@ var editSpec = engine.Spec{
 		"The manifest's text is changed just where it has to be, in whatever style it is written; comments, order and quotes stay, and the result is read again and must mean what was wanted. " +
 		"The file is replaced in one atomic operation. The one that was there is kept as `.NAME.replaced-RUN` in the directory above its own, where kubelet can't take it for a manifest; undoing the step brings it back. " +
 		"Where the manifest is in kubelet's folder and kubelet runs, the step waits until the pod has been started anew and is ready, as static_pod_move does. " +
+		"That may take kubelet a minute; between two steps static_pod_move it takes no time. " +
 		"Where it says all that already, the step has nothing to do.",
 	Attributes: append([]engine.Attribute{
 		{Name: "manifest", Type: cty.String, Required: true, Check: checkPath,
