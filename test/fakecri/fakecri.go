@@ -3,7 +3,7 @@
 // do when asked: slow, half, or not at all. It watches a folder, makes sandboxes
 // and containers that are nothing but entries, and tells of them over CRI.
 //
-// What real ones do is tested on a real control plane; see test/e2e.
+// What real ones do has to be seen on a real control plane.
 package fakecri
 
 import (
