@@ -10,6 +10,7 @@ import (
 func Actions() []engine.Spec {
 	return []engine.Spec{
 		compareSpec(),
+		drillSpec(),
 		healthSpec(),
 		membersSpec(),
 		pruneSpec(),
@@ -33,4 +34,4 @@ func Data() []engine.DataSpec {
 // args (os.Args[1:]) ask for it, and reports whether they did; the process
 // then has to exit. Every binary that uses this package, tests included, calls
 // it first thing in main.
-func ChildMain(args []string) bool { return inspect.ChildMain(args) }
+func ChildMain(args []string) bool { return inspect.ChildMain(args) || drillMain(args) }
