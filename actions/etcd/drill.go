@@ -157,4 +157,3 @@ func (d drilled) result() engine.Result {
 		"objects": d.Objects, "seconds": d.Seconds, "total_seconds": total,
 	}
 }
-

@@ -37,6 +37,7 @@ type document struct {
 	Plan          *jsonPlan    `json:"plan,omitempty"`
 	Runs          []jsonListed `json:"runs,omitzero"`
 	Run           *jsonRun     `json:"run,omitempty"`
+	Drill         *jsonDrill   `json:"drill,omitempty"`
 	Notes         []string     `json:"notes,omitempty"`
 	Diagnostics   []diagnostic `json:"diagnostics"`
 }
