@@ -221,7 +221,7 @@ func (s *scratch) begin() error {
 		err = errors.Join(err, durable.RemoveAll(filepath.Join(s.path, e.Name())))
 	}
 	if err == nil {
-		err = durable.WriteFile(filepath.Join(s.path, scratchPID), fmt.Appendln(nil, os.Getpid()), 0o600)
+		err = os.WriteFile(filepath.Join(s.path, scratchPID), fmt.Appendln(nil, os.Getpid()), 0o600)
 	}
 	if err != nil {
 		return errors.Join(err, s.remove())
