@@ -79,7 +79,9 @@ func (d *events) Read(ctx context.Context, _ engine.World) (engine.Result, error
 func (d *events) recent(all []corev1.Event, now time.Time) []event {
 	since := now.Add(-time.Duration(d.Minutes) * time.Minute)
 	all = slices.DeleteFunc(all, func(e corev1.Event) bool { return lastSeen(e).Before(since) || !slices.Contains(d.Types, e.Type) })
-	slices.SortFunc(all, func(a, b corev1.Event) int { return cmp.Or(lastSeen(b).Compare(lastSeen(a)), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(all, func(a, b corev1.Event) int {
+		return cmp.Or(lastSeen(b).Compare(lastSeen(a)), cmp.Compare(a.Name, b.Name))
+	})
 	out := []event{}
 	for _, e := range all[:min(len(all), most)] {
 		o := e.InvolvedObject

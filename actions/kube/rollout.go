@@ -159,4 +159,3 @@ func daemonSetRollout(d appsv1.DaemonSet) rollout {
 	}
 	return r
 }
-
