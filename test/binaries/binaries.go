@@ -1,5 +1,6 @@
 // Package binaries builds the programs that tests need beside the product's.
-// Their sources are those that the module in test/tools names.
+// Their sources and versions are those that the modules test/tools and
+// test/lab name.
 package binaries
 
 import (
@@ -12,7 +13,7 @@ import (
 	"syscall"
 )
 
-// versions is the file that names the programs' versions.
+// versions is the file that names the versions of the programs in test/tools.
 const versions = "test/tools/go.mod"
 
 var packages = map[string]string{
@@ -24,17 +25,18 @@ var packages = map[string]string{
 
 // Path returns the path of a program, and builds it first if need be. The
 // first build downloads sources and takes a minute or two, so do it outside of
-// a host, which has no network: "make tools" does.
+// a host, which has no network: "make tools" does. The programs of the lab are
+// Kubernetes and take ten: "make lab-tools".
 func Path(ctx context.Context, name string) (string, error) {
-	pkg, ok := packages[name]
-	if !ok {
-		return "", fmt.Errorf("binaries: test/tools knows no program %q", name)
-	}
 	root, err := root()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, ".cache", "bin")
+	b, err := buildOf(root, name)
+	if err != nil {
+		return "", fmt.Errorf("binaries: %w", err)
+	}
+	dir := filepath.Dir(b.path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -43,11 +45,33 @@ func Path(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	path := filepath.Join(dir, name)
-	if current(root, path) {
-		return path, nil
+	if b.current() {
+		return b.path, nil
 	}
-	return path, build(ctx, root, pkg, path)
+	return b.path, b.run(ctx)
+}
+
+// A build makes one program.
+type build struct {
+	module  string // the directory of the module that names its version
+	pkg     string
+	ldflags string
+	path    string
+	current func() bool // whether the program at path is what would be built
+}
+
+func buildOf(root, name string) (build, error) {
+	pkg, ok := packages[name]
+	if !ok {
+		return labBuild(filepath.Join(root, "test", "lab"), name)
+	}
+	path := filepath.Join(root, ".cache", "bin", name)
+	return build{
+		module:  filepath.Join(root, filepath.Dir(versions)),
+		pkg:     pkg,
+		path:    path,
+		current: func() bool { return current(root, path) },
+	}, nil
 }
 
 // root is the repository's directory, which the working directory is in.
@@ -76,19 +100,21 @@ func current(root, path string) bool {
 	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 
-func build(ctx context.Context, root, pkg, path string) error {
-	// go build leaves a program that is up to date as it is, age and all.
-	if err := os.RemoveAll(path); err != nil {
+func (b build) run(ctx context.Context) error {
+	// The program appears whole or not at all, and as new as it is: go build
+	// leaves one that is up to date as it was, age and all.
+	unfinished := b.path + ".new"
+	if err := os.RemoveAll(unfinished); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
-	cmd.Dir = filepath.Join(root, filepath.Dir(versions))
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", b.ldflags, "-o", unfinished, b.pkg)
+	cmd.Dir = b.module
 	// Static, so that it runs in any host.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
+		return fmt.Errorf("build %s: %w\n%s", b.pkg, err, bytes.TrimSpace(out))
 	}
-	return nil
+	return os.Rename(unfinished, b.path)
 }
 
 // lock keeps two test processes from building at once.
