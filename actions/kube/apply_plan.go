@@ -182,7 +182,7 @@ func (p *planner) change() (engine.Change, error) {
 
 // refused is why the API server would not have an object.
 func refused(where string, err error) error {
-	e := failed(where, err).WithAttribute("manifests")
+	e := failed(where, err)
 	if apierrors.IsConflict(err) {
 		return e.WithHint("These fields belong to others, who may set them again. Leave them out of the manifest, or set force = true to take them over.")
 	}

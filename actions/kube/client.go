@@ -141,7 +141,7 @@ func failed(where string, err error) *engine.Error {
 	if e := (*engine.Error)(nil); errors.As(err, &e) {
 		return e
 	}
-	hint := "What the API server says should tell why; its log may tell more."
+	hint, attribute := "What the API server says should tell why; its log may tell more.", "kubeconfig"
 	switch {
 	case apierrors.IsUnauthorized(err):
 		hint = "The API server doesn't know who this is: the kubeconfig's certificate may have expired, or be another cluster's."
@@ -149,8 +149,10 @@ func failed(where string, err error) *engine.Error {
 		hint = "The kubeconfig's user may not do this; an administrator's kubeconfig can."
 	case unanswered(err):
 		hint = "Is the API server up, and does the kubeconfig name its address? Have an earlier step wait with kubernetes_ready."
+	default:
+		attribute = ""
 	}
-	return engine.Errorf(where, "%w", worded{said(err), err}).WithHint("%s", hint)
+	return engine.Errorf(where, "%w", worded{said(err), err}).WithHint("%s", hint).WithAttribute(attribute)
 }
 
 // worded is an error in fewer words.

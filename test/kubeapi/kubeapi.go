@@ -46,6 +46,21 @@ const (
 	nobodyToken = "nobody-token"
 )
 
+// Programs builds what Start needs, unless it is built, and returns the
+// directory that a host has to share with this machine.
+func Programs(ctx context.Context) (dir string, err error) {
+	for _, name := range []string{"etcd", "kube-apiserver"} {
+		if _, err := binaries.Path(ctx, name); err != nil {
+			return "", err
+		}
+	}
+	dir, err = binaries.LabCache()
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Setenv("RUNBOOK_LAB_CACHE", dir) // a host has no XDG_CACHE_HOME
+}
+
 // Start starts one on free ports of the loopback interface, and keeps its
 // data, certificates and logs in dir. It returns once the server is ready.
 func Start(ctx context.Context, dir string) (*Server, error) {
