@@ -76,7 +76,7 @@ func failsToConnect(attribute string) []contract.Bad {
 		{Name: "no kubeconfig", Set: set("kubeconfig", "/no/such"), Attribute: "kubeconfig", Message: "no such file"},
 		{Name: "stranger", Set: set("context", "stranger"), Attribute: "kubeconfig", Message: "Unauthorized"},
 		{Name: "API server is down", Attribute: attribute, Message: "connection refused",
-			Set: hasty(func(t *testing.T, _ kube, c config) { silent(t, c) })},
+			Set: hasty(func(t *testing.T, _ kube, c config) { apiDown(t, c) })},
 	}
 }
 
@@ -292,7 +292,7 @@ func badExec() []contract.Bad {
 func failingExec() []contract.Bad {
 	return []contract.Bad{
 		{Name: "no kubeconfig", Set: set("kubeconfig", "/no/such"), Attribute: "kubeconfig", Message: "no such file"},
-		{Name: "API server is down", Set: silent, Attribute: "kubeconfig", Message: "connection refused"},
+		{Name: "API server is down", Set: apiDown, Attribute: "kubeconfig", Message: "connection refused"},
 		{Name: "no kubelet", Attribute: "kubeconfig", Message: "no preferred addresses found", Set: hasty(func(*testing.T, kube, config) {})},
 		{Name: "no such pod", Set: set("selector", "app=none"), Attribute: "selector", Message: "there is none"},
 		{Name: "not ready", Attribute: "selector", Message: "none is ready: pod contract/web-1: ImagePullBackOff", Set: hasty(func(_ *testing.T, k kube, _ config) {

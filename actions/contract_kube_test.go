@@ -202,12 +202,12 @@ func badKubeconfig(in string) []contract.Bad {
 		{Name: "no context", Set: set("context", "nowhere"), Attribute: "context", Message: `has no context "nowhere"`},
 		{Name: "stranger", Set: set("context", "stranger"), Attribute: "kubeconfig", Message: "Unauthorized"},
 		{Name: "nobody", Set: set("context", "nobody"), Attribute: in, Message: "forbidden"},
-		{Name: "API server is down", Set: silent, Attribute: "kubeconfig", Message: "the API server doesn't answer: dial tcp 127.0.0.1:1: connect: connection refused"},
+		{Name: "API server is down", Set: apiDown, Attribute: "kubeconfig", Message: "the API server doesn't answer: dial tcp 127.0.0.1:1: connect: connection refused"},
 	}
 }
 
-// silent makes a kubeconfig of an API server that is down.
-func silent(t *testing.T, c config) {
+// apiDown makes a kubeconfig of an API server that is down.
+func apiDown(t *testing.T, c config) {
 	text := fmt.Sprintf("{apiVersion: v1, kind: Config, clusters: [{name: a, cluster: {server: %q}}], contexts: [{name: a, context: {cluster: a}}], current-context: a}", "https://127.0.0.1:1")
 	path := t.TempDir() + "/admin.conf"
 	must(t, os.WriteFile(path, []byte(text), 0o600))
