@@ -102,13 +102,13 @@ func failingReady() []contract.Bad {
 	}...)
 }
 
-func waitScene(attribute string, v cty.Value) func(*testing.T) contract.Scene {
+func podsWait(attribute string, v cty.Value) func(*testing.T) contract.Scene {
 	return func(t *testing.T) contract.Scene {
 		return served(t).looks(config{"kind": cty.StringVal("Pod"), "namespace": cty.StringVal(kubeSpace), "selector": cty.StringVal("app=web"), attribute: v})
 	}
 }
 
-func badWait() []contract.Bad {
+func badPodsWait() []contract.Bad {
 	return append(badTime(), []contract.Bad{
 		{Name: "nothing", Set: setTo("condition", cty.NullVal(cty.String)), Attribute: "kind", Message: "nothing to wait for"},
 		{Name: "two", Set: setTo("gone", cty.True), Attribute: "gone", Message: "both set"},
@@ -126,7 +126,7 @@ func badWait() []contract.Bad {
 	}...)
 }
 
-func failingWait() []contract.Bad {
+func failingPodsWait() []contract.Bad {
 	return append(failsToConnect("condition"), []contract.Bad{
 		{Name: "not so", Attribute: "condition", Message: "1 of 2 are so; pod contract/web-2: Ready is False; ContainersNotReady",
 			Set: hasty(func(_ *testing.T, k kube, _ config) {

@@ -118,6 +118,8 @@ func said(err error) string {
 	switch {
 	case errors.As(err, &wrapped):
 		return "the API server doesn't answer: " + wrapped.Err.Error()
+	case apierrors.IsUnauthorized(err):
+		return "the API server doesn't accept these credentials (Unauthorized)"
 	case apierrors.ReasonForError(err) == metav1.StatusReasonUnknown:
 		return err.Error()
 	}

@@ -38,6 +38,7 @@ type Server struct {
 	url      string
 	client   *http.Client
 	programs []*exec.Cmd
+	ended    chan error // gets what each program ended with
 	dir      string
 }
 
@@ -64,10 +65,10 @@ func Programs(ctx context.Context) (dir string, err error) {
 // Start starts one on free ports of the loopback interface, and keeps its
 // data, certificates and logs in dir. It returns once the server is ready.
 func Start(ctx context.Context, dir string) (*Server, error) {
-	s := &Server{dir: dir, Kubeconfig: filepath.Join(dir, "admin.conf")}
-	err := s.start(ctx)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start an API server: %w", err), s.Stop())
+	s := &Server{dir: dir, ended: make(chan error, 2), Kubeconfig: filepath.Join(dir, "admin.conf")}
+	if err := s.start(ctx); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("start an API server: %w", err)
 	}
 	return s, nil
 }
@@ -89,7 +90,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.url = "https://127.0.0.1:" + ports[2]
 	key := filepath.Join(s.dir, "accounts.key")
-	err = s.run(ctx, "kube-apiserver", "--etcd-servers="+client, "--bind-address=127.0.0.1", "--secure-port="+ports[2],
+	err = s.run(ctx, "kube-apiserver", "--etcd-servers="+client, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port="+ports[2],
 		"--cert-dir="+s.dir, "--token-auth-file="+filepath.Join(s.dir, "tokens.csv"), "--authorization-mode=RBAC",
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+key,
 		"--service-account-signing-key-file="+key, "--service-cluster-ip-range=10.96.0.0/16",
@@ -136,6 +137,7 @@ func (s *Server) run(ctx context.Context, name string, args ...string) error {
 		return err
 	}
 	s.programs = append(s.programs, cmd)
+	go func() { s.ended <- fmt.Errorf("%s has ended: %w", name, cmd.Wait()) }()
 	return nil
 }
 
@@ -157,10 +159,15 @@ func (s *Server) ready(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+			continue
+		case end := <-s.ended:
+			s.ended <- end // for Stop
+			err = end
 		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(s.dir, "kube-apiserver.log")) // its absence is news enough
-			return fmt.Errorf("%w: %w\n%s", ctx.Err(), err, log[max(0, len(log)-2000):])
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
+		log, _ := os.ReadFile(filepath.Join(s.dir, "kube-apiserver.log")) // its absence is news enough
+		return fmt.Errorf("%w\n%s", err, log[max(0, len(log)-2000):])
 	}
 }
 
@@ -242,13 +249,14 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Text) }
 
 // Stop ends the server and its etcd.
-func (s *Server) Stop() error {
+func (s *Server) Stop() {
 	for _, cmd := range s.programs {
 		_ = cmd.Process.Kill() // it may have ended by itself
-		_ = cmd.Wait()         // killed, as it should be
+	}
+	for range s.programs {
+		<-s.ended
 	}
 	s.programs = nil
-	return nil
 }
 
 // freePorts lists ports on which nobody listens now.
