@@ -293,7 +293,7 @@ func failingExec() []contract.Bad {
 	return []contract.Bad{
 		{Name: "no kubeconfig", Set: set("kubeconfig", "/no/such"), Attribute: "kubeconfig", Message: "no such file"},
 		{Name: "API server is down", Set: apiDown, Attribute: "kubeconfig", Message: "connection refused"},
-		{Name: "no kubelet", Attribute: "kubeconfig", Message: "no preferred addresses found", Set: hasty(func(*testing.T, kube, config) {})},
+		{Name: "no kubelet", Message: "no preferred addresses found", Set: hasty(func(*testing.T, kube, config) {})},
 		{Name: "no such pod", Set: set("selector", "app=none"), Attribute: "selector", Message: "there is none"},
 		{Name: "not ready", Attribute: "selector", Message: "none is ready: pod contract/web-1: ImagePullBackOff", Set: hasty(func(_ *testing.T, k kube, _ config) {
 			for _, name := range []string{"web-1", "web-2"} {

@@ -194,14 +194,14 @@ func applyOver(t *testing.T) contract.Scene {
 	}
 }
 
-func badKubeconfig(in string) []contract.Bad {
+func badKubeconfig() []contract.Bad {
 	return []contract.Bad{
 		{Name: "relative kubeconfig", Set: set("kubeconfig", "admin.conf"), Attribute: "kubeconfig", Message: "must be absolute"},
 		{Name: "no kubeconfig", Set: set("kubeconfig", "/no/such"), Attribute: "kubeconfig", Message: "no such file"},
 		{Name: "no kubeconfig at all", Set: set("kubeconfig", "/etc/passwd"), Attribute: "kubeconfig", Message: "can't be used"},
 		{Name: "no context", Set: set("context", "nowhere"), Attribute: "context", Message: `has no context "nowhere"`},
 		{Name: "stranger", Set: set("context", "stranger"), Attribute: "kubeconfig", Message: "Unauthorized"},
-		{Name: "nobody", Set: set("context", "nobody"), Attribute: in, Message: "forbidden"},
+		{Name: "nobody", Set: set("context", "nobody"), Attribute: "kubeconfig", Message: "forbidden"},
 		{Name: "API server is down", Set: apiDown, Attribute: "kubeconfig", Message: "the API server doesn't answer: dial tcp 127.0.0.1:1: connect: connection refused"},
 	}
 }
@@ -216,7 +216,7 @@ func apiDown(t *testing.T, c config) {
 
 func badApply() []contract.Bad {
 	manifest := func(text string) func(*testing.T, config) { return set("manifests", text) }
-	return append(badKubeconfig("kubeconfig"), []contract.Bad{
+	return append(badKubeconfig(), []contract.Bad{
 		{Name: "nothing", Set: setTo("manifests", cty.NullVal(cty.String)), Attribute: "manifests", Message: "nothing to apply"},
 		{Name: "comments", Set: manifest("# none"), Attribute: "manifests", Message: "hold no object"},
 		{Name: "no YAML", Set: manifest("a: b: c"), Attribute: "manifests", Message: "document 1 is no manifest"},
@@ -256,7 +256,7 @@ func restartScene(t *testing.T) contract.Scene {
 }
 
 func badRestart() []contract.Bad {
-	return append(badKubeconfig("kubeconfig"), []contract.Bad{
+	return append(badKubeconfig(), []contract.Bad{
 		{Name: "form", Set: setTo("workloads", texts("web")), Attribute: "workloads", Message: "NAMESPACE/KIND/NAME"},
 		{Name: "kind", Set: setTo("workloads", texts("a/pod/web")), Attribute: "workloads", Message: "can't be restarted so"},
 		{Name: "none", Set: setTo("workloads", texts(kubeSpace+"/daemonset/web")), Attribute: "workloads", Message: "there is none"},

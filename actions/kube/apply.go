@@ -105,16 +105,8 @@ func (a *apply) Plan(ctx context.Context, w engine.World) (engine.Change, error)
 	p := planner{apply: a, cli: cli, run: w.Run(), wanted: wanted, outcome: map[string][]string{"created": {}, "changed": {}, "unchanged": {}}}
 	for n := range wanted {
 		if err := p.object(ctx, n); err != nil {
-			return engine.Change{}, failedAt(err)
+			return engine.Change{}, failedAt("kubernetes_apply", "manifests", err)
 		}
 	}
 	return p.change()
-}
-
-// failedAt points at the manifests where an error points at nothing.
-func failedAt(err error) error {
-	if e := failed("kubernetes_apply", err); e.Attribute == "" {
-		return e.WithAttribute("manifests")
-	}
-	return err
 }

@@ -39,7 +39,7 @@ func (a *apply) Apply(ctx context.Context, c engine.Change, r engine.Reporter) (
 				WithHint("Put them back as they were, or roll back and plan again.").WithAttribute("files")
 		}
 		if err := a.applyOne(ctx, cli, o, wanted[o.Nth]); err != nil {
-			return nil, failedAt(err)
+			return nil, failedAt(o.place(), "manifests", err)
 		}
 	}
 	return c.Results, nil

@@ -186,7 +186,7 @@ func refused(where string, err error) error {
 	if apierrors.IsConflict(err) {
 		return e.WithHint("These fields belong to others, who may set them again. Leave them out of the manifest, or set force = true to take them over.")
 	}
-	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsNotFound(err) {
+	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsInternalError(err) || apierrors.IsNotFound(err) {
 		return e.WithHint("Correct the manifest as the API server says.")
 	}
 	return e

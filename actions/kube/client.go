@@ -134,7 +134,7 @@ func unanswered(err error) bool {
 		return false // this host's own trouble
 	}
 	var status apierrors.APIStatus
-	return !errors.As(err, &status) || apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) ||
+	return !errors.As(err, &status) || apierrors.IsServiceUnavailable(err) ||
 		apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err)
 }
 
@@ -155,6 +155,15 @@ func failed(where string, err error) *engine.Error {
 		attribute = ""
 	}
 	return engine.Errorf(where, "%w", worded{said(err), err}).WithHint("%s", hint).WithAttribute(attribute)
+}
+
+// failedAt is failed, and points at an attribute where that points at none.
+func failedAt(where, attribute string, err error) error {
+	e := failed(where, err)
+	if e.Attribute == "" {
+		e.Attribute = attribute
+	}
+	return e
 }
 
 // worded is an error in fewer words.

@@ -138,7 +138,7 @@ func (a *execute) Apply(ctx context.Context, _ engine.Change, r engine.Reporter)
 			WithHint("It may still run there. Find out what it waits for, or raise timeout_seconds.").WithAttribute("timeout_seconds")
 	}
 	if err != nil {
-		return nil, failed(place("pod", a.Namespace, pod), err)
+		return nil, notRun(place("pod", a.Namespace, pod), err)
 	}
 	if err := a.judge(pod, code, stdout.text(), stderr.text()); err != nil {
 		return nil, err
@@ -195,6 +195,15 @@ func (a *execute) stream(ctx context.Context, c *client, pod string, stdout, std
 		return exit.ExitStatus(), nil
 	}
 	return 0, err
+}
+
+// notRun is why the command could not be run, though the API server answers.
+func notRun(where string, err error) error {
+	e := failed(where, err)
+	if e.Attribute == "" || unanswered(err) {
+		return e.WithAttribute("").WithHint("The API server has the kubelet of the pod's node run it: is that one up, and does the container have the program?")
+	}
+	return e
 }
 
 func (a *execute) containers() []string {

@@ -58,7 +58,7 @@ func (p poll) until(ctx context.Context, r engine.Reporter, look look) (saw stri
 // mayPass reports whether waiting may help. An API server that has just started
 // forbids a lot until it has read its roles.
 func mayPass(err error) bool {
-	return unanswered(err) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err)
+	return unanswered(err) || apierrors.IsInternalError(err) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err)
 }
 
 // inTime reports whether ctx goes on. Whatever ends with its deadline may do so

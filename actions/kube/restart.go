@@ -153,7 +153,7 @@ func (c *client) workloads(ctx context.Context, entry string) ([]unstructured.Un
 	}
 	list, err := c.find(ctx, r, p[0], name, "")
 	if err != nil {
-		return nil, failed(entry, err).WithAttribute("workloads")
+		return nil, failedAt(entry, "workloads", err)
 	}
 	if len(list) == 0 && name != "" {
 		return nil, engine.Errorf(place(r.kind, p[0], name), "there is none").
