@@ -14,6 +14,7 @@ import (
 	"runbook/actions"
 	"runbook/engine"
 	"runbook/engine/host"
+	"runbook/test/contract"
 )
 
 // These tests use the namespace of TestContract's scenes. They can: TestContract
@@ -115,8 +116,8 @@ func planned(t *testing.T, action string, c config) (*host.Local, engine.StepReq
 
 // What a Secret holds is in no part of what is shown or recorded.
 func TestKubernetesApplyTellsNoSecrets(t *testing.T) {
-	for name, scene := range map[string]config{"new": applyNew(t).Config, "over": applyOver(t).Config} {
-		_, _, change := planned(t, "kubernetes_apply", scene)
+	for name, scene := range map[string]func(*testing.T) contract.Scene{"new": applyNew, "over": applyOver} {
+		_, _, change := planned(t, "kubernetes_apply", scene(t).Config)
 		text, err := json.Marshal(change)
 		must(t, err)
 		for _, secret := range []string{"hunter2", "aHVudGVyMg", "b2xk"} {

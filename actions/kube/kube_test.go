@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -8,10 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/yaml"
 
 	"runbook/engine"
@@ -205,6 +208,18 @@ func TestJudge(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%+v: %q, want %q", c.a, got, c.want)
 		}
+	}
+}
+
+// What client-go logs must not get between the lines on the terminal.
+func TestLogGoesToTheLog(t *testing.T) {
+	var log bytes.Buffer
+	SetLogger(hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug}))
+	defer klog.ClearLogger()
+	klog.Error("something odd")
+	klog.Flush()
+	if !strings.Contains(log.String(), "[DEBUG] kubernetes:") || !strings.Contains(log.String(), "something odd") {
+		t.Errorf("logged: %q", log.String())
 	}
 }
 
