@@ -8,6 +8,7 @@ import (
 
 	"runbook/actions/command"
 	"runbook/actions/etcd"
+	"runbook/actions/fault"
 	"runbook/actions/file"
 	"runbook/actions/flow"
 	"runbook/actions/http"
@@ -26,7 +27,7 @@ func Registry(log hclog.Logger) *engine.Registry {
 	return &engine.Registry{
 		Actions: slices.Concat(
 			file.Actions(), systemd.Actions(), etcd.Actions(),
-			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), kube.Actions(),
+			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), fault.Actions(), kube.Actions(),
 		),
 		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data(), kube.Data()),
 		Facts: systemd.Facts{},

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
+	"runbook/engine/lang"
 	"runbook/engine/run"
 )
 
@@ -37,20 +38,39 @@ func blocked(p *run.Plan) error {
 func (a *app) runCommand() *cobra.Command {
 	var given settings
 	var yes bool
+	var drill string
 	cmd := addJSONFlag(&cobra.Command{
 		Use:   "run FILE",
 		Short: "Plan a runbook, ask, and carry it out",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.run(args[0], given, yes)
+			return a.run(args[0], given, drill, yes)
 		},
 	})
 	given.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
+	cmd.Flags().StringVar(&drill, "drill", "", "let a drill do its damage to this host, which `HOSTNAME` has to be")
 	return cmd
 }
 
-func (a *app) run(file string, given settings, yes bool) error {
+// drillAgreed refuses a runbook that does damage on purpose unless the operator
+// has named this very host.
+func (a *app) drillAgreed(book *lang.Runbook, given string) error {
+	host := a.host().Name()
+	switch {
+	case !book.Drill && given != "":
+		return engine.Errorf("runbook "+book.Name, "--drill is given, but the runbook is no drill").WithHint("Leave --drill out")
+	case book.Drill && given == "":
+		return engine.Errorf("runbook "+book.Name, "it is a drill: it does damage to this host on purpose").
+			WithHint("If this is the host to rehearse on, name it: --drill %s", host)
+	case book.Drill && given != host:
+		return engine.Errorf("runbook "+book.Name, "this host is %s, and --drill names %s", host, given).
+			WithHint("Nothing has been changed. Run the drill on the host that it is meant for")
+	}
+	return nil
+}
+
+func (a *app) run(file string, given settings, drill string, yes bool) error {
 	// Mistakes in the runbook are told before the lock is taken.
 	if err := a.check(file); err != nil {
 		return err
@@ -65,6 +85,9 @@ func (a *app) run(file string, given settings, yes bool) error {
 	}
 	p, scope, err := a.prepare(file, given)
 	if err != nil {
+		return err
+	}
+	if err := a.drillAgreed(scope.Book, drill); err != nil {
 		return err
 	}
 	shown, err := p.Shown()

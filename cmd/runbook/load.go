@@ -4,7 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"runbook/engine"
@@ -20,12 +20,12 @@ func (a *app) sources(name string) (*lang.Sources, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return src, err
 	}
-	text, embedErr := runbooks.FS.ReadFile(filepath.Base(name))
-	if embedErr != nil || filepath.Base(name) != name {
-		return nil, &engine.Error{Where: name, Err: errors.New("no such runbook file"), Hint: "These come with runbook and need no file: " + runbooks.Names()}
+	src, err = lang.ReadSourcesIn(runbooks.FS, name)
+	if err != nil {
+		return nil, &engine.Error{Where: name, Err: errors.New("no such runbook file"), Hint: "These come with runbook and need no file: " + strings.Join(runbooks.Names(), ", ")}
 	}
 	a.view.Note("There is no file %s here; using the one that comes with runbook %s.", name, version)
-	return lang.NewSources(lang.Source{Name: name, Text: string(text)}), nil
+	return src, nil
 }
 
 // load reads and checks a runbook.

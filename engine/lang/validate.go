@@ -40,6 +40,7 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	}
 	done := map[string]bool{}
 	for _, s := range rb.Steps {
+		c.drill(s)
 		c.step(s, done)
 		done[s.Name] = true
 	}
@@ -94,6 +95,28 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	if s.Rollback != nil && s.Rollback.Action != "none" {
 		c.config(s.Rollback.Config, after)
 	}
+}
+
+// drill refuses what does damage on purpose, unless the runbook says that this
+// is what it is for.
+func (c *checker) drill(s *Step) {
+	what := ""
+	switch {
+	case c.rb.Drill:
+	case s.Spec.Destroys:
+		what = "Action " + s.Action
+	case s.Sub != nil && s.Sub.Drill:
+		what = "Runbook \"" + s.Sub.Name + "\""
+	case s.Rollback != nil && s.Rollback.Spec.Destroys:
+		what = "Action " + s.Rollback.Action
+	}
+	if what == "" {
+		return
+	}
+	c.diags = append(c.diags, &hcl.Diagnostic{
+		Severity: hcl.DiagError, Summary: "Damage outside of a drill", Subject: s.Config.Range.Ptr(),
+		Detail: what + " does damage on purpose. If this is a drill, say so in the runbook block: drill = true.",
+	})
 }
 
 // forEach checks that the keys can be known before the run, and that a resume

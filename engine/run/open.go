@@ -165,7 +165,11 @@ func (r *Runner) unfold() error {
 }
 
 func (r *Runner) recallDataOf(step string, scope *lang.Scope) error {
-	for _, d := range r.state.Header.Plan.Data {
+	read := r.state.Header.Plan.Data
+	if st := r.state.Steps[step]; st != nil {
+		read = append(slices.Clone(read), st.Data...)
+	}
+	for _, d := range read {
 		if d.Step != step {
 			continue
 		}

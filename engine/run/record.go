@@ -69,13 +69,25 @@ type done struct {
 	By      string        `json:"by,omitempty"` // who passed it over by hand
 	Failed  bool          `json:"failed,omitempty"`
 	Result  engine.Result `json:"result,omitempty"`
-	Took    time.Duration `json:"took_ns"`
+	// Data is what the data sources of another runbook read when it began.
+	Data []DataResult  `json:"data,omitempty"`
+	Took time.Duration `json:"took_ns"`
+	tries
+}
+
+// tries tell of the attempts at a step that a retry block asked for; of one
+// attempt there is nothing to tell.
+type tries struct {
+	Attempts int `json:"attempts,omitempty"`
+	// LastError is what the last attempt before the successful one ended with.
+	LastError string `json:"last_error,omitempty"`
 }
 
 type failed struct {
-	Step  string `json:"step"`
-	Error string `json:"error"`
-	Hint  string `json:"hint,omitempty"`
+	Step     string `json:"step"`
+	Error    string `json:"error"`
+	Hint     string `json:"hint,omitempty"`
+	Attempts int    `json:"attempts,omitempty"`
 }
 
 type examined struct {
@@ -183,6 +195,7 @@ type StepState struct {
 	intent    *intent
 	undo      *intent // of a rollback block
 	Started   time.Time
+	Ended     time.Time
 	Done      bool
 	Unchanged bool
 	Change    engine.Change
@@ -193,7 +206,12 @@ type StepState struct {
 	Skipped   string // why the step was passed over
 	SkippedBy string // and by whom, if by hand
 	Failed    bool   // it failed, and the run went on
+	Data      []DataResult
 	Approval  *Approval
+	// Attempts is how often the step was tried, if more than once; LastError is
+	// what the last attempt before the successful one ended with.
+	Attempts  int
+	LastError string
 	// Again says that the operator wants a step in doubt carried out again.
 	Again bool
 }
@@ -350,8 +368,10 @@ func (s *State) applyOutcome(r journal.Record) error {
 		return err
 	}
 	st := s.step(d.Step)
+	st.Ended = r.Time
 	st.Done, st.Unchanged, st.Result, st.Took = true, d.Unchanged, d.Result, d.Took
-	st.Skipped, st.SkippedBy, st.Failed = d.Skipped, d.By, d.Failed
+	st.Skipped, st.SkippedBy, st.Failed, st.Data = d.Skipped, d.By, d.Failed, d.Data
+	st.Attempts, st.LastError = d.Attempts, d.LastError
 	if d.Failed {
 		s.Failure = nil // the run went on
 	}

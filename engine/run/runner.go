@@ -236,9 +236,13 @@ func (r *Runner) interrupted() error {
 
 // fail records why a step stopped the run.
 func (r *Runner) fail(kind string, u *unit, d *hcl.Diagnostic) error {
+	return r.failAfter(0, kind, u, d)
+}
+
+func (r *Runner) failAfter(attempts int, kind string, u *unit, d *hcl.Diagnostic) error {
 	d.Summary, d.Detail = r.secrets.hide(d.Summary), r.secrets.hide(d.Detail)
 	f := &Failure{Book: u.scope.Book, Diag: d}
-	if err := r.append(kind, failed{Step: u.addr, Error: f.Error()}); err != nil {
+	if err := r.append(kind, failed{Step: u.addr, Error: f.Error(), Attempts: attempts}); err != nil {
 		return fmt.Errorf("%w\nBefore that the step had failed. %s", err, f.Error())
 	}
 	if kind == kindUndoFailed {

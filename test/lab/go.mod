@@ -1,6 +1,6 @@
 // What the lab's control plane is built from, in a module of its own so that
 // nothing of it reaches the product's go.mod. Kubernetes' staging modules have
-// no version in its own go.mod: ./version sets them all.
+// no version in its own go.mod: the script "version" sets them all.
 module runbook/test/lab
 
 go 1.26.0
