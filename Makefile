@@ -40,9 +40,10 @@ setup:
 build:
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/runbook ./cmd/runbook
 
-# What the tests need beside the product. The first time takes a minute or two.
+# What the tests need beside the product. The first time takes some minutes, most
+# of them for the API server of Kubernetes.
 tools:
-	@$(GO) run ./test/binaries/build etcd etcdctl etcdutl staticcheck
+	@$(GO) run ./test/binaries/build etcd etcdctl etcdutl staticcheck kube-apiserver
 
 test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
