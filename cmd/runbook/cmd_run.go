@@ -72,7 +72,8 @@ func (a *app) drillAgreed(book *lang.Runbook, given string) error {
 
 func (a *app) run(file string, given settings, drill string, yes bool) error {
 	// Mistakes in the runbook are told before the lock is taken.
-	if err := a.check(file); err != nil {
+	what, err := a.check(file)
+	if err != nil {
 		return err
 	}
 	release, err := a.lock("run", "about to begin")
@@ -83,7 +84,7 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 	if err := a.noneUnfinished(); err != nil {
 		return err
 	}
-	p, scope, err := a.prepare(file, given)
+	p, scope, err := a.prepare(what, given)
 	if err != nil {
 		return err
 	}
@@ -116,6 +117,7 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 // drive runs or rolls back until it ends, and says what to do next if it
 // ended early.
 func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
+	beThrifty(r.Book())
 	if a.terminal() {
 		r.Ask = a.ask
 	}

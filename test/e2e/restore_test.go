@@ -312,8 +312,8 @@ func (s *scene) samePlanAndRecord(t *testing.T) {
 			t.Logf("step %s was known only after %s", p.Name, p.KnownAfter)
 			continue
 		}
-		if !did.Change.SameAs(p.Change) {
-			t.Errorf("step %s: planned\n%s\ndone\n%s", p.Name, run.Describe(p.Change), run.Describe(did.Change))
+		if !did.Change().SameAs(p.Change) {
+			t.Errorf("step %s: planned\n%s\ndone\n%s", p.Name, run.Describe(p.Change), run.Describe(did.Change()))
 		}
 	}
 }
