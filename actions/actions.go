@@ -14,6 +14,7 @@ import (
 	"runbook/actions/http"
 	"runbook/actions/kube"
 	"runbook/actions/machine"
+	"runbook/actions/staticpod"
 	"runbook/actions/systemd"
 	"runbook/actions/wait"
 	"runbook/engine"
@@ -27,7 +28,8 @@ func Registry(log hclog.Logger) *engine.Registry {
 	return &engine.Registry{
 		Actions: slices.Concat(
 			file.Actions(), systemd.Actions(), etcd.Actions(),
-			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), fault.Actions(), kube.Actions(),
+			staticpod.Actions(), kube.Actions(),
+			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), fault.Actions(),
 		),
 		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data(), kube.Data()),
 		Facts: systemd.Facts{},

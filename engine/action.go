@@ -67,6 +67,9 @@ type Spec struct {
 	// action is one: the engine asks it, as it does an approve block's, and
 	// applies the action once somebody has said yes.
 	Asks string
+	// OneOf names attributes of which a step sets exactly one, or none where it
+	// has a postcondition that says all.
+	OneOf []string
 }
 
 // DataSpec describes a data source, as Spec describes an action.

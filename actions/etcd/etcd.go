@@ -12,6 +12,7 @@ func Actions() []engine.Spec {
 		compareSpec(),
 		healthSpec(),
 		membersSpec(),
+		pruneSpec(),
 		restoreSpec(),
 		saveSpec(),
 		verifySpec(),
@@ -21,6 +22,7 @@ func Actions() []engine.Spec {
 // Data lists the data sources on etcd.
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
+		inventoryDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
 		statusDataSpec(),

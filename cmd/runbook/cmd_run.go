@@ -72,7 +72,8 @@ func (a *app) drillAgreed(book *lang.Runbook, given string) error {
 
 func (a *app) run(file string, given settings, drill string, yes bool) error {
 	// Mistakes in the runbook are told before the lock is taken.
-	if err := a.check(file); err != nil {
+	what, err := a.check(file)
+	if err != nil {
 		return err
 	}
 	release, err := a.lock("run", "about to begin")
@@ -83,7 +84,7 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 	if err := a.noneUnfinished(); err != nil {
 		return err
 	}
-	p, scope, err := a.prepare(file, given)
+	p, scope, err := a.prepare(what, given)
 	if err != nil {
 		return err
 	}
@@ -103,6 +104,9 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 			return err
 		}
 	}
+	if err := a.store().Supersede(a.gaveUp); err != nil {
+		return err
+	}
 	r, err := a.store().Begin(a.host(), scope, p, version, a.event)
 	if err != nil {
 		return err
@@ -113,6 +117,7 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 // drive runs or rolls back until it ends, and says what to do next if it
 // ended early.
 func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
+	beThrifty(r.Book())
 	if a.terminal() {
 		r.Ask = a.ask
 	}
@@ -145,6 +150,11 @@ func (a *app) noneUnfinished() error {
 	}
 	return engine.Errorf("run "+id, "it was begun on this machine and has not ended").
 		WithHint("Go on with `runbook resume`, undo it with `runbook rollback`, or give it up with `runbook abandon %s`", id)
+}
+
+// gaveUp tells of a run that the one that begins takes the place of.
+func (a *app) gaveUp(sum run.Summary) {
+	a.view.Note("Run %s of %s was cut short. It may simply be begun anew, and is given up.", sum.ID, sum.State.Header.Plan.Runbook)
 }
 
 // terminal reports whether there is somebody to ask.

@@ -443,6 +443,30 @@ variable "port" {
 	}
 }
 
+// Of some attributes an action takes one, or none beside a postcondition.
+func TestOneOf(t *testing.T) {
+	text := func(name string) engine.Attribute { return engine.Attribute{Name: name, Type: cty.String} }
+	reg := &engine.Registry{Actions: []engine.Spec{{
+		Name: "watch", Attributes: []engine.Attribute{text("path"), text("unit"), text("note")}, OneOf: []string{"path", "unit"},
+	}}}
+	const post = "postcondition {\n condition = path(\"/a\").exists\n error_message = \"no\"\n }\n"
+	for body, want := range map[string]string{
+		"path = \"/a\"\n":        "",
+		post:                     "",
+		"path = \"/a\"\n" + post: "",
+		"note = \"x\"\n":         "set one of path, unit, or give the step a postcondition",
+		"path = \"/a\"\nunit = \"a.service\"\n" + post: "path and unit are both set",
+		post + "rollback \"watch\" {}\n":               "Nothing is set that watch works on",
+	} {
+		src := lang.NewSources(lang.Source{Name: "test.hcl", Text: header + "step \"watch\" \"one\" {\n" + body + "}\n"})
+		rb, diags := lang.Load(src, reg)
+		got := strings.Join(strings.Fields(render(t, rb, diags)), " ")
+		if diags.HasErrors() != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
+}
+
 // A runbook that comes with the binary reads what it names from there.
 func TestSourcesOfAFileSystem(t *testing.T) {
 	files := fstest.MapFS{

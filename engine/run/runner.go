@@ -169,7 +169,7 @@ func (r *Runner) kept() []string {
 	var kept []string
 	for _, u := range r.units {
 		if st := r.state.Steps[u.addr]; st != nil {
-			for _, path := range st.Change.Kept {
+			for _, path := range st.Change().Kept {
 				kept = append(kept, r.secrets.hide(path))
 			}
 		}
@@ -203,11 +203,14 @@ func (r *Runner) recall(ctx context.Context, u *unit, st *StepState) error {
 		cfg, _ := u.scope.Config(u.Config, cty.NilVal) // for its secrets alone
 		r.secrets.add(cfg.Secrets...)
 	}
-	var err error
-	if st.Result, err = rewriteInto(r.secrets, st.Result, r.secrets.show); err != nil {
+	raw, err := r.secrets.rewrite(st.result, r.secrets.show)
+	if err == nil {
+		err = st.setResult(raw)
+	}
+	if err != nil {
 		return fmt.Errorf("step %s: %w", u.addr, err)
 	}
-	return r.adopt(u, st.Result)
+	return r.adopt(u, st.Result())
 }
 
 // append writes a record, without the sensitive values, and takes it into the

@@ -247,9 +247,12 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 
 // recorded returns what an intent recorded, with the sensitive values put
 // back, for which the block is evaluated again.
-func (r *Runner) recorded(ctx context.Context, u *unit, c lang.Config, in *intent, self cty.Value) (engine.StepRequest, engine.Change, error) {
+func (r *Runner) recorded(ctx context.Context, u *unit, c lang.Config, rec *recordedIntent, self cty.Value) (engine.StepRequest, engine.Change, error) {
+	in, err := rec.decode()
 	req, change := in.Request, in.Change
-	var err error
+	if err != nil {
+		return req, change, err
+	}
 	if req.Config, err = r.secrets.rewrite(req.Config, r.secrets.show); err != nil {
 		return req, change, err
 	}

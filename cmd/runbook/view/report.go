@@ -208,7 +208,7 @@ func reportSteps(records []jsonStepRun, h *run.History) []reportStep {
 		if st != nil {
 			out.Word, out.Tone = reportedStanding(st)
 			out.Checks, out.Kept = checksOf(plans[i], st), kept(st)
-			out.Values = values(st.Result)
+			out.Values = values(st.Result())
 			out.Retried = retried(st)
 		}
 		if rec.Started == nil {
@@ -234,9 +234,9 @@ func kept(st *run.StepState) []string {
 	case st.Started.IsZero():
 		return nil
 	case st.Undone:
-		return st.Change.UndoKept
+		return st.Change().UndoKept
 	}
-	return st.Change.Kept
+	return st.Change().Kept
 }
 
 func retried(st *run.StepState) string {

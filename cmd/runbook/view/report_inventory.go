@@ -80,7 +80,7 @@ func inventories(s *run.State) []inventory {
 	}
 	for _, p := range s.Header.Plan.Steps {
 		if st := s.Steps[p.Name]; st != nil && st.Done {
-			add(p.Action, "step "+p.Name, st.Ended, st.Result)
+			add(p.Action, "step "+p.Name, st.Ended, st.Result())
 		}
 	}
 	for i := range all {

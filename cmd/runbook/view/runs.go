@@ -110,13 +110,13 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	for _, c := range p.Preconditions {
 		h.condition("    ", c)
 	}
-	for _, it := range st.Change.Items {
+	for _, it := range st.Change().Items {
 		h.item("    ", it)
 	}
 	for _, c := range checksOf(p, st) {
 		h.line("    %s %s", h.good.Sprint("✓"), c)
 	}
-	h.result(st.Result, "      ")
+	h.result(st.Result(), "      ")
 }
 
 // standingOf says how a step stands, and how good that is.
@@ -174,7 +174,7 @@ func checksOf(p run.StepPlan, st *run.StepState) []string {
 	case st.Unchanged:
 		return p.Change.Checks
 	}
-	return st.Change.Checks
+	return st.Change().Checks
 }
 
 func (h *Human) kept(s *run.State) {
@@ -213,8 +213,10 @@ type undo struct {
 func undoable(s *run.State) []undo {
 	var all []undo
 	for i, p := range slices.Backward(s.Header.Plan.Steps) {
-		if st := s.Steps[p.Name]; st != nil && !st.Undone && !st.Change.Empty() {
-			all = append(all, undo{index: i + 1, plan: p, change: st.Change})
+		if st := s.Steps[p.Name]; st != nil && !st.Undone {
+			if c := st.Change(); !c.Empty() {
+				all = append(all, undo{index: i + 1, plan: p, change: c})
+			}
 		}
 	}
 	return all
