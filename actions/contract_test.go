@@ -42,8 +42,7 @@ func TestMain(m *testing.M) {
 func families() map[string][]contract.Case {
 	return map[string][]contract.Case{
 		"file": fileCases(), "systemd": unitCases(), "etcd": etcdCases(), "command": commandCases(),
-		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(),
-		"kube": kubeCases(),
+		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(), "kube": kubeCases(),
 	}
 }
 

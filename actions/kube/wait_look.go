@@ -135,5 +135,8 @@ func lookGone(_ context.Context, _ *client, list []unstructured.Unstructured) (b
 			first += ", which waits for the finalizers " + strings.Join(f, ", ")
 		}
 	}
-	return false, joined(fmt.Sprintf("there are %d", len(list)), first), nil
+	if len(list) > 1 {
+		first = fmt.Sprintf("there are %d; %s", len(list), first)
+	}
+	return false, first, nil
 }
