@@ -164,3 +164,8 @@ output "revision" {
   description = "The newest revision in it."
   value       = step.verify.revision
 }
+
+output "recovery_seconds" {
+  description = "How long a recovery from it takes, beside stopping and starting; only where it was rehearsed."
+  value       = var.drill ? step.rehearse.total_seconds : null
+}
