@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -145,15 +146,15 @@ const (
 )
 
 func (d drilled) result() engine.Result {
-	total := 0.0
+	var total time.Duration
 	for part, s := range d.Seconds {
 		if part != partCount {
-			total += s
+			total += time.Duration(s * float64(time.Second)).Round(time.Millisecond)
 		}
 	}
 	return engine.Result{
 		"saved": d.Saved, "failed": d.Failed, "reason": d.Reason,
 		"revision": d.Revision, "keys": d.Keys, "content_hash": d.ContentHash,
-		"objects": d.Objects, "seconds": d.Seconds, "total_seconds": total,
+		"objects": d.Objects, "seconds": d.Seconds, "total_seconds": total.Seconds(),
 	}
 }

@@ -99,7 +99,7 @@ func (d *drillWork) run(ctx context.Context) error {
 		}
 		began := time.Now()
 		err := p.do(ctx)
-		d.found.Seconds[p.name] = time.Since(began).Seconds()
+		d.found.Seconds[p.name] = time.Since(began).Round(time.Millisecond).Seconds()
 		if err != nil && !drillFinding(p.name, err) {
 			return err
 		}

@@ -15,7 +15,7 @@ func TestBackupWithARehearsal(t *testing.T) {
 	s := newScene(t, etcdhost.Options{})
 	before := s.unitState()
 	out := s.runbook(0, "run", backup, "--yes", "--var", "drill=true")
-	s.contains(out, "rehearse", "starting an etcd on it", "output recovery_seconds")
+	s.contains(out, "can be restored, etcd starts on it, and holds all its keys", "recovery_seconds = ")
 	snapshot := filepath.Join(backupDir, s.snapshots(backupDir)[0])
 	s.contains(s.runbook(0, "drill", snapshot), fmt.Sprintf("%d keys", keys), "It would have saved you")
 	if after := s.unitState(); after != before {
