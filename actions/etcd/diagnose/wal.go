@@ -65,6 +65,7 @@ type WALFile struct {
 const (
 	faultShort   = "short"    // the file ends within a record
 	faultTorn    = "torn"     // a sector of the last record was never written
+	faultZeroed  = "zeroed"   // likewise, but etcd doesn't see it
 	faultSum     = "checksum" // a record doesn't match its checksum
 	faultDecode  = "decode"   // a record is none
 	faultLarge   = "large"    // a record says that it is larger than the file
