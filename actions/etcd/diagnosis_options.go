@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"runbook/actions/etcd/diagnose"
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 	"runbook/actions/etcd/member"
 	"runbook/engine"
 )
@@ -128,7 +128,7 @@ func besideManifest(manifest string, o *diagnose.Options) {
 	const most = 1 << 20
 	o.Manifest = manifest
 	dir := filepath.Dir(manifest)
-	entries, err := look.ReadDir(dir)
+	entries, err := unseen.ReadDir(dir)
 	if err != nil {
 		return // the manifest itself was read
 	}
@@ -137,7 +137,7 @@ func besideManifest(manifest string, o *diagnose.Options) {
 		if path == filepath.Clean(manifest) || strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
 			continue
 		}
-		text, err := look.ReadFile(path, most)
+		text, err := unseen.ReadFile(path, most)
 		if err != nil {
 			continue
 		}

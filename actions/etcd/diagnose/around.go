@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 )
 
 // Surroundings is what is around the files: who owns them, how much room
@@ -150,7 +150,7 @@ func lockers(list []byte, wanted map[string]bool) map[int]bool {
 
 // rangeLocked looks for the lock that etcd takes on its log; asking takes none.
 func rangeLocked(path string) bool {
-	f, err := look.Open(path)
+	f, err := unseen.Open(path)
 	if err != nil {
 		return false
 	}
@@ -182,7 +182,7 @@ func (s *Surroundings) owners(o Options, walDir string) {
 }
 
 func (s *Surroundings) ownersBelow(root string, uid, gid int, label string) {
-	entries, err := look.ReadDir(root)
+	entries, err := unseen.ReadDir(root)
 	if err != nil {
 		s.strange(root, "it can't be listed: "+rootCause(err).Error())
 		return

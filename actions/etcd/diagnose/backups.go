@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"runbook/actions/etcd/inspect"
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 )
 
 // Backup is a file of a backup directory.
@@ -72,7 +72,7 @@ func (r *Report) judgeBackup(b *Backup) {
 func backupFiles(dirs []string) []Backup {
 	var files []Backup
 	for _, dir := range dirs {
-		entries, err := look.ReadDir(dir)
+		entries, err := unseen.ReadDir(dir)
 		if err != nil {
 			continue // told as having no backup
 		}

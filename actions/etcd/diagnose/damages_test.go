@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 )
 
 // The ways to damage a copy of a data directory.
@@ -36,7 +36,7 @@ type span struct {
 // spans are the records of a log's file.
 func spans(t testing.TB, path string) []span {
 	t.Helper()
-	f, err := look.Open(path)
+	f, err := unseen.Open(path)
 	must(t, err)
 	defer f.Close()
 	st, err := f.Stat()

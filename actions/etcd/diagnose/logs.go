@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 )
 
 // LogSource is where etcd's last words are.
@@ -127,7 +127,7 @@ func newest(pattern string) string {
 
 // tail is the end of a file.
 func tail(path string) []byte {
-	f, err := look.Open(path)
+	f, err := unseen.Open(path)
 	if err != nil {
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 )
 
 // SnapFile is one of the small snapshots in which raft keeps its own state.
@@ -34,7 +34,7 @@ const maxSnap = 512 << 20
 // readSnaps reads the snapshots in a directory.
 func readSnaps(dir string) (Snaps, error) {
 	s := Snaps{Files: []SnapFile{}, Databases: []uint64{}, Broken: []string{}}
-	entries, err := look.ReadDir(dir)
+	entries, err := unseen.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
@@ -65,7 +65,7 @@ func readSnap(dir, name string) SnapFile {
 		f.Fault = "its name is none of a snapshot"
 		return f
 	}
-	data, err := look.ReadFile(filepath.Join(dir, name), maxSnap)
+	data, err := unseen.ReadFile(filepath.Join(dir, name), maxSnap)
 	if err != nil {
 		f.Fault = "it can't be read: " + err.Error()
 		return f
