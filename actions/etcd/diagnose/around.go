@@ -75,8 +75,7 @@ func (s *Surroundings) room(dir string) {
 // processes lists those whose name says that they matter.
 func processes() []Process {
 	found := []Process{}
-	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is a good one
-	for _, dir := range dirs {
+	for _, dir := range unseen.Glob("/proc/[0-9]*") {
 		comm, err := os.ReadFile(filepath.Join(dir, "comm"))
 		name := strings.TrimSpace(string(comm))
 		if err != nil || name != "etcd" && name != "kube-apiserver" {
@@ -110,8 +109,7 @@ func dataDir(cmdline []byte) string {
 // tried keeps etcd waiting, so the kernel's list is read instead.
 func (s *Surroundings) locks(db, walDir string) {
 	wanted := map[string]bool{}
-	logs, _ := filepath.Glob(filepath.Join(walDir, "*.wal")) // the pattern is a good one
-	for _, path := range append(logs, db) {
+	for _, path := range append(unseen.Glob(filepath.Join(walDir, "*.wal")), db) {
 		var st unix.Stat_t
 		if unix.Stat(path, &st) == nil {
 			wanted[fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)] = true

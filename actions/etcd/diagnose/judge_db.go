@@ -57,10 +57,12 @@ func (r *Report) judgePages() {
 			Finding: fmt.Sprintf("The database is truncated: its meta page tells of %d bytes, the file has %d. etcd ends with \"unexpected fault address\".", d.Size+d.Short, d.Size),
 			Advice:  "Restore a backup; see which keys can still be read."})
 	}
-	for i, p := range d.Damage {
-		if d.Short > 0 && p.Offset >= d.Size || i >= 10 {
+	told := map[uint64]bool{}
+	for _, p := range d.Damage {
+		if d.Short > 0 && p.Offset >= d.Size || told[p.Page] || len(told) >= 10 {
 			continue
 		}
+		told[p.Page] = true
 		r.add(Finding{Class: "db_page", Severity: Damage, Path: d.Path, Offset: p.Offset, Record: fmt.Sprintf("page %d", p.Page), Needs: Restore,
 			Finding: fmt.Sprintf("Page %d of the database, in %s, is damaged: %s. %s", p.Page, bucketName(p.Bucket), p.Reason, behind(p)),
 			Advice:  "Restore a backup; etcd panics on such a page."})

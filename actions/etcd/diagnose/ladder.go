@@ -10,6 +10,11 @@ import (
 // first that is possible.
 func (r *Report) climb() {
 	r.Ladder = []Rung{r.restart(), r.repair(), r.salvage(), r.restore()}
+	for i := range r.Ladder {
+		if !r.Ladder[i].Possible {
+			r.Ladder[i].Loss = ""
+		}
+	}
 	if r.needs() == Restart && r.Running() {
 		r.Advice = "etcd is running, and nothing here needs a cure that stops it."
 		return
@@ -26,7 +31,7 @@ func (r *Report) climb() {
 var advice = map[string]string{
 	Restart: "Start etcd, and see what it says: nothing here keeps it from running.",
 	Repair:  "Mend what the findings name, on a copy where it is a file of etcd's, then start etcd.",
-	Salvage: "Make a new data directory from the database, with the log's entries that it lacks: etcd_salvage.",
+	Salvage: "Make a new data directory from the database itself, as from a snapshot: etcd_snapshot_restore takes member/snap/db too.",
 	Restore: "Restore the newest good backup: runbook plan etcd-restore.hcl.",
 }
 
@@ -123,9 +128,6 @@ func (r *Report) salvage() Rung {
 		rung.Possible = true
 		rung.Why = fmt.Sprintf("the database is whole: %d keys at revision %d", d.Contents.Keys, d.Revision)
 	}
-	if !rung.Possible {
-		rung.Loss = "can't be told"
-	}
 	return rung
 }
 
@@ -160,7 +162,6 @@ func (r *Report) restore() Rung {
 		case len(r.Backups) == 0:
 			rung.Why = "there is no backup in " + strings.Join(r.Options.Backups, ", ")
 		}
-		rung.Loss = "can't be told"
 		return rung
 	}
 	rung.Possible = true
@@ -169,6 +170,9 @@ func (r *Report) restore() Rung {
 		rung.Loss = fmt.Sprintf("everything since the backup: %d revisions, from %d to %d", r.DB.Revision-b.Revision, b.Revision+1, r.DB.Revision)
 		if r.DB.Damaged > 0 {
 			rung.Loss += " at least"
+		}
+		if ahead := int64(r.WAL.SeenIndex) - int64(r.DB.ConsistentIndex); ahead > 0 {
+			rung.Loss += fmt.Sprintf(", and the %d entries of the log that follow", ahead)
 		}
 	}
 	return rung
