@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,10 +123,19 @@ func (s *Surroundings) locks(db, walDir string) {
 	if err != nil {
 		return
 	}
-	for pid := range lockers(list, wanted) {
-		s.Users = append(slices.DeleteFunc(s.Users, func(p int) bool { return p == 0 || p == pid }), pid)
+	s.users(lockers(list, wanted))
+}
+
+// users adds those who hold locks. One without a number is most likely one of
+// those with one: open file descriptions belong to nobody.
+func (s *Surroundings) users(pids map[int]bool) {
+	for _, p := range s.Users {
+		pids[p] = true
 	}
-	slices.Sort(s.Users)
+	s.Users = slices.Sorted(maps.Keys(pids))
+	if len(s.Users) > 1 {
+		s.Users = slices.DeleteFunc(s.Users, func(p int) bool { return p == 0 })
+	}
 }
 
 // lockers are the processes that hold locks on the wanted files, by the

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"bytes"
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,11 +168,10 @@ func dbRows() map[string]row {
 		"db replaced by something else": {class: "db_meta_both", cure: Restore, damage: func(t *testing.T, dir string) {
 			must(t, os.WriteFile(dbPath(dir), bytes.Repeat([]byte("etcd"), 1<<14), 0o600))
 		}},
-		"db older than the WAL's snapshot": {class: "db_behind_wal", cure: Restore, damage: func(t *testing.T, dir string) {
-			backup := filepath.Join(filepath.Dir(dir), "backups", "backup-1.db")
-			data, err := os.ReadFile(backup)
-			must(t, err)
-			must(t, os.WriteFile(dbPath(dir), data[:len(data)-32], 0o600))
+		"db older than the WAL's snapshot": {class: "db_behind_wal", cure: Salvage, damage: olderDB},
+		"db older than the WAL's snapshot, and a gap": {class: "db_behind_wal", cure: Restore, damage: func(t *testing.T, dir string) {
+			olderDB(t, dir)
+			forgetBeginning(t, dir)
 		}},
 		"value changed where it shows": {class: "db_value", cure: Restart, says: "can't be what was written", damage: changeValue("k8s\x00\n", "k8s\x00\xff")},
 	}
@@ -191,60 +189,22 @@ func dbRows() map[string]row {
 	return rows
 }
 
-// changeValue changes the first such bytes in a database.
+// olderDB puts the backup in the database's place.
+func olderDB(t *testing.T, dir string) {
+	data, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "backups", "backup-1.db"))
+	must(t, err)
+	must(t, os.WriteFile(dbPath(dir), data[:len(data)-32], 0o600))
+}
+
+// changeValue changes the first such bytes in a page that is in use.
 func changeValue(from, to string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		data, err := os.ReadFile(dbPath(dir))
 		must(t, err)
-		// Not in a page that is free: the last one is in use.
-		at := bytes.LastIndex(data, []byte(from))
-		overwrite(t, dbPath(dir), int64(at), []byte(to))
+		leaf := findPage(t, dbPath(dir), func(p page) bool { return p.flags == leafFlag })
+		at := leaf + int64(bytes.Index(data[leaf:], []byte(from)))
+		overwrite(t, dbPath(dir), at, []byte(to))
 	}
-}
-
-// forgetBeginning rewrites a log as one whose first entries were purged: the
-// first one gets a number that follows on nothing.
-func forgetBeginning(t *testing.T, dir string) {
-	path := walPath(t, dir)
-	data, err := os.ReadFile(path)
-	must(t, err)
-	all := spans(t, path)
-	first := slices.IndexFunc(all, func(s span) bool { return s.typ == recordEntry })
-	half := len(all) / 2
-	for all[half].typ != recordEntry {
-		half++
-	}
-	// What is left is the head, and the second half, whose sums follow on a
-	// record that says so.
-	head, tail := data[:all[first].from], data[all[half].from:all[len(all)-1].to]
-	crc := sumBefore(t, path, all[half].from)
-	out := slices.Concat(head, crcRecord(crc), tail)
-	must(t, os.WriteFile(path, out, 0o600))
-	must(t, os.Rename(path, filepath.Join(filepath.Dir(path), "0000000000000001-00000000000000a0.wal")))
-}
-
-// sumBefore is the log's running sum before a place.
-func sumBefore(t *testing.T, path string, at int64) uint32 {
-	f, err := os.Open(path)
-	must(t, err)
-	defer f.Close()
-	r := &records{r: f, size: at}
-	for {
-		if _, ok, _ := r.read(); !ok {
-			return r.crc
-		}
-	}
-}
-
-// crcRecord is a record that sets the running sum.
-func crcRecord(crc uint32) []byte {
-	body := binary.AppendUvarint([]byte{8, recordCRC, 16}, uint64(crc))
-	pad := (8 - len(body)%8) % 8
-	length := uint64(len(body))
-	if pad > 0 {
-		length |= uint64(0x80|pad) << 56
-	}
-	return append(append(binary.LittleEndian.AppendUint64(nil, length), body...), make([]byte, pad)...)
 }
 
 func directoryRows() map[string]row {

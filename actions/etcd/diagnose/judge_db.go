@@ -126,9 +126,19 @@ func (r *Report) judgeIndex() {
 	if !d.Whole() || d.ConsistentIndex == 0 || d.ConsistentIndex >= w.Snapshot() || slices.Contains(r.Snaps.Databases, w.Snapshot()) {
 		return
 	}
-	r.at("db_behind_wal", Damage, d.Path, Restore,
+	needs, advice := Salvage, "Somebody put an older database there, or a newer log. The log still holds what the database lacks: salvage both."
+	if !r.follows() {
+		needs, advice = Restore, "Somebody put an older database there, or a newer log. Restore a backup, or salvage the database if it is the newest there is."
+	}
+	r.at("db_behind_wal", Damage, d.Path, needs,
 		fmt.Sprintf("The database is older than the log's snapshot: its consistent index is %d, the snapshot's %d. etcd says \"failed to find database snapshot file\".", d.ConsistentIndex, w.Snapshot()),
-		"Somebody put an older database there, or a newer log. Salvage it if it is the newest there is, or restore a backup.")
+		advice)
+}
+
+// follows reports whether the log's entries follow on the database's, so that
+// nothing is missing between the two.
+func (r *Report) follows() bool {
+	return r.WAL.Entries == 0 || r.WAL.FirstIndex <= r.DB.ConsistentIndex+1
 }
 
 // sentence begins a sentence.

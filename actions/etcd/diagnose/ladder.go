@@ -124,6 +124,8 @@ func (r *Report) salvage() Rung {
 		rung.Why = "the database is whole and empty"
 	case strings.Contains(r.blocking(Salvage), "foreign"):
 		rung.Why = "the database is whole, but not the one that is wanted"
+	case !r.follows() && r.newerBackup():
+		rung.Why = "the database is whole, but what follows it is in no log, and the backup is as new"
 	default:
 		rung.Possible = true
 		rung.Why = fmt.Sprintf("the database is whole: %d keys at revision %d", d.Contents.Keys, d.Revision)
@@ -137,6 +139,8 @@ func (r *Report) salvageLoss() string {
 	ahead := int64(w.LastIndex) - int64(d.ConsistentIndex)
 	behind := int64(w.SeenIndex) - int64(max(w.LastIndex, d.ConsistentIndex))
 	switch {
+	case !r.follows():
+		return fmt.Sprintf("everything from entry %d on: the log begins at entry %d, and what is between is in neither", d.ConsistentIndex+1, w.FirstIndex)
 	case len(w.Files) == 0 || w.MemberID == "":
 		return "nothing after a clean stop; after a crash what was written since the database's last commit, about a tenth of a second"
 	case behind > 0 && w.Fault != nil:
@@ -149,6 +153,11 @@ func (r *Report) salvageLoss() string {
 		return "nothing that can still be read: the database holds all that the log's whole part does"
 	}
 	return nothing
+}
+
+func (r *Report) newerBackup() bool {
+	b, ok := r.backup()
+	return ok && b.Revision >= r.DB.Revision
 }
 
 func (r *Report) restore() Rung {

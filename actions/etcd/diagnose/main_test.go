@@ -19,7 +19,7 @@ import (
 var scratch string
 
 func TestMain(m *testing.M) {
-	if ChildMain(os.Args[1:]) || inspect.ChildMain(os.Args[1:]) || crashingChild(os.Args[1:]) {
+	if crashingChild(os.Args[1:]) || ChildMain(os.Args[1:]) || inspect.ChildMain(os.Args[1:]) {
 		return
 	}
 	os.Exit(inScratch(m))
