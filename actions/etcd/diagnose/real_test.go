@@ -106,6 +106,28 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// A member of several is told that the others may have it all; its log may be
+// in a directory of its own.
+func TestOneOfThree(t *testing.T) {
+	etcdutl, err := binaries.Path(t.Context(), "etcdutl")
+	must(t, err)
+	d := dirs(t, "3.6")
+	restored, wal := filepath.Join(t.TempDir(), "etcd"), filepath.Join(t.TempDir(), "wal")
+	cluster := "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380"
+	out, err := exec.CommandContext(t.Context(), etcdutl, "snapshot", "restore", filepath.Join(d.Backups, "backup-1.db"), "--data-dir", restored, "--wal-dir", wal,
+		"--name", "m1", "--initial-cluster", cluster, "--initial-advertise-peer-urls", "http://10.0.0.1:2380", "--bump-revision", "1000000", "--mark-compacted").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	o := optionsFor(d, restored, d.Backups)
+	o.WALDir, o.PeerURLs = wal, []string{"http://10.0.0.1:2380"}
+	rep, err := Look(t.Context(), o)
+	must(t, err)
+	if !rep.Has("other_members") || !rep.Healthy() || rep.Has("no_revision_bump") || rep.WAL.Dir != wal || rep.Recommended != Restart {
+		t.Errorf("recommends %q: %+v", rep.Recommended, rep.Findings)
+	}
+}
+
 // withAlarm is a snapshot of a member that has raised an alarm, which is a
 // finding of its own.
 func withAlarm(t *testing.T, version string, d etcddir.Dirs) string {
