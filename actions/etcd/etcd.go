@@ -13,6 +13,7 @@ func Actions() []engine.Spec {
 		compareSpec(),
 		healthSpec(),
 		membersSpec(),
+		pruneSpec(),
 		restoreSpec(),
 		saveSpec(),
 		verifySpec(),
@@ -23,6 +24,7 @@ func Actions() []engine.Spec {
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
 		diagnosisDataSpec(),
+		inventoryDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
 		statusDataSpec(),

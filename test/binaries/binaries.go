@@ -1,5 +1,6 @@
 // Package binaries builds the programs that tests need beside the product's.
-// Their sources are those that the modules in test/tools name.
+// Their sources and versions are those that the modules test/tools and
+// test/lab name.
 package binaries
 
 import (
@@ -12,40 +13,34 @@ import (
 	"syscall"
 )
 
-// tools is the directory of the module that names the programs' versions.
-const tools = "test/tools"
+// versions is the file that names the versions of the programs in test/tools.
+const versions = "test/tools/go.mod"
 
-// program is where a program comes from.
-type program struct {
-	module string // the directory of the module that names its version
-	pkg    string
+var packages = map[string]string{
+	"etcd":        "go.etcd.io/etcd/server/v3",
+	"etcdctl":     "go.etcd.io/etcd/etcdctl/v3",
+	"etcdutl":     "go.etcd.io/etcd/etcdutl/v3",
+	"staticcheck": "honnef.co/go/tools/cmd/staticcheck",
 }
 
-var programs = map[string]program{
-	"etcd":        {tools, "go.etcd.io/etcd/server/v3"},
-	"etcd35":      {tools + "/etcd35", "go.etcd.io/etcd/server/v3"},
-	"etcd36":      {tools + "/etcd36", "go.etcd.io/etcd/server/v3"},
-	"etcdctl":     {tools, "go.etcd.io/etcd/etcdctl/v3"},
-	"etcdutl":     {tools, "go.etcd.io/etcd/etcdutl/v3"},
-	"staticcheck": {tools, "honnef.co/go/tools/cmd/staticcheck"},
-}
-
-// versions is the file that names the program's version.
-func (p program) versions() string { return filepath.Join(p.module, "go.mod") }
+// older names the modules below test/tools that hold older versions: one
+// module can't hold two.
+var older = map[string]string{"etcd35": "etcd35", "etcd36": "etcd36"}
 
 // Path returns the path of a program, and builds it first if need be. The
 // first build downloads sources and takes a minute or two, so do it outside of
-// a host, which has no network: "make tools" does.
+// a host, which has no network: "make tools" does. The programs of the lab are
+// Kubernetes and take ten: "make lab-tools".
 func Path(ctx context.Context, name string) (string, error) {
-	p, ok := programs[name]
-	if !ok {
-		return "", fmt.Errorf("binaries: test/tools knows no program %q", name)
-	}
 	root, err := root()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, ".cache", "bin")
+	b, err := buildOf(root, name)
+	if err != nil {
+		return "", fmt.Errorf("binaries: %w", err)
+	}
+	dir := filepath.Dir(b.path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -54,11 +49,37 @@ func Path(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	path := filepath.Join(dir, name)
-	if p.current(root, path) {
-		return path, nil
+	if b.current() {
+		return b.path, nil
 	}
-	return path, p.build(ctx, root, path)
+	return b.path, b.run(ctx)
+}
+
+// A build makes one program.
+type build struct {
+	module  string // the directory of the module that names its version
+	pkg     string
+	ldflags string
+	path    string
+	current func() bool // whether the program at path is what would be built
+}
+
+func buildOf(root, name string) (build, error) {
+	pkg, ok := packages[name]
+	module := filepath.Join(root, filepath.Dir(versions))
+	if sub := older[name]; sub != "" {
+		pkg, ok, module = packages["etcd"], true, filepath.Join(module, sub)
+	}
+	if !ok {
+		return labBuild(filepath.Join(root, "test", "lab"), name)
+	}
+	path := filepath.Join(root, ".cache", "bin", name)
+	return build{
+		module:  module,
+		pkg:     pkg,
+		path:    path,
+		current: func() bool { return current(module, path) },
+	}, nil
 }
 
 // root is the repository's directory, which the working directory is in.
@@ -68,38 +89,41 @@ func root() (string, error) {
 		return "", err
 	}
 	for dir := wd; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, tools, "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, versions)); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("binaries: %s is in no directory above %s", tools, wd)
+			return "", fmt.Errorf("binaries: %s is in no directory above %s", versions, wd)
 		}
 	}
 }
 
-// current reports whether a program is at least as new as the list of versions.
-func (p program) current(root, path string) bool {
+// current reports whether a program is at least as new as its module's list of
+// versions.
+func current(module, path string) bool {
 	binary, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	list, err := os.Stat(filepath.Join(root, p.versions()))
+	list, err := os.Stat(filepath.Join(module, "go.mod"))
 	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 
-func (p program) build(ctx context.Context, root, path string) error {
-	// go build leaves a program that is up to date as it is, age and all.
-	if err := os.RemoveAll(path); err != nil {
+func (b build) run(ctx context.Context) error {
+	// The program appears whole or not at all, and as new as it is: go build
+	// leaves one that is up to date as it was, age and all.
+	unfinished := b.path + ".new"
+	if err := os.RemoveAll(unfinished); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, p.pkg)
-	cmd.Dir = filepath.Join(root, p.module)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", b.ldflags, "-o", unfinished, b.pkg)
+	cmd.Dir = b.module
 	// Static, so that it runs in any host.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", p.pkg, err, bytes.TrimSpace(out))
+		return fmt.Errorf("build %s: %w\n%s", b.pkg, err, bytes.TrimSpace(out))
 	}
-	return nil
+	return os.Rename(unfinished, b.path)
 }
 
 // lock keeps two test processes from building at once.

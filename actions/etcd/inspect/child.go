@@ -18,11 +18,11 @@ import (
 // its name, ask for it, and reports whether they did. A binary that uses this
 // package calls it first thing in main and exits if it returns true.
 func ChildMain(args []string) bool {
-	if len(args) != 3 || args[0] != childArgument {
+	if len(args) < 3 || args[0] != childArgument {
 		return false
 	}
 	go exitWithParent()
-	if err := child(args[1], args[2], os.Stdout); err != nil {
+	if err := child(args[1], args[2], args[3:], os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "panic: %v\n", err)
 		os.Exit(1)
 	}
@@ -36,18 +36,20 @@ func exitWithParent() {
 	os.Exit(1)
 }
 
-func child(task, path string, stdout io.Writer) error {
+func child(task, path string, more []string, stdout io.Writer) error {
 	if err := limitMemory(path); err != nil {
 		return err
 	}
 	out := bufio.NewWriter(stdout)
 	enc := json.NewEncoder(out)
 	var err error
-	switch task {
-	case taskCheck:
+	switch {
+	case task == taskCheck:
 		err = checkTask(path, enc)
-	case taskKeys:
+	case task == taskKeys:
 		err = keysTask(path, enc)
+	case task == taskInventory && len(more) == 1:
+		err = inventoryTask(path, more[0], enc)
 	default:
 		err = fmt.Errorf("unknown task %q", task)
 	}

@@ -64,19 +64,20 @@ func (d *Damaged) Error() string { return d.Reason }
 // childArgument is the hidden first argument that makes the binary a child.
 const childArgument = "__inspect-etcd-db"
 
-// The child's two tasks.
+// The child's tasks.
 const (
-	taskCheck = "check" // check all of the file and describe it
-	taskKeys  = "keys"  // list the live keys' records
+	taskCheck     = "check"     // check all of the file and describe it
+	taskKeys      = "keys"      // list the live keys' records
+	taskInventory = "inventory" // the same as check, and count Kubernetes' objects
 )
 
 // File checks the file at path completely and returns what it holds. The
 // error is a *Damaged where the file is at fault.
 func File(ctx context.Context, path string) (Info, error) {
 	var rep reply
-	err := runChild(ctx, taskCheck, path, func(stdout io.Reader) error {
+	err := runChild(ctx, path, func(stdout io.Reader) error {
 		return json.NewDecoder(stdout).Decode(&rep)
-	})
+	}, taskCheck, path)
 	if rep.Damage != "" {
 		return Info{}, &Damaged{Reason: rep.Damage}
 	}
@@ -89,7 +90,7 @@ func File(ctx context.Context, path string) (Info, error) {
 // Keys calls fn for every live key of the file at path, in key order. It
 // doesn't check the file: use File before.
 func Keys(ctx context.Context, path string, fn func(keyspace.Record) error) error {
-	return runChild(ctx, taskKeys, path, func(stdout io.Reader) error {
+	return runChild(ctx, path, func(stdout io.Reader) error {
 		dec := json.NewDecoder(stdout)
 		for {
 			var line keyLine
@@ -106,7 +107,7 @@ func Keys(ctx context.Context, path string, fn func(keyspace.Record) error) erro
 				return &stopError{err}
 			}
 		}
-	})
+	}, taskKeys, path)
 }
 
 // reply is all that the child says for taskCheck.
@@ -127,12 +128,13 @@ type stopError struct{ error }
 
 func (e *stopError) Unwrap() error { return e.error }
 
-// runChild runs a task in a child process and hands its output to read.
-func runChild(ctx context.Context, task, path string, read func(io.Reader) error) error {
+// runChild runs a task on the file at path in a child process and hands its
+// output to read. args are the task, the path and what else the task takes.
+func runChild(ctx context.Context, path string, read func(io.Reader) error, args ...string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// /proc/self/exe is this very binary even if it was replaced on disk.
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, task, path)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{childArgument}, args...)...)
 	cmd.Env = []string{"GOTRACEBACK=none"}
 	// A Ctrl-C goes to the terminal's whole foreground group. It asks this
 	// process to stop; were it to end the child, the file would look damaged.

@@ -151,6 +151,11 @@ func (l liveKeys) note(k []byte, kv *mvccpb.KeyValue) {
 
 // each calls fn for every live key's record, in key order.
 func (l liveKeys) each(tx *bolt.Tx, fn func(keyspace.Record) error) error {
+	return l.eachValue(tx, func(kv *mvccpb.KeyValue) error { return fn(keyspace.RecordOf(kv)) })
+}
+
+// eachValue calls fn for every live key with its value, in key order.
+func (l liveKeys) eachValue(tx *bolt.Tx, fn func(*mvccpb.KeyValue) error) error {
 	keys := make([]string, 0, len(l))
 	for k := range l {
 		keys = append(keys, k)
@@ -163,7 +168,7 @@ func (l liveKeys) each(tx *bolt.Tx, fn func(keyspace.Record) error) error {
 		if err := proto.Unmarshal(bucket.Get(rev[:]), &kv); err != nil {
 			return damagedf("the value of key %q can't be decoded: %v", k, err)
 		}
-		if err := fn(keyspace.RecordOf(&kv)); err != nil {
+		if err := fn(&kv); err != nil {
 			return err
 		}
 	}
