@@ -1,5 +1,5 @@
 // Package binaries builds the programs that tests need beside the product's.
-// Their sources are those that the module in test/tools names.
+// Their sources are those that the modules in test/tools name.
 package binaries
 
 import (
@@ -12,21 +12,32 @@ import (
 	"syscall"
 )
 
-// versions is the file that names the programs' versions.
-const versions = "test/tools/go.mod"
+// tools is the directory of the module that names the programs' versions.
+const tools = "test/tools"
 
-var packages = map[string]string{
-	"etcd":        "go.etcd.io/etcd/server/v3",
-	"etcdctl":     "go.etcd.io/etcd/etcdctl/v3",
-	"etcdutl":     "go.etcd.io/etcd/etcdutl/v3",
-	"staticcheck": "honnef.co/go/tools/cmd/staticcheck",
+// program is where a program comes from.
+type program struct {
+	module string // the directory of the module that names its version
+	pkg    string
 }
+
+var programs = map[string]program{
+	"etcd":        {tools, "go.etcd.io/etcd/server/v3"},
+	"etcd35":      {tools + "/etcd35", "go.etcd.io/etcd/server/v3"},
+	"etcd36":      {tools + "/etcd36", "go.etcd.io/etcd/server/v3"},
+	"etcdctl":     {tools, "go.etcd.io/etcd/etcdctl/v3"},
+	"etcdutl":     {tools, "go.etcd.io/etcd/etcdutl/v3"},
+	"staticcheck": {tools, "honnef.co/go/tools/cmd/staticcheck"},
+}
+
+// versions is the file that names the program's version.
+func (p program) versions() string { return filepath.Join(p.module, "go.mod") }
 
 // Path returns the path of a program, and builds it first if need be. The
 // first build downloads sources and takes a minute or two, so do it outside of
 // a host, which has no network: "make tools" does.
 func Path(ctx context.Context, name string) (string, error) {
-	pkg, ok := packages[name]
+	p, ok := programs[name]
 	if !ok {
 		return "", fmt.Errorf("binaries: test/tools knows no program %q", name)
 	}
@@ -44,10 +55,10 @@ func Path(ctx context.Context, name string) (string, error) {
 	}
 	defer unlock()
 	path := filepath.Join(dir, name)
-	if current(root, path) {
+	if p.current(root, path) {
 		return path, nil
 	}
-	return path, build(ctx, root, pkg, path)
+	return path, p.build(ctx, root, path)
 }
 
 // root is the repository's directory, which the working directory is in.
@@ -57,36 +68,36 @@ func root() (string, error) {
 		return "", err
 	}
 	for dir := wd; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, versions)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, tools, "go.mod")); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("binaries: %s is in no directory above %s", versions, wd)
+			return "", fmt.Errorf("binaries: %s is in no directory above %s", tools, wd)
 		}
 	}
 }
 
 // current reports whether a program is at least as new as the list of versions.
-func current(root, path string) bool {
+func (p program) current(root, path string) bool {
 	binary, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	list, err := os.Stat(filepath.Join(root, versions))
+	list, err := os.Stat(filepath.Join(root, p.versions()))
 	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 
-func build(ctx context.Context, root, pkg, path string) error {
+func (p program) build(ctx context.Context, root, path string) error {
 	// go build leaves a program that is up to date as it is, age and all.
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
-	cmd.Dir = filepath.Join(root, filepath.Dir(versions))
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, p.pkg)
+	cmd.Dir = filepath.Join(root, p.module)
 	// Static, so that it runs in any host.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
+		return fmt.Errorf("build %s: %w\n%s", p.pkg, err, bytes.TrimSpace(out))
 	}
 	return nil
 }
