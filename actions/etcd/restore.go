@@ -132,6 +132,8 @@ type restored struct {
 	Step        string   `json:"step,omitempty"`
 	Snapshot    string   `json:"snapshot"`
 	Hash        string   `json:"hash"` // the trailing one; empty if there is none
+	Sum         string   `json:"sum"`  // the SHA-256 of the database in it
+	Size        int64    `json:"size"` // of the file, in bytes
 	ContentHash string   `json:"content_hash"`
 	Revision    int64    `json:"revision"` // the snapshot's
 	Keys        int64    `json:"keys"`

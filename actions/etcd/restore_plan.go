@@ -39,7 +39,8 @@ func (a *restore) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	if err != nil {
 		return engine.Change{}, err
 	}
-	r.Hash, r.ContentHash, r.Revision, r.Keys = info.Hash, info.ContentHash, info.Revision, info.Keys
+	r.Hash, r.Sum, r.Size = info.Hash, info.Sum, info.Size
+	r.ContentHash, r.Revision, r.Keys = info.ContentHash, info.Revision, info.Keys
 	if err := a.identify(r, w.Run()); err != nil {
 		return engine.Change{}, err
 	}

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.etcd.io/etcd/client/pkg/v3/types"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
-
 	"runbook/actions/etcd/inspect"
 	"runbook/actions/etcd/member"
 	"runbook/engine"
@@ -113,13 +110,9 @@ func (a *restore) identify(r *restored, run engine.RunInfo) error {
 	if r.Token == "" {
 		r.Token = fmt.Sprintf("%s-%s-%.8s", cmp.Or(run.Runbook, "runbook"), run.ID, cmp.Or(r.Hash, r.ContentHash))
 	}
-	urls, err := types.NewURLsMap(r.Cluster)
+	cl, err := r.cluster()
 	if err != nil {
-		return engine.Errorf("the restored member", "the initial cluster: %w", err).WithAttribute("initial_cluster")
-	}
-	cl, err := membership.NewClusterFromURLsMap(zapLogger(), r.Token, urls)
-	if err != nil {
-		return engine.Errorf("the restored member", "the initial cluster: %w", err).WithAttribute("initial_cluster")
+		return err
 	}
 	r.ClusterID = cl.ID().String()
 	r.MemberID = cl.MemberByName(r.Name).ID.String()
