@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 )
 
 // DB is what can be told of a database without its being opened.
@@ -85,7 +85,7 @@ type Alarm struct {
 // readDB reads the database at path.
 func readDB(path string) (DB, error) {
 	d := DB{Path: path, Damage: []Place{}, Members: []Member{}, Alarms: []Alarm{}, Values: []BadValue{}}
-	f, err := look.Open(path)
+	f, err := unseen.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return d, nil
 	}

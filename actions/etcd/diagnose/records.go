@@ -96,7 +96,7 @@ func (r *records) decode(data []byte, length int64) (*walpb.Record, bool, *WALFa
 	behind := r.at + frameHeader + int64(len(data))
 	if err := proto.Unmarshal(data[:length], &rec); err != nil {
 		fault := r.fault(faultDecode, "the record can't be decoded")
-		r.tear(fault, data)
+		r.tear(fault, data, length)
 		return nil, false, fault
 	}
 	crc := crc32.Update(r.crc, castagnoli, rec.GetData())
@@ -108,7 +108,7 @@ func (r *records) decode(data []byte, length int64) (*walpb.Record, bool, *WALFa
 		}
 	} else if crc != rec.GetCrc() {
 		fault := r.fault(faultSum, fmt.Sprintf("crc mismatch: the record says %x, its contents make %x", rec.GetCrc(), crc))
-		r.tear(fault, data)
+		r.tear(fault, data, length)
 		r.crc = rec.GetCrc()
 		return nil, false, r.skip(behind, fault)
 	}
@@ -130,11 +130,11 @@ func (r *records) skip(behind int64, fault *WALFault) *WALFault {
 
 // tear marks a fault as a torn write, by etcd's rule: in the newest file, with
 // a sector that is all zeros.
-func (r *records) tear(fault *WALFault, data []byte) {
+func (r *records) tear(fault *WALFault, data []byte, length int64) {
 	if !r.last {
 		return
 	}
-	at := r.at + frameHeader
+	whole, at := data, r.at+frameHeader
 	for len(data) > 0 {
 		n := min(sectorSize-at%sectorSize, int64(len(data)))
 		if zeros(data[:n]) {
@@ -144,6 +144,30 @@ func (r *records) tear(fault *WALFault, data []byte) {
 		}
 		data, at = data[n:], at+n
 	}
+	// A tear that spares the last bytes of a sector's part: etcd refuses it.
+	const few = 4
+	end := whole[:max(length, 0)]
+	if length >= few && zeros(end[length-few:]) && r.zerosFrom(r.at+frameHeader+int64(len(whole))) == r.size {
+		fault.Kind = faultZeroed
+		fault.Reason = "the record's end is zeros, and so is all behind it (" + fault.Reason + ")"
+	}
+}
+
+// zerosFrom is where the zeros that begin at a place end.
+func (r *records) zerosFrom(at int64) int64 {
+	buf := make([]byte, 1<<16)
+	for at < r.size {
+		n, err := r.r.ReadAt(buf[:min(int64(len(buf)), r.size-at)], at)
+		for i := range n {
+			if buf[i] != 0 {
+				return at + int64(i)
+			}
+		}
+		if at += int64(n); n == 0 && err != nil {
+			return at
+		}
+	}
+	return r.size
 }
 
 func zeros(b []byte) bool {
@@ -158,16 +182,9 @@ func zeros(b []byte) bool {
 // rest looks at what is behind the last record: zeros, unless records were
 // overwritten. etcd would take no notice.
 func (r *records) rest() *WALFault {
-	buf := make([]byte, 1<<16)
-	for at := r.at; at < r.size; {
-		n, err := r.r.ReadAt(buf[:min(int64(len(buf)), r.size-at)], at)
-		if n == 0 && err != nil {
-			return r.fault(faultUnread, fmt.Sprintf("it can't be read: %v", err))
-		}
-		if !zeros(buf[:n]) {
-			return r.fault(faultHole, fmt.Sprintf("the log ends here, but there is more behind it, about byte %d: etcd would drop that in silence", at))
-		}
-		at += int64(n)
+	at := r.zerosFrom(r.at)
+	if at >= r.size {
+		return nil
 	}
-	return nil
+	return r.fault(faultHole, fmt.Sprintf("the log ends here, but there is more behind it, at byte %d: etcd would drop that in silence", at))
 }

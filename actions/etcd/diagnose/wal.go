@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
-	"runbook/actions/etcd/look"
+	"runbook/actions/etcd/unseen"
 )
 
 // WAL is what can be told of a write-ahead log.
@@ -65,6 +65,7 @@ type WALFile struct {
 const (
 	faultShort   = "short"    // the file ends within a record
 	faultTorn    = "torn"     // a sector of the last record was never written
+	faultZeroed  = "zeroed"   // likewise, but etcd doesn't see it
 	faultSum     = "checksum" // a record doesn't match its checksum
 	faultDecode  = "decode"   // a record is none
 	faultLarge   = "large"    // a record says that it is larger than the file
@@ -90,7 +91,7 @@ var walName = regexp.MustCompile(`^([0-9a-f]{16})-([0-9a-f]{16})\.wal$`)
 // readWAL reads the log in a directory, in the order in which etcd does.
 func readWAL(dir string) (WAL, error) {
 	w := WAL{Dir: dir, Files: []WALFile{}, Broken: []string{}, Snapshots: []uint64{}}
-	entries, err := look.ReadDir(dir)
+	entries, err := unseen.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return w, nil
 	}
@@ -137,7 +138,7 @@ func (s *walScan) file(path string, last bool) {
 		s.fault(WALFault{Kind: faultGap, File: path, Last: last, Reason: fmt.Sprintf("the file before it, number %d, is missing", seq-1)})
 	}
 	s.next = seq + 1
-	f, err := look.Open(path)
+	f, err := unseen.Open(path)
 	if err != nil {
 		s.wal.Files = append(s.wal.Files, WALFile{Name: name})
 		s.fault(WALFault{Kind: faultUnread, File: path, Last: last, Reason: "it can't be opened: " + errors.Unwrap(err).Error()})

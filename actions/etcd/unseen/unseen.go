@@ -1,6 +1,6 @@
-// Package look opens files and directories without leaving a trace: not even
+// Package unseen opens files and directories without leaving a trace: not even
 // the time of the last access changes, as far as the kernel grants that.
-package look
+package unseen
 
 import (
 	"errors"

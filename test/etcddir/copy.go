@@ -1,0 +1,96 @@
+package etcddir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Copy copies a directory, leaving holes where files have zeros: a log's file
+// is 64 MB and empty for the most part.
+func Copy(from, to string) error {
+	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, rel)
+		if e.IsDir() {
+			return os.MkdirAll(target, 0o700)
+		}
+		return copyFile(path, target)
+	})
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // only read from
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	size, err := copySparse(in, out)
+	return errors.Join(err, out.Truncate(size), out.Close())
+}
+
+func copySparse(in io.Reader, out io.WriterAt) (at int64, err error) {
+	const block = 1 << 16
+	buf, empty := make([]byte, block), make([]byte, block)
+	for {
+		n, err := io.ReadFull(in, buf)
+		if n > 0 && !bytes.Equal(buf[:n], empty[:n]) {
+			if _, err := out.WriteAt(buf[:n], at); err != nil {
+				return at, err
+			}
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return at, nil
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+}
+
+// Object is the key and the value with number i: config maps and pods as the
+// API server keeps them, some secrets that are encrypted, and some keys that
+// are nobody's.
+func Object(i int) (key string, value []byte) {
+	name := fmt.Sprintf("object-%04d", i)
+	switch i % 5 {
+	case 0:
+		return "/other/" + name, fmt.Appendf(nil, "value %d", i)
+	case 1:
+		return "/registry/pods/default/" + name, encode("v1", "Pod", name)
+	case 2:
+		return "/registry/secrets/default/" + name, append([]byte("k8s:enc:aescbc:v1:key1:"), bytes.Repeat([]byte{byte(i), 7}, 300)...)
+	}
+	return "/registry/configmaps/default/" + name, encode("v1", "ConfigMap", name)
+}
+
+// encode encodes an object as the API server does.
+func encode(version, kind, name string) []byte {
+	meta := field(nil, 1, []byte(name))
+	meta = field(meta, 3, []byte("default"))
+	body := field(nil, 1, meta)
+	body = field(body, 2, bytes.Repeat([]byte("data"), 200))
+	typ := field(field(nil, 1, []byte(version)), 2, []byte(kind))
+	return append([]byte("k8s\x00"), field(field(nil, 1, typ), 2, body)...)
+}
+
+func field(b []byte, number protowire.Number, value []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), value)
+}
