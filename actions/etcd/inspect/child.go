@@ -48,6 +48,9 @@ func child(task, path string, more []string, stdout io.Writer) error {
 		err = checkTask(path, enc, out.Flush)
 	case task == taskSum:
 		err = answer(enc, Info{}, sumFile(path))
+	case task == taskTip:
+		info, tipErr := tip(path)
+		err = answer(enc, info, tipErr)
 	case task == taskKeys:
 		err = keysTask(path, enc)
 	case task == taskCompare && len(more) == 2:

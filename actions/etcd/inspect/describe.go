@@ -7,6 +7,7 @@ import (
 	"io"
 
 	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 )
 
@@ -140,4 +141,26 @@ func readBuckets(tx *bolt.Tx, info *Info) error {
 		return err
 	}
 	return readAlarms(tx, info)
+}
+
+// tip tells how far a database got.
+func tip(path string) (Info, error) {
+	f, size, err := openFile(path)
+	if err != nil {
+		return Info{}, err
+	}
+	defer f.Close() // only read from
+	info := Info{Path: path, Size: size}
+	if _, err := checkMetas(f, size); err != nil {
+		return Info{}, err
+	}
+	return info, view(path, func(tx *bolt.Tx) error {
+		if err := readBuckets(tx, &info); err != nil {
+			return err
+		}
+		if k, _ := tx.Bucket(schema.Key.Name()).Cursor().Last(); len(k) >= len(revision{}) {
+			info.Revision = mvcc.BytesToRev(k).Main
+		}
+		return nil
+	})
 }

@@ -72,6 +72,7 @@ const (
 	taskCheck   = "check"   // check all of the file and describe it
 	taskSum     = "sum"     // check its SHA-256 alone
 	taskKeys    = "keys"    // list the live keys' records
+	taskTip     = "tip"     // tell how far it got, without checking it
 	taskCompare = "compare" // check a restored database and compare it with its snapshot
 )
 
@@ -90,6 +91,18 @@ func Watched(ctx context.Context, path string, progress func(done int64)) (Info,
 		if _, sumErr := ask(ctx, progress, taskSum, path); sumErr != nil {
 			return Info{}, sumErr
 		}
+		return Info{}, &Damaged{Reason: crash.Error()}
+	}
+	return info, err
+}
+
+// Tip tells how far the database at path got: its newest revision, its place
+// in the log and its members. It reads a few pages and checks nothing else, so
+// that it can tell where the rest of a file is damaged.
+func Tip(ctx context.Context, path string) (Info, error) {
+	info, err := ask(ctx, func(int64) {}, taskTip, path)
+	var crash *crashed
+	if errors.As(err, &crash) {
 		return Info{}, &Damaged{Reason: crash.Error()}
 	}
 	return info, err
