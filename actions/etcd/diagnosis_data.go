@@ -84,7 +84,7 @@ func diagnosisResults() []engine.Attribute {
 		{Name: "advice", Type: cty.String, Doc: "What to do now, as a sentence."},
 		{Name: "healthy", Type: cty.Bool, Doc: "Whether nothing was found that is broken, lost or wrong."},
 		{Name: "running", Type: cty.Bool, Doc: "Whether a process uses the directory."},
-		{Name: "findings", Type: cty.List(finding), Doc: "What was found, the heaviest first: a class, its severity (damage, mistake or note), a sentence, the file with the byte's offset (-1: none) and the record where there is one, what to do, and the cure that it needs at least (empty: none)."},
+		{Name: "findings", Type: cty.List(finding), Doc: "What was found, the heaviest first: a class, its severity (damage, mistake or note), a sentence, the file with the byte's offset and the record where there is one, what to do, and the cure that it needs at least (empty: none)."},
 		{Name: "classes", Type: texts, Doc: "The classes of the findings, each once."},
 		{Name: "ladder", Type: cty.List(rung), Doc: "The cures in order of what they lose: whether each is possible, why, and what would be lost."},
 		{Name: "data_dir", Type: cty.String, Doc: "The data directory."},
@@ -145,7 +145,7 @@ func diagnosisResult(r *diagnose.Report) engine.Result {
 	d, l := r.DB, r.WAL
 	return engine.Result{
 		"recommended": r.Recommended, "advice": r.Advice, "healthy": r.Healthy(), "running": r.Running(),
-		"findings": r.Findings, "classes": classes, "ladder": r.Ladder,
+		"findings": toldFindings(r.Findings), "classes": classes, "ladder": r.Ladder,
 		"data_dir": r.Options.DataDir, "wal_dir": l.Dir, "version": r.Version, "storage_version": d.StorageVersion,
 		"cluster_id": l.ClusterID, "member_id": l.MemberID, "members": orEmpty(d.Members), "alarms": orEmpty(d.Alarms),
 		"db_size": d.Size, "db_whole": d.Whole(), "revision": d.Revision, "compact_revision": d.CompactRevision,
@@ -156,6 +156,23 @@ func diagnosisResult(r *diagnose.Report) engine.Result {
 		"free_bytes": r.Around.FreeBytes, "free_inodes": r.Around.FreeInodes, "mount_point": r.Options.MountPoint,
 		"users": orEmpty(r.Around.Users), "processes": orEmpty(r.Around.Processes), "backups": r.Backups,
 	}
+}
+
+// toldFinding is a finding as a result has it: without an offset where there
+// is none.
+type toldFinding struct {
+	diagnose.Finding
+	Offset *int64 `json:"offset"`
+}
+
+func toldFindings(findings []diagnose.Finding) []toldFinding {
+	told := make([]toldFinding, len(findings))
+	for i, f := range findings {
+		if told[i].Finding = f; f.Offset >= 0 {
+			told[i].Offset = &f.Offset
+		}
+	}
+	return told
 }
 
 // orEmpty is a list that is never null.

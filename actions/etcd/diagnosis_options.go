@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"runbook/actions/etcd/diagnose"
-	"runbook/actions/etcd/unseen"
 	"runbook/actions/etcd/member"
+	"runbook/actions/etcd/unseen"
 	"runbook/engine"
 )
 

@@ -230,8 +230,12 @@ func (m *Member) Put(ctx context.Context, from, to int) error {
 
 // RaiseNoSpace raises the alarm that a full database raises.
 func (m *Member) RaiseNoSpace(ctx context.Context) error {
-	_, err := etcdserverpb.NewMaintenanceClient(m.Client.ActiveConnection()).Alarm(ctx, &etcdserverpb.AlarmRequest{
-		Action: etcdserverpb.AlarmRequest_ACTIVATE, Alarm: etcdserverpb.AlarmType_NOSPACE,
+	status, err := m.Client.Status(ctx, m.Endpoint)
+	if err != nil {
+		return err
+	}
+	_, err = etcdserverpb.NewMaintenanceClient(m.Client.ActiveConnection()).Alarm(ctx, &etcdserverpb.AlarmRequest{
+		Action: etcdserverpb.AlarmRequest_ACTIVATE, Alarm: etcdserverpb.AlarmType_NOSPACE, MemberID: status.Header.MemberId,
 	})
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,8 +76,7 @@ func (s *Surroundings) room(dir string) {
 // processes lists those whose name says that they matter.
 func processes() []Process {
 	found := []Process{}
-	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is a good one
-	for _, dir := range dirs {
+	for _, dir := range unseen.Glob("/proc/[0-9]*") {
 		comm, err := os.ReadFile(filepath.Join(dir, "comm"))
 		name := strings.TrimSpace(string(comm))
 		if err != nil || name != "etcd" && name != "kube-apiserver" {
@@ -110,8 +110,7 @@ func dataDir(cmdline []byte) string {
 // tried keeps etcd waiting, so the kernel's list is read instead.
 func (s *Surroundings) locks(db, walDir string) {
 	wanted := map[string]bool{}
-	logs, _ := filepath.Glob(filepath.Join(walDir, "*.wal")) // the pattern is a good one
-	for _, path := range append(logs, db) {
+	for _, path := range append(unseen.Glob(filepath.Join(walDir, "*.wal")), db) {
 		var st unix.Stat_t
 		if unix.Stat(path, &st) == nil {
 			wanted[fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)] = true
@@ -124,10 +123,19 @@ func (s *Surroundings) locks(db, walDir string) {
 	if err != nil {
 		return
 	}
-	for pid := range lockers(list, wanted) {
-		s.Users = append(slices.DeleteFunc(s.Users, func(p int) bool { return p == 0 || p == pid }), pid)
+	s.users(lockers(list, wanted))
+}
+
+// users adds those who hold locks. One without a number is most likely one of
+// those with one: open file descriptions belong to nobody.
+func (s *Surroundings) users(pids map[int]bool) {
+	for _, p := range s.Users {
+		pids[p] = true
 	}
-	slices.Sort(s.Users)
+	s.Users = slices.Sorted(maps.Keys(pids))
+	if len(s.Users) > 1 {
+		s.Users = slices.DeleteFunc(s.Users, func(p int) bool { return p == 0 })
+	}
 }
 
 // lockers are the processes that hold locks on the wanted files, by the

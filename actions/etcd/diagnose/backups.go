@@ -79,7 +79,7 @@ func backupFiles(dirs []string) []Backup {
 		for _, e := range entries {
 			info, err := e.Info()
 			if err == nil && info.Mode().IsRegular() && filepath.Ext(e.Name()) == ".db" && !strings.HasPrefix(e.Name(), ".") {
-				files = append(files, Backup{Path: filepath.Join(dir, e.Name()), Modified: info.ModTime()})
+				files = append(files, Backup{Path: filepath.Join(dir, e.Name()), Modified: info.ModTime().UTC().Truncate(time.Second)})
 			}
 		}
 	}

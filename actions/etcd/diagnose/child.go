@@ -42,11 +42,16 @@ func (c *crashed) Error() string { return c.reason }
 // inChild runs a task on path in a process of its own and decodes its answer
 // into out. Its error is a *crashed where the child ended by itself.
 func inChild(ctx context.Context, task, path string, out any) error {
+	return inChildWith(ctx, nil, task, path, out)
+}
+
+// inChildWith is inChild with more in the child's environment.
+func inChildWith(ctx context.Context, environ []string, task, path string, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, childTime, fmt.Errorf("reading took longer than %v", childTime))
 	defer cancel()
 	// /proc/self/exe is this very binary even if it was replaced on disk.
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, task, path)
-	cmd.Env = []string{"GOTRACEBACK=none"}
+	cmd.Env = append([]string{"GOTRACEBACK=none"}, environ...)
 	// A Ctrl-C is for this process to heed, not for the child.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	var stdout, stderr bytes.Buffer

@@ -1,9 +1,14 @@
 package diagnose
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
+	"google.golang.org/protobuf/proto"
 
 	"runbook/actions/etcd/unseen"
 )
@@ -134,4 +139,40 @@ func findPage(t testing.TB, path string, want func(page) bool) (at int64) {
 	}
 	walk(le.Uint64(b.value))
 	return found
+}
+
+// forgetBeginning rewrites a log as one whose first files were purged: what is
+// left of it is what it is of, and the last third of its entries.
+func forgetBeginning(t *testing.T, dir string) {
+	path := walPath(t, dir)
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	total := len(spans(t, path))
+	r := &records{r: f, size: size(t, path), last: true}
+	var out []byte
+	sum := uint32(0)
+	for i := range total {
+		rec, _, _ := r.read()
+		if i < total*2/3 && rec.GetType() != recordMetadata && rec.GetType() != recordSnapshot {
+			continue
+		}
+		out, sum = appendRecord(t, out, sum, rec.GetType(), rec.GetData())
+	}
+	must(t, os.Remove(path))
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "0000000000000001-00000000000000a0.wal"), out, 0o600))
+}
+
+// appendRecord appends a record in its frame, with the log's running sum.
+func appendRecord(t testing.TB, out []byte, sum uint32, typ int64, data []byte) ([]byte, uint32) {
+	sum = crc32.Update(sum, castagnoli, data)
+	body, err := proto.Marshal(&walpb.Record{Type: &typ, Crc: &sum, Data: data})
+	must(t, err)
+	padding := (8 - len(body)%8) % 8
+	length := uint64(len(body))
+	if padding > 0 {
+		length |= uint64(0x80|padding) << 56
+	}
+	out = append(binary.LittleEndian.AppendUint64(out, length), body...)
+	return append(out, make([]byte, padding)...), sum
 }

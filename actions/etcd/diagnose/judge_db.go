@@ -57,10 +57,12 @@ func (r *Report) judgePages() {
 			Finding: fmt.Sprintf("The database is truncated: its meta page tells of %d bytes, the file has %d. etcd ends with \"unexpected fault address\".", d.Size+d.Short, d.Size),
 			Advice:  "Restore a backup; see which keys can still be read."})
 	}
-	for i, p := range d.Damage {
-		if d.Short > 0 && p.Offset >= d.Size || i >= 10 {
+	told := map[uint64]bool{}
+	for _, p := range d.Damage {
+		if d.Short > 0 && p.Offset >= d.Size || told[p.Page] || len(told) >= 10 {
 			continue
 		}
+		told[p.Page] = true
 		r.add(Finding{Class: "db_page", Severity: Damage, Path: d.Path, Offset: p.Offset, Record: fmt.Sprintf("page %d", p.Page), Needs: Restore,
 			Finding: fmt.Sprintf("Page %d of the database, in %s, is damaged: %s. %s", p.Page, bucketName(p.Bucket), p.Reason, behind(p)),
 			Advice:  "Restore a backup; etcd panics on such a page."})
@@ -124,9 +126,19 @@ func (r *Report) judgeIndex() {
 	if !d.Whole() || d.ConsistentIndex == 0 || d.ConsistentIndex >= w.Snapshot() || slices.Contains(r.Snaps.Databases, w.Snapshot()) {
 		return
 	}
-	r.at("db_behind_wal", Damage, d.Path, Restore,
+	needs, advice := Salvage, "Somebody put an older database there, or a newer log. The log still holds what the database lacks: salvage both."
+	if !r.follows() {
+		needs, advice = Restore, "Somebody put an older database there, or a newer log. Restore a backup, or salvage the database if it is the newest there is."
+	}
+	r.at("db_behind_wal", Damage, d.Path, needs,
 		fmt.Sprintf("The database is older than the log's snapshot: its consistent index is %d, the snapshot's %d. etcd says \"failed to find database snapshot file\".", d.ConsistentIndex, w.Snapshot()),
-		"Somebody put an older database there, or a newer log. Salvage it if it is the newest there is, or restore a backup.")
+		advice)
+}
+
+// follows reports whether the log's entries follow on the database's, so that
+// nothing is missing between the two.
+func (r *Report) follows() bool {
+	return r.WAL.Entries == 0 || r.WAL.FirstIndex <= r.DB.ConsistentIndex+1
 }
 
 // sentence begins a sentence.

@@ -10,6 +10,11 @@ import (
 // first that is possible.
 func (r *Report) climb() {
 	r.Ladder = []Rung{r.restart(), r.repair(), r.salvage(), r.restore()}
+	for i := range r.Ladder {
+		if !r.Ladder[i].Possible {
+			r.Ladder[i].Loss = ""
+		}
+	}
 	if r.needs() == Restart && r.Running() {
 		r.Advice = "etcd is running, and nothing here needs a cure that stops it."
 		return
@@ -26,7 +31,7 @@ func (r *Report) climb() {
 var advice = map[string]string{
 	Restart: "Start etcd, and see what it says: nothing here keeps it from running.",
 	Repair:  "Mend what the findings name, on a copy where it is a file of etcd's, then start etcd.",
-	Salvage: "Make a new data directory from the database, with the log's entries that it lacks: etcd_salvage.",
+	Salvage: "Make a new data directory from the database itself, as from a snapshot: etcd_snapshot_restore takes member/snap/db too.",
 	Restore: "Restore the newest good backup: runbook plan etcd-restore.hcl.",
 }
 
@@ -119,12 +124,11 @@ func (r *Report) salvage() Rung {
 		rung.Why = "the database is whole and empty"
 	case strings.Contains(r.blocking(Salvage), "foreign"):
 		rung.Why = "the database is whole, but not the one that is wanted"
+	case !r.follows() && r.newerBackup():
+		rung.Why = "the database is whole, but what follows it is in no log, and the backup is as new"
 	default:
 		rung.Possible = true
 		rung.Why = fmt.Sprintf("the database is whole: %d keys at revision %d", d.Contents.Keys, d.Revision)
-	}
-	if !rung.Possible {
-		rung.Loss = "can't be told"
 	}
 	return rung
 }
@@ -135,6 +139,8 @@ func (r *Report) salvageLoss() string {
 	ahead := int64(w.LastIndex) - int64(d.ConsistentIndex)
 	behind := int64(w.SeenIndex) - int64(max(w.LastIndex, d.ConsistentIndex))
 	switch {
+	case !r.follows():
+		return fmt.Sprintf("everything from entry %d on: the log begins at entry %d, and what is between is in neither", d.ConsistentIndex+1, w.FirstIndex)
 	case len(w.Files) == 0 || w.MemberID == "":
 		return "nothing after a clean stop; after a crash what was written since the database's last commit, about a tenth of a second"
 	case behind > 0 && w.Fault != nil:
@@ -149,6 +155,11 @@ func (r *Report) salvageLoss() string {
 	return nothing
 }
 
+func (r *Report) newerBackup() bool {
+	b, ok := r.backup()
+	return ok && b.Revision >= r.DB.Revision
+}
+
 func (r *Report) restore() Rung {
 	rung := Rung{Cure: Restore, Loss: "everything since the backup"}
 	b, ok := r.backup()
@@ -160,7 +171,6 @@ func (r *Report) restore() Rung {
 		case len(r.Backups) == 0:
 			rung.Why = "there is no backup in " + strings.Join(r.Options.Backups, ", ")
 		}
-		rung.Loss = "can't be told"
 		return rung
 	}
 	rung.Possible = true
@@ -169,6 +179,9 @@ func (r *Report) restore() Rung {
 		rung.Loss = fmt.Sprintf("everything since the backup: %d revisions, from %d to %d", r.DB.Revision-b.Revision, b.Revision+1, r.DB.Revision)
 		if r.DB.Damaged > 0 {
 			rung.Loss += " at least"
+		}
+		if ahead := int64(r.WAL.SeenIndex) - int64(r.DB.ConsistentIndex); ahead > 0 {
+			rung.Loss += fmt.Sprintf(", and the %d entries of the log that follow", ahead)
 		}
 	}
 	return rung

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -115,9 +114,8 @@ func journal(ctx context.Context, unit string) []byte {
 
 // newest is the newest file that a pattern matches.
 func newest(pattern string) string {
-	paths, _ := filepath.Glob(pattern) // one that is no pattern matches nothing
 	best, at := "", time.Time{}
-	for _, p := range paths {
+	for _, p := range unseen.Glob(pattern) {
 		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() && st.ModTime().After(at) {
 			best, at = p, st.ModTime()
 		}

@@ -51,9 +51,7 @@ func readMeta(r io.ReaderAt, at int64) (meta, error) {
 	if le.Uint32(b) != metaMagic || le.Uint32(b[4:]) != 2 {
 		return meta{}, errors.New("is none: something else is there")
 	}
-	h := fnv.New64a()
-	h.Write(b[:56])
-	if h.Sum64() != le.Uint64(b[56:]) {
+	if metaSum(b[:56]) != le.Uint64(b[56:]) {
 		return meta{}, errors.New("doesn't match its checksum")
 	}
 	m := meta{pageSize: int64(le.Uint32(b[8:])), root: le.Uint64(b[16:]), freelist: le.Uint64(b[32:]), pages: le.Uint64(b[40:]), txid: le.Uint64(b[48:]), at: at}
@@ -61,6 +59,13 @@ func readMeta(r io.ReaderAt, at int64) (meta, error) {
 		return meta{}, fmt.Errorf("tells a page size of %d", m.pageSize)
 	}
 	return m, nil
+}
+
+// metaSum is the checksum of what is before it in a meta page.
+func metaSum(b []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(b)
+	return h.Sum64()
 }
 
 // metas are both meta pages and what is wrong with either.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -35,6 +36,32 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit))
 	return data, errors.Join(err, f.Close())
+}
+
+// Glob lists what a pattern matches, as filepath.Glob does, and what it can't
+// list matches nothing.
+func Glob(pattern string) []string {
+	dir, base := filepath.Split(filepath.Clean(pattern))
+	if dir == "" || base == "" {
+		return nil
+	}
+	dirs := []string{dir}
+	if strings.ContainsAny(dir, "*?[") {
+		dirs = Glob(dir)
+	}
+	var found []string
+	for _, d := range dirs {
+		entries, err := ReadDir(d)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if ok, err := filepath.Match(base, e.Name()); err == nil && ok {
+				found = append(found, filepath.Join(d, e.Name()))
+			}
+		}
+	}
+	return found
 }
 
 // ReadDir lists a directory, in the order of the names.
