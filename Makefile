@@ -4,6 +4,9 @@
 # make bench  measure it, beside the floor of what it has to do
 # make lint   what a reviewer shouldn't have to look for
 #
+# make lab    a Kubernetes control plane to play with, docs/lab.md
+# make test-lab  the tests that need one
+#
 # Needs Go and a Debian or Ubuntu. Tests and demo boot hosts and so need root:
 # make asks for it through sudo where it isn't run as root.
 
@@ -13,6 +16,8 @@ LDFLAGS := -X main.version=$(VERSION)
 
 export CGO_ENABLED ?= 0
 export GOFLAGS     ?= -trimpath -buildvcs=false
+# Where the lab keeps what it has built, for all checkouts.
+export RUNBOOK_LAB_CACHE ?= $(HOME)/.cache/runbook-lab
 
 ifeq ($(shell id -u),0)
 AS_ROOT :=
@@ -21,7 +26,11 @@ AS_ROOT := sudo -E env PATH=$(PATH)
 endif
 EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 
-.PHONY: all setup build tools test lint bench demo clean
+# The packages whose tests need the lab.
+LAB := ^runbook/test/(kubehost|e2e/lab)\b
+
+.PHONY: all setup build tools test lint bench demo clean \
+	setup-lab lab-tools lab lab-shell lab-down test-lab clean-lab
 
 all: setup build tools
 
@@ -37,7 +46,7 @@ tools:
 
 test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
-	$(GO) test -timeout 20m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -v '^runbook/engine\b')
+	$(GO) test -timeout 20m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -Ev '^runbook/engine\b|$(LAB)')
 
 lint: tools
 	@unformatted=$$(gofmt -l .) && \
@@ -47,6 +56,7 @@ lint: tools
 	$(GO) test ./test/imports
 	$(GO) mod tidy -diff
 	for m in test/tools test/tools/etcd35 test/tools/etcd36; do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
+	cd test/lab && $(GO) mod tidy -diff && $(GO) vet ./images/... && ../../.cache/bin/staticcheck ./images/...
 
 bench: build
 	@$(GO) run ./test/bench
@@ -54,6 +64,30 @@ bench: build
 demo: setup build tools
 	@$(GO) build -o bin/demo ./test/demo
 	@$(AS_ROOT) bin/demo
+
+setup-lab:
+	@test/setup lab
+
+# Kubernetes takes ten minutes the first time.
+lab-tools:
+	@$(GO) run ./test/binaries/build lab
+
+lab: setup-lab build lab-tools
+	@$(GO) build -o bin/lab ./test/kubehost/lab
+	@$(AS_ROOT) bin/lab up bin/runbook
+
+lab-shell:
+	@$(AS_ROOT) bin/lab shell
+
+lab-down:
+	@$(AS_ROOT) bin/lab down
+
+test-lab: setup-lab build lab-tools
+	$(GO) test -p 1 -timeout 40m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -E '$(LAB)')
+
+# What the lab keeps between runs. The next one builds Kubernetes again.
+clean-lab:
+	$(AS_ROOT) rm -rf $(RUNBOOK_LAB_CACHE)
 
 clean:
 	rm -rf bin .cache

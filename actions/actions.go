@@ -8,10 +8,12 @@ import (
 
 	"runbook/actions/command"
 	"runbook/actions/etcd"
+	"runbook/actions/fault"
 	"runbook/actions/file"
 	"runbook/actions/flow"
 	"runbook/actions/http"
 	"runbook/actions/machine"
+	"runbook/actions/staticpod"
 	"runbook/actions/systemd"
 	"runbook/actions/wait"
 	"runbook/engine"
@@ -24,7 +26,8 @@ func Registry(log hclog.Logger) *engine.Registry {
 	return &engine.Registry{
 		Actions: slices.Concat(
 			file.Actions(), systemd.Actions(), etcd.Actions(),
-			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(),
+			staticpod.Actions(),
+			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), fault.Actions(),
 		),
 		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data()),
 		Facts: systemd.Facts{},

@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 func families() map[string][]contract.Case {
 	return map[string][]contract.Case{
 		"file": fileCases(), "systemd": unitCases(), "etcd": etcdCases(), "command": commandCases(),
-		"wait": waitCases(), "http": httpCases(),
+		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(),
 	}
 }
 
@@ -85,19 +86,19 @@ func complete(t *testing.T, name, doc, example string, made bool, attributes []e
 func TestEveryExampleValidates(t *testing.T) {
 	reg := actions.Registry(hclog.NewNullLogger())
 	for _, s := range reg.Actions {
-		validates(t, reg, `step "`+s.Name+`" `, s.Example)
+		validates(t, reg, `step "`+s.Name+`" `, s.Example, s.Destroys)
 	}
 	for _, s := range reg.Data {
-		validates(t, reg, `data "`+s.Name+`" `, s.Example)
+		validates(t, reg, `data "`+s.Name+`" `, s.Example, false)
 	}
 }
 
-func validates(t *testing.T, reg *engine.Registry, begins, example string) {
+func validates(t *testing.T, reg *engine.Registry, begins, example string, drill bool) {
 	t.Helper()
 	if !strings.HasPrefix(example, begins) {
 		t.Errorf("the example of %sis another's:\n%s", begins, example)
 	}
-	text := "runbook \"example\" {}\n" + example + "\n"
+	text := fmt.Sprintf("runbook \"example\" { drill = %v }\n%s\n", drill, example)
 	if _, diags := lang.Load(lang.NewSources(lang.Source{Name: "example.hcl", Text: text}), reg); len(diags) > 0 {
 		t.Errorf("the example of %sdoesn't validate: %v\n%s", begins, diags, text)
 	}

@@ -32,6 +32,7 @@ func waitCases() []contract.Case {
 		{Name: "a path that is gone", Action: "wait_for", Setup: waitScene(func(t *testing.T) config {
 			return config{"path": cty.StringVal("/no/such"), "absent": cty.True}
 		})},
+		{Name: "postconditions alone", Action: "wait_for", Setup: waitScene(func(*testing.T) config { return config{} })},
 		{Name: "a unit", Action: "wait_for", Setup: waitScene(func(t *testing.T) config {
 			return config{"unit": cty.StringVal("dbus.socket")}
 		})},
@@ -61,7 +62,6 @@ func waitScene(prepare func(*testing.T) config) func(*testing.T) contract.Scene 
 
 func badWait() []contract.Bad {
 	return []contract.Bad{
-		{Name: "nothing", Set: setTo("tcp", cty.NullVal(cty.String)), Message: "nothing to wait for"},
 		{Name: "two", Set: set("path", "/x"), Attribute: "path", Message: "tcp and path are both set"},
 		{Name: "no port", Set: set("tcp", "localhost"), Attribute: "tcp", Message: `"host:port"`},
 		{Name: "no scheme", Set: set("url", "localhost/"), Attribute: "url", Message: "begins with http://"},

@@ -59,10 +59,17 @@ type Spec struct {
 	// tags, one for each attribute. Optional attributes without a default are
 	// pointers, slices or maps.
 	New func() Action
+	// Destroys says that the action does damage on purpose: only a runbook that
+	// says drill = true may have it as a step, and only an operator who names
+	// the host can run that one.
+	Destroys bool
 	// Asks names the attribute that holds a question to the operator, if the
 	// action is one: the engine asks it, as it does an approve block's, and
 	// applies the action once somebody has said yes.
 	Asks string
+	// OneOf names attributes of which a step sets exactly one, or none where it
+	// has a postcondition that says all.
+	OneOf []string
 }
 
 // DataSpec describes a data source, as Spec describes an action.

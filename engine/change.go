@@ -56,6 +56,20 @@ type Item struct {
 // Empty reports whether applying c would leave the host as it is.
 func (c Change) Empty() bool { return len(c.Items) == 0 }
 
+// Bytes is how much of the file systems' free space c takes.
+func (c Change) Bytes() int64 {
+	var n int64
+	for _, e := range c.Effects {
+		if e.Copied != nil {
+			n += e.Copied.Bytes
+		}
+		if e.Created != nil {
+			n += e.Created.Bytes
+		}
+	}
+	return n
+}
+
 // SameAs reports whether c and o make the same differences. Notes and the
 // actions' own records are not compared.
 func (c Change) SameAs(o Change) bool {

@@ -3,7 +3,7 @@ package runbooks
 
 import (
 	"embed"
-	"strings"
+	"io/fs"
 )
 
 // FS holds the shipped runbooks.
@@ -11,15 +11,17 @@ import (
 //go:embed *.hcl
 var FS embed.FS
 
-// Names lists the shipped runbooks for messages.
-func Names() string {
-	entries, err := FS.ReadDir(".")
+// Names lists the shipped runbooks.
+func Names() []string {
+	var names []string
+	err := fs.WalkDir(FS, ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
 	if err != nil {
 		panic(err) // an embedded directory can always be read
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
-	return strings.Join(names, ", ")
+	return names
 }

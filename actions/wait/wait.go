@@ -25,9 +25,10 @@ func Actions() []engine.Spec { return []engine.Spec{waitSpec} }
 var waitSpec = engine.Spec{
 	Name: "wait_for",
 	Doc: "Waits until one thing is so: a TCP port accepts connections, a URL answers, a path exists or is gone, a unit is in a state. " +
-		"Exactly one of tcp, url, path and unit is set. " +
-		"To wait for anything that an expression can tell, give a step a postcondition and a retry block instead.",
+		"One of tcp, url, path and unit is set. " +
+		"None of them is where an expression tells what to wait for: the step's postconditions are looked at again and again, as its retry block says, and its timeout bounds that.",
 	ReadOnly: true,
+	OneOf:    []string{"tcp", "url", "path", "unit"},
 	Attributes: []engine.Attribute{
 		{Name: "tcp", Type: cty.String, Check: checkTCP, Doc: `Address that has to accept connections, as "host:port".`},
 		{Name: "url", Type: cty.String, Check: checkURL, Doc: "URL that has to answer a GET. Redirections are not followed, proxies not used."},
@@ -42,8 +43,8 @@ var waitSpec = engine.Spec{
 		{Name: "interval_seconds", Type: cty.Number, Default: cty.NumberIntVal(1), Check: checkPositive, Doc: "How long to wait between two looks, in seconds."},
 	},
 	Results: []engine.Attribute{
-		{Name: "seen", Type: cty.String, Doc: "What was seen at last."},
-		{Name: "seconds", Type: cty.Number, Doc: "How long it took."},
+		{Name: "seen", Type: cty.String, Doc: "What was seen at last; empty where only postconditions are waited for."},
+		{Name: "seconds", Type: cty.Number, Doc: "How long it took; 0 where only postconditions are waited for."},
 	},
 	Example: `step "wait_for" "api_server" {
   url             = "https://127.0.0.1:6443/readyz"
@@ -96,8 +97,8 @@ func (a *waitFor) target() (target, error) {
 	switch len(found) {
 	case 1:
 		return found[0], nil
-	case 0:
-		return target{}, engine.Errorf("wait_for", "nothing to wait for is set").WithHint("Set one of tcp, url, path and unit.")
+	case 0: // the engine looks at the postconditions after each call of Apply
+		return target{check: "its postconditions hold"}, nil
 	}
 	return target{}, engine.Errorf("wait_for", "%s and %s are both set", found[0].attribute, found[1].attribute).
 		WithHint("Wait for one after the other, in two steps.").WithAttribute(found[1].attribute)
@@ -110,7 +111,10 @@ func (a *waitFor) Plan(context.Context, engine.World) (engine.Change, error) {
 	if err != nil {
 		return engine.Change{}, err
 	}
-	check := fmt.Sprintf("%s, within %s", what.check, seconds(a.Timeout))
+	check := what.check
+	if what.look != nil {
+		check += ", within " + seconds(a.Timeout).String()
+	}
 	return engine.Change{Checks: []string{check}}, nil
 }
 
@@ -119,6 +123,9 @@ func (a *waitFor) Apply(ctx context.Context, _ engine.Change, r engine.Reporter)
 	what, err := a.target()
 	if err != nil {
 		return nil, err
+	}
+	if what.look == nil {
+		return engine.Result{"seen": "", "seconds": int64(0)}, nil
 	}
 	began := time.Now()
 	within, cancel := context.WithTimeout(ctx, seconds(a.Timeout))

@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
-	"runbook/engine/run"
 )
 
 func (a *app) listCommand() *cobra.Command {
@@ -42,17 +41,14 @@ func (a *app) showCommand() *cobra.Command {
 }
 
 func (a *app) show(id string, withLog bool) error {
-	sum, err := a.store().Look(id)
+	h, err := a.store().History(id)
 	if err != nil {
 		return err
 	}
-	var log []run.LogEntry
-	if withLog {
-		if log, err = a.store().Log(id); err != nil {
-			return err
-		}
+	if !withLog {
+		h.Log = nil
 	}
-	a.view.Show(sum.State, sum.Busy, log)
+	a.view.Show(h.State, h.Busy, h.Log)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
+	"runbook/engine/lang"
 	"runbook/engine/run"
 )
 
@@ -37,22 +38,42 @@ func blocked(p *run.Plan) error {
 func (a *app) runCommand() *cobra.Command {
 	var given settings
 	var yes bool
+	var drill string
 	cmd := addJSONFlag(&cobra.Command{
 		Use:   "run FILE",
 		Short: "Plan a runbook, ask, and carry it out",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.run(args[0], given, yes)
+			return a.run(args[0], given, drill, yes)
 		},
 	})
 	given.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
+	cmd.Flags().StringVar(&drill, "drill", "", "let a drill do its damage to this host, which `HOSTNAME` has to be")
 	return cmd
 }
 
-func (a *app) run(file string, given settings, yes bool) error {
+// drillAgreed refuses a runbook that does damage on purpose unless the operator
+// has named this very host.
+func (a *app) drillAgreed(book *lang.Runbook, given string) error {
+	host := a.host().Name()
+	switch {
+	case !book.Drill && given != "":
+		return engine.Errorf("runbook "+book.Name, "--drill is given, but the runbook is no drill").WithHint("Leave --drill out")
+	case book.Drill && given == "":
+		return engine.Errorf("runbook "+book.Name, "it is a drill: it does damage to this host on purpose").
+			WithHint("If this is the host to rehearse on, name it: --drill %s", host)
+	case book.Drill && given != host:
+		return engine.Errorf("runbook "+book.Name, "this host is %s, and --drill names %s", host, given).
+			WithHint("Nothing has been changed. Run the drill on the host that it is meant for")
+	}
+	return nil
+}
+
+func (a *app) run(file string, given settings, drill string, yes bool) error {
 	// Mistakes in the runbook are told before the lock is taken.
-	if err := a.check(file); err != nil {
+	what, err := a.check(file)
+	if err != nil {
 		return err
 	}
 	release, err := a.lock("run", "about to begin")
@@ -63,8 +84,11 @@ func (a *app) run(file string, given settings, yes bool) error {
 	if err := a.noneUnfinished(); err != nil {
 		return err
 	}
-	p, scope, err := a.prepare(file, given)
+	p, scope, err := a.prepare(what, given)
 	if err != nil {
+		return err
+	}
+	if err := a.drillAgreed(scope.Book, drill); err != nil {
 		return err
 	}
 	shown, err := p.Shown()
@@ -80,6 +104,9 @@ func (a *app) run(file string, given settings, yes bool) error {
 			return err
 		}
 	}
+	if err := a.store().Supersede(a.gaveUp); err != nil {
+		return err
+	}
 	r, err := a.store().Begin(a.host(), scope, p, version, a.event)
 	if err != nil {
 		return err
@@ -90,6 +117,7 @@ func (a *app) run(file string, given settings, yes bool) error {
 // drive runs or rolls back until it ends, and says what to do next if it
 // ended early.
 func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
+	beThrifty(r.Book())
 	if a.terminal() {
 		r.Ask = a.ask
 	}
@@ -122,6 +150,11 @@ func (a *app) noneUnfinished() error {
 	}
 	return engine.Errorf("run "+id, "it was begun on this machine and has not ended").
 		WithHint("Go on with `runbook resume`, undo it with `runbook rollback`, or give it up with `runbook abandon %s`", id)
+}
+
+// gaveUp tells of a run that the one that begins takes the place of.
+func (a *app) gaveUp(sum run.Summary) {
+	a.view.Note("Run %s of %s was cut short. It may simply be begun anew, and is given up.", sum.ID, sum.State.Header.Plan.Runbook)
 }
 
 // terminal reports whether there is somebody to ask.

@@ -23,7 +23,7 @@ func (a *app) complete(root *cobra.Command) {
 		"validate": once(completeBooks), "plan": once(completeBooks), "run": once(completeBooks),
 		"fmt":     completeFiles,
 		"approve": a.completeApproval, "prune": once(a.completeRuns(all)),
-		"show": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
+		"show": once(a.completeRuns(all)), "report": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
 		"rollback": once(a.completeRuns(func(s run.Summary) bool { return s.State != nil && canRollBack(s) })),
 		"explain":  once(a.completeTopics),
 		"read":     a.completeData,
@@ -73,7 +73,7 @@ func completeBooks(_ *cobra.Command, _ []string, typed string) ([]string, cobra.
 			found = append(found, path)
 		}
 	}
-	for _, name := range strings.Split(runbooks.Names(), ", ") {
+	for _, name := range runbooks.Names() {
 		if strings.HasPrefix(name, typed) && !slices.Contains(found, name) {
 			found = append(found, name+"\tcomes with runbook")
 		}
@@ -146,11 +146,9 @@ func (a *app) completeVariables(_ *cobra.Command, args []string, typed string) (
 	}
 	src, err := lang.ReadSources(args[0])
 	if err != nil {
-		text, err := runbooks.FS.ReadFile(filepath.Base(args[0]))
-		if err != nil {
+		if src, err = lang.ReadSourcesIn(runbooks.FS, args[0]); err != nil {
 			return nil, directive
 		}
-		src = lang.NewSources(lang.Source{Name: args[0], Text: string(text)})
 	}
 	book, _ := lang.Load(src, a.registry()) // its mistakes are for validate to tell
 	var found []string

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"runbook/engine"
@@ -20,12 +21,12 @@ func (a *app) sources(name string) (*lang.Sources, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return src, err
 	}
-	text, embedErr := runbooks.FS.ReadFile(filepath.Base(name))
-	if embedErr != nil || filepath.Base(name) != name {
-		return nil, &engine.Error{Where: name, Err: errors.New("no such runbook file"), Hint: "These come with runbook and need no file: " + runbooks.Names()}
+	src, err = lang.ReadSourcesIn(runbooks.FS, name)
+	if err != nil {
+		return nil, &engine.Error{Where: name, Err: errors.New("no such runbook file"), Hint: "These come with runbook and need no file: " + strings.Join(runbooks.Names(), ", ")}
 	}
 	a.view.Note("There is no file %s here; using the one that comes with runbook %s.", name, version)
-	return lang.NewSources(lang.Source{Name: name, Text: string(text)}), nil
+	return src, nil
 }
 
 // load reads and checks a runbook.
@@ -38,37 +39,52 @@ func (a *app) load(name string) (*lang.Runbook, error) {
 	if diags.HasErrors() {
 		return nil, &lang.Error{Book: book, Diags: diags}
 	}
+	beThrifty(book)
 	return book, nil
 }
 
-// check reports what is wrong with a runbook; a plan is checked when it is
-// read.
-func (a *app) check(file string) error {
-	text, err := os.ReadFile(file)
-	if err == nil && run.IsPlanFile(string(text)) {
-		return nil
+// manySteps is where a runbook takes tens of megabytes.
+const manySteps = 1000
+
+// beThrifty gives a little time for much memory where a runbook is large: a
+// machine in trouble may have little left. What reading it has left behind goes
+// back at once. GOGC has its way where it is set.
+func beThrifty(book *lang.Runbook) {
+	if len(book.Steps) >= manySteps && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(33)
+		debug.FreeOSMemory()
 	}
-	_, err = a.load(file)
-	return err
 }
 
-// prepare makes the plan of a runbook for a new run, or reads it where file is
-// a plan.
-func (a *app) prepare(file string, given settings) (*run.Plan, *lang.Scope, error) {
+// named is what the operator named to be run: a runbook, or the text of a plan.
+type named struct {
+	book *lang.Runbook
+	plan []byte
+}
+
+// check reports what is wrong with a runbook; a plan is checked when it is
+// prepared.
+func (a *app) check(file string) (named, error) {
 	text, err := os.ReadFile(file)
 	if err == nil && run.IsPlanFile(string(text)) {
-		set, err := given.read()
-		if err != nil {
-			return nil, nil, err
-		}
-		scope, p, err := run.DecodePlan(text, a.host(), a.registry(), set)
-		return p, scope, err
+		return named{plan: text}, nil
 	}
 	book, err := a.load(file)
+	return named{book: book}, err
+}
+
+// prepare makes the plan of a runbook for a new run, or decodes one that was
+// kept.
+func (a *app) prepare(what named, given settings) (*run.Plan, *lang.Scope, error) {
+	if what.book != nil {
+		return a.plan(what.book, given, run.NewID(time.Now()))
+	}
+	set, err := given.read()
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.plan(book, given, run.NewID(time.Now()))
+	scope, p, err := run.DecodePlan(what.plan, a.host(), a.registry(), set)
+	return p, scope, err
 }
 
 // plan makes a plan of a runbook for the run called id.

@@ -147,10 +147,7 @@ func (j *Journal) append(kind string, data any) error {
 	if err != nil {
 		return engine.Errorf(j.path, "encoding a %s record: %w", kind, err)
 	}
-	line, sum, err := encode(Record{Seq: j.seq + 1, Time: time.Now().UTC(), Kind: kind, Data: raw}, j.sum)
-	if err != nil {
-		return &engine.Error{Where: j.path, Err: err}
-	}
+	line, sum := encode(Record{Seq: j.seq + 1, Time: time.Now().UTC(), Kind: kind, Data: raw}, j.sum)
 	const hint = "What it says to have begun may be done by now; nothing else was changed since. Make room or mend the disk, then `runbook resume`, which finds out"
 	if _, err := j.file.Write(line); err != nil {
 		return engine.Errorf(j.path, "the journal can't be written: %w", err).WithHint(hint)

@@ -37,26 +37,25 @@ const (
 	tailLen = len(sumKey) + sumSize + len(sumEnd)
 )
 
-// encode returns r as a line, and its sum.
-func encode(r Record, prev string) ([]byte, string, error) {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return nil, "", fmt.Errorf("record %d (%s): %w", r.Seq, r.Kind, err)
-	}
-	sum := chain(prev, body)
-	line := append(body[:len(body)-1:len(body)-1], sumKey+sum+sumEnd...)
-	return line, sum, nil
+// encode returns r as a line, and its sum. Data is JSON already, and goes in as
+// it is: a header may be megabytes long.
+func encode(r Record, prev string) (line []byte, sum string) {
+	line = make([]byte, 0, len(r.Data)+tailLen+128)
+	line = fmt.Appendf(line, `{"seq":%d,"time":%q,"kind":%q,"data":`, r.Seq, r.Time.Format(time.RFC3339Nano), r.Kind)
+	line = append(line, r.Data...)
+	sum = chain(prev, line)
+	return append(line, sumKey+sum+sumEnd...), sum
 }
 
 // parse reads a record whose checksum is right, and so is one that encode wrote:
-// its members stand in their order. The data is left for Decode to look into.
+// its members stand in their order. open lacks its closing brace. The data is left for Decode to look into.
 // Reading a large journal is mostly this.
-func (r *Record) parse(body []byte) error {
-	rest, ok := bytes.CutPrefix(body, []byte(`{"seq":`))
+func (r *Record) parse(open []byte) error {
+	rest, ok := bytes.CutPrefix(open, []byte(`{"seq":`))
 	seq, rest, found := bytes.Cut(rest, []byte(`,"time":"`))
 	stamp, rest, found2 := bytes.Cut(rest, []byte(`","kind":"`))
 	kind, data, found3 := bytes.Cut(rest, []byte(`","data":`))
-	if !ok || !found || !found2 || !found3 || len(data) < 2 {
+	if !ok || !found || !found2 || !found3 || len(data) == 0 {
 		return fmt.Errorf("not a journal record")
 	}
 	var err error
@@ -66,14 +65,16 @@ func (r *Record) parse(body []byte) error {
 	if r.Time, err = time.Parse(time.RFC3339Nano, string(stamp)); err != nil {
 		return err
 	}
-	r.Kind, r.Data = string(kind), data[:len(data)-1]
+	r.Kind, r.Data = string(kind), data
 	return nil
 }
 
-func chain(prev string, body []byte) string {
+// chain is the sum of an object that lacks its closing brace.
+func chain(prev string, open []byte) string {
 	h := sha256.New()
 	h.Write([]byte(prev))
-	h.Write(body)
+	h.Write(open)
+	h.Write([]byte{'}'})
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -84,12 +85,11 @@ func decode(line []byte, prev string, seq int) (Record, string, error) {
 	if at < 1 || !bytes.HasPrefix(line[at:], []byte(sumKey)) || !bytes.HasSuffix(line, []byte(sumEnd)) {
 		return r, "", fmt.Errorf("not a journal record")
 	}
-	body := append(line[:at:at], '}')
 	sum := string(line[at+len(sumKey) : at+len(sumKey)+sumSize])
-	if want := chain(prev, body); sum != want {
+	if want := chain(prev, line[:at]); sum != want {
 		return r, "", fmt.Errorf("checksum mismatch: the line says %.12s…, its content and the lines before give %.12s…", sum, want)
 	}
-	if err := r.parse(body); err != nil {
+	if err := r.parse(line[:at:at]); err != nil {
 		return r, "", err
 	}
 	if r.Seq != seq {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -38,6 +39,8 @@ func registry() *engine.Registry {
 			Name:       "touch",
 			Attributes: []engine.Attribute{absolute, {Name: "size", Type: cty.Number, Default: cty.NumberIntVal(7)}, text("owner", false)},
 			Results:    []engine.Attribute{{Name: "inode", Type: cty.Number}},
+		}, {
+			Name: "burn", Attributes: []engine.Attribute{absolute}, Destroys: true,
 		}},
 		Data: []engine.DataSpec{{
 			Name:       "disk",
@@ -437,5 +440,55 @@ variable "port" {
 	_, diags = rb.VariableValues(settings(map[string]string{"port": "70000"}))
 	if text := render(t, rb, diags); !strings.Contains(text, "var.port: 70000 is no port.") || !strings.Contains(text, "self > 0") {
 		t.Error(text)
+	}
+}
+
+// Of some attributes an action takes one, or none beside a postcondition.
+func TestOneOf(t *testing.T) {
+	text := func(name string) engine.Attribute { return engine.Attribute{Name: name, Type: cty.String} }
+	reg := &engine.Registry{Actions: []engine.Spec{{
+		Name: "watch", Attributes: []engine.Attribute{text("path"), text("unit"), text("note")}, OneOf: []string{"path", "unit"},
+	}}}
+	const post = "postcondition {\n condition = path(\"/a\").exists\n error_message = \"no\"\n }\n"
+	for body, want := range map[string]string{
+		"path = \"/a\"\n":        "",
+		post:                     "",
+		"path = \"/a\"\n" + post: "",
+		"note = \"x\"\n":         "set one of path, unit, or give the step a postcondition",
+		"path = \"/a\"\nunit = \"a.service\"\n" + post: "path and unit are both set",
+		post + "rollback \"watch\" {}\n":               "Nothing is set that watch works on",
+	} {
+		src := lang.NewSources(lang.Source{Name: "test.hcl", Text: header + "step \"watch\" \"one\" {\n" + body + "}\n"})
+		rb, diags := lang.Load(src, reg)
+		got := strings.Join(strings.Fields(render(t, rb, diags)), " ")
+		if diags.HasErrors() != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
+}
+
+// A runbook that comes with the binary reads what it names from there.
+func TestSourcesOfAFileSystem(t *testing.T) {
+	files := fstest.MapFS{
+		"drills/outer.hcl": {Data: []byte("runbook \"outer\" {}\nstep \"runbook\" \"inner\" { source = \"../inner.hcl\" }\n")},
+		"inner.hcl":        {Data: []byte("runbook \"inner\" {}\n")},
+	}
+	src, err := lang.ReadSourcesIn(files, "drills/outer.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rb, diags := lang.Load(src, registry()); diags.HasErrors() {
+		t.Error(render(t, rb, diags))
+	}
+	if len(src.All()) != 2 {
+		t.Errorf("%d files", len(src.All()))
+	}
+	delete(files, "inner.hcl")
+	src, err = lang.ReadSourcesIn(files, "drills/outer.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, diags := lang.Load(src, registry()); !diags.HasErrors() {
+		t.Error("a file that isn't there is no mistake")
 	}
 }

@@ -27,6 +27,8 @@ var blocks = []Block{
 			{Name: "description", Type: cty.String, Doc: "What the procedure is for, in a sentence."},
 			{Name: "time_budget", Type: cty.String, Doc: `How long the whole may take, such as "50m".`},
 			{Name: "on_failure", Type: cty.String, Default: cty.StringVal(Stop), Doc: `What happens when a step fails: "stop", so that the run can be resumed, "rollback" or "continue" with the next step.`},
+			{Name: "restartable", Type: cty.Bool, Default: cty.False, Doc: "Whether a run that was cut short may simply be begun anew, as a backup may. Such a run stands in nobody's way: the next run, of whatever runbook, gives it up. Until then it can be resumed or rolled back like any other."},
+			{Name: "drill", Type: cty.Bool, Default: cty.False, Doc: "Whether the runbook does damage on purpose, to rehearse a recovery. Such a runbook may have fault actions, and is only run with --drill HOSTNAME."},
 		},
 		Example: `runbook "etcd-restore" {
   description = "Rebuild a single-member etcd from its newest snapshot."
@@ -116,6 +118,7 @@ var blocks = []Block{
 		Attributes: []engine.Attribute{
 			{Name: "source", Type: cty.String, Required: true, Doc: "The other runbook's file, relative to the directory of the file that the run is of."},
 			{Name: "variables", Type: cty.DynamicPseudoType, Doc: "The other runbook's variables, as an object."},
+			{Name: "late", Type: cty.Bool, Default: cty.False, Doc: "Whether its data sources are read when the step begins, instead of when the run does: for a runbook that looks at what earlier steps have done. What depends on them can't be planned before."},
 		},
 		Example: `step "runbook" "back_up_first" {
   source    = "etcd-backup.hcl"

@@ -18,6 +18,8 @@ type Runbook struct {
 	TimeBudget  time.Duration // 0: none
 	Goal        *Check        // holds if there is nothing to do; nil: none
 	OnFailure   string        // one of the OnFailure constants
+	Restartable bool          // a run that was cut short may simply be begun anew
+	Drill       bool          // does damage on purpose; the operator has to name the host
 	Variables   []*Variable
 	Locals      []*Local
 	Data        []*Data
@@ -78,6 +80,9 @@ type Step struct {
 	// Sub is the runbook that a step of action "runbook" carries out; nil for
 	// all others. Config then holds the attribute variables alone.
 	Sub *Runbook
+	// Late says that Sub's data sources are read when the step begins, not
+	// when the run does.
+	Late bool
 }
 
 // The OnFailure constants say what happens when a step fails.

@@ -30,6 +30,9 @@ type Scope struct {
 	Run   engine.RunInfo
 	Facts Facts // nil: all facts are unknown
 	Each  *Each // nil outside of a step with for_each
+	// Until is the step that has to begin before Data is read; empty: it is
+	// read by now.
+	Until string
 }
 
 // Each is one round of a step with for_each.
@@ -310,6 +313,9 @@ func (s *Scope) eval(expr hcl.Expression, self cty.Value) (v cty.Value, because 
 func (s *Scope) because(expr hcl.Expression, facts *factReader) string {
 	because := facts.unknown
 	for _, ref := range s.Book.closure(expr) {
+		if _, read := s.Data[ref.name]; ref.root == "data" && !read {
+			because = s.Until
+		}
 		if ref.root != "step" {
 			continue
 		}

@@ -2,7 +2,9 @@ package lang
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 )
 
@@ -16,10 +18,11 @@ type Source struct {
 // with file(). The first one is the runbook. A run keeps them in its journal,
 // so that a resume follows what was started and not what is on disk now.
 type Sources struct {
-	path   string // of the runbook, absolute; empty if it is no file
-	dir    string // the runbook's directory; empty once sealed
-	files  []Source
-	sealed bool
+	path  string // of the runbook, absolute; empty if it is no file
+	files []Source
+	// open reads what the runbook names, relative to its directory; nil once
+	// sealed.
+	open func(name string) ([]byte, error)
 }
 
 // ReadSources reads the runbook at path.
@@ -29,20 +32,37 @@ func ReadSources(path string) (*Sources, error) {
 		return nil, err
 	}
 	s := NewSources(Source{Name: path, Text: string(text)})
-	s.dir, s.sealed = filepath.Dir(path), false
+	s.open = func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return os.ReadFile(name)
+	}
 	if s.path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
+// ReadSourcesIn reads the runbook called name in files, and what it names from
+// there as well.
+func ReadSourcesIn(files fs.FS, name string) (*Sources, error) {
+	text, err := fs.ReadFile(files, name)
+	if err != nil {
+		return nil, err
+	}
+	s := NewSources(Source{Name: name, Text: string(text)})
+	s.open = func(other string) ([]byte, error) { return fs.ReadFile(files, path.Join(path.Dir(name), other)) }
+	return s, nil
+}
+
 // NewSources returns sources that are complete: nothing else is read from disk.
 func NewSources(files ...Source) *Sources {
-	return &Sources{files: files, sealed: true}
+	return &Sources{files: files}
 }
 
 // Seal stops reading from disk: what has been read so far is all there is.
-func (s *Sources) Seal() { s.sealed = true }
+func (s *Sources) Seal() { s.open = nil }
 
 // Path is the runbook's absolute path; empty if it is no file.
 func (s *Sources) Path() string { return s.path }
@@ -57,14 +77,10 @@ func (s *Sources) read(name string) (string, error) {
 			return f.Text, nil
 		}
 	}
-	if s.sealed {
+	if s.open == nil {
 		return "", fmt.Errorf("%s was not read when the run began; a file's name must not depend on a step's result", name)
 	}
-	path := name
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.dir, name)
-	}
-	text, err := os.ReadFile(path)
+	text, err := s.open(name)
 	if err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ import (
 const SubAction = "runbook"
 
 var subSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
-	{Name: "source", Required: true}, {Name: "variables"},
+	{Name: "source", Required: true}, {Name: "variables"}, {Name: "late"},
 	{Name: "description"}, {Name: "for_each"}, {Name: "when"}, {Name: "on_failure"},
 }}
 
@@ -32,6 +32,7 @@ func (p *parser) sub(s *Step, b *hcl.Block) {
 	s.Text = p.blockText(b)
 	s.Description = p.literalString(content.Attributes["description"])
 	s.OnFailure = p.onFailure(content.Attributes["on_failure"])
+	s.Late = p.literalBool(content.Attributes["late"])
 	s.ForEach, s.When = exprOf(content.Attributes["for_each"]), exprOf(content.Attributes["when"])
 	s.Config = Config{Declared: subVariables, Given: hcl.Attributes{}, Range: b.DefRange}
 	s.Spec = engine.Spec{Name: SubAction, Attributes: subVariables, ReadOnly: true}

@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
+
+	"runbook/engine"
 )
 
 // checkExpressions looks for mistakes that show without any value: references
@@ -40,6 +42,7 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	}
 	done := map[string]bool{}
 	for _, s := range rb.Steps {
+		c.drill(s)
 		c.step(s, done)
 		done[s.Name] = true
 	}
@@ -80,6 +83,7 @@ func (c *checker) step(s *Step, done map[string]bool) {
 		c.expr(s.Approve.Message, at, cty.String, "A message is a text.")
 	}
 	c.config(s.Config, at)
+	c.oneOf(s.Config, s.Spec, len(s.Postconditions) > 0)
 	for _, pre := range s.Preconditions {
 		c.check(pre, at)
 	}
@@ -93,7 +97,44 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	}
 	if s.Rollback != nil && s.Rollback.Action != "none" {
 		c.config(s.Rollback.Config, after)
+		c.oneOf(s.Rollback.Config, s.Rollback.Spec, false)
 	}
+}
+
+// oneOf checks that one of the attributes is set of which the action takes one.
+func (c *checker) oneOf(cfg Config, spec engine.Spec, noneDoes bool) {
+	given := slices.DeleteFunc(slices.Clone(spec.OneOf), func(name string) bool { return cfg.Given[name] == nil })
+	switch {
+	case len(spec.OneOf) == 0, len(given) == 1, len(given) == 0 && noneDoes:
+	case len(given) == 0:
+		c.diags = append(c.diags, cfg.Diagnose("Nothing is set that "+spec.Name+" works on",
+			fmt.Errorf("set one of %s, or give the step a postcondition", strings.Join(spec.OneOf, ", "))))
+	default:
+		c.errorf(cfg.Given[given[1]].Expr, given[0]+" and "+given[1]+" are both set",
+			"Set one of "+strings.Join(spec.OneOf, ", ")+"; for more, write more steps.")
+	}
+}
+
+// drill refuses what does damage on purpose, unless the runbook says that this
+// is what it is for.
+func (c *checker) drill(s *Step) {
+	what := ""
+	switch {
+	case c.rb.Drill:
+	case s.Spec.Destroys:
+		what = "Action " + s.Action
+	case s.Sub != nil && s.Sub.Drill:
+		what = "Runbook \"" + s.Sub.Name + "\""
+	case s.Rollback != nil && s.Rollback.Spec.Destroys:
+		what = "Action " + s.Rollback.Action
+	}
+	if what == "" {
+		return
+	}
+	c.diags = append(c.diags, &hcl.Diagnostic{
+		Severity: hcl.DiagError, Summary: "Damage outside of a drill", Subject: s.Config.Range.Ptr(),
+		Detail: what + " does damage on purpose. If this is a drill, say so in the runbook block: drill = true.",
+	})
 }
 
 // forEach checks that the keys can be known before the run, and that a resume

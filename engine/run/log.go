@@ -18,24 +18,6 @@ type LogEntry struct {
 	Text string // what there is to say beside the kind; often nothing
 }
 
-// Log lists what the journal of a run recorded, the oldest first.
-func (s Store) Log(id string) ([]LogEntry, error) {
-	if err := s.Exists(id); err != nil {
-		return nil, err
-	}
-	records, err := journal.Read(s.run(id))
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]LogEntry, len(records))
-	for i, r := range records {
-		if entries[i], err = logEntry(r); err != nil {
-			return nil, err
-		}
-	}
-	return entries, nil
-}
-
 // logEntry takes from a record what is said in words, whatever its kind. A
 // step's configuration and what its action recorded stay in the journal.
 func logEntry(r journal.Record) (LogEntry, error) {

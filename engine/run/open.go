@@ -165,7 +165,11 @@ func (r *Runner) unfold() error {
 }
 
 func (r *Runner) recallDataOf(step string, scope *lang.Scope) error {
-	for _, d := range r.state.Header.Plan.Data {
+	read := r.state.Header.Plan.Data
+	if st := r.state.Steps[step]; st != nil {
+		read = append(slices.Clone(read), st.Data...)
+	}
+	for _, d := range read {
 		if d.Step != step {
 			continue
 		}
@@ -178,6 +182,9 @@ func (r *Runner) recallDataOf(step string, scope *lang.Scope) error {
 
 // replayShown is Replay with the values of the sensitive variables put back.
 func (r *Runner) replayShown(records []journal.Record) (*State, error) {
+	if len(r.secrets.tokens) == 0 {
+		return r.state, nil
+	}
 	shown := slices.Clone(records)
 	for i := range shown {
 		var err error

@@ -24,8 +24,11 @@ type Plan struct {
 	Data    []DataResult      `json:"data,omitempty"`
 	Goal    *lang.CheckResult `json:"goal,omitempty"`
 	// OnFailure is what happens if a step fails; empty: the run stops.
-	OnFailure string     `json:"on_failure,omitempty"`
-	Steps     []StepPlan `json:"steps,omitempty"` // none where the goal holds
+	OnFailure string `json:"on_failure,omitempty"`
+	// Restartable says that the run may be given up for the next one, however
+	// far it got.
+	Restartable bool       `json:"restartable,omitempty"`
+	Steps       []StepPlan `json:"steps,omitempty"` // none where the goal holds
 
 	secrets *secrets // the sensitive texts that may be in it
 	index   map[string]int
@@ -141,7 +144,8 @@ func (p *Plan) step(name string) StepPlan {
 func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, hcl.Diagnostics) {
 	p := &planner{
 		ctx: ctx, host: host, scope: scope,
-		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure, secrets: newSecrets(rand.Text())},
+		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure,
+			Restartable: scope.Book.Restartable, secrets: newSecrets(rand.Text())},
 	}
 	for _, v := range scope.Vars {
 		p.plan.secrets.add(lang.SecretsIn(v)...)
@@ -201,20 +205,28 @@ type planner struct {
 	effects []engine.Effect
 }
 
-// data reads every data source of a runbook, those that others need first.
+// data reads the data sources of a runbook into its scope and the plan.
 func (p *planner) data(scope *lang.Scope, step string) hcl.Diagnostics {
+	read, diags := readData(p.ctx, p.host, scope, step, p.plan.secrets)
+	p.plan.Data = append(p.plan.Data, read...)
+	return diags
+}
+
+// readData reads every data source of a runbook, those that others need first.
+func readData(ctx context.Context, host engine.Host, scope *lang.Scope, step string, secrets *secrets) ([]DataResult, hcl.Diagnostics) {
+	var all []DataResult
 	var diags hcl.Diagnostics
 	for _, d := range scope.Book.DataInOrder() {
 		if missingInput(scope, d) {
 			continue // what it needs has failed, which is reported there
 		}
-		res, more := p.read(scope, d)
+		res, more := readOne(ctx, host, scope, d, secrets)
 		diags = append(diags, more...)
 		if !more.HasErrors() {
-			p.plan.Data = append(p.plan.Data, DataResult{Step: step, Type: d.Type, Name: d.Name, Result: res})
+			all = append(all, DataResult{Step: step, Type: d.Type, Name: d.Name, Result: res})
 		}
 	}
-	return diags
+	return all, diags
 }
 
 func missingInput(scope *lang.Scope, d *lang.Data) bool {
@@ -226,9 +238,9 @@ func missingInput(scope *lang.Scope, d *lang.Data) bool {
 	return false
 }
 
-func (p *planner) read(scope *lang.Scope, d *lang.Data) (engine.Result, hcl.Diagnostics) {
+func readOne(ctx context.Context, host engine.Host, scope *lang.Scope, d *lang.Data, secrets *secrets) (engine.Result, hcl.Diagnostics) {
 	cfg, diags := scope.Config(d.Config, cty.NilVal)
-	p.plan.secrets.add(cfg.Secrets...)
+	secrets.add(cfg.Secrets...)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -236,7 +248,7 @@ func (p *planner) read(scope *lang.Scope, d *lang.Data) (engine.Result, hcl.Diag
 	if err != nil {
 		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
 	}
-	res, err := p.host.Read(p.ctx, engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
+	res, err := host.Read(ctx, engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
 	if err == nil {
 		err = setData(scope, d, res)
 	}
@@ -320,14 +332,29 @@ func (p *planner) begin(u *unit, sp StepPlan) hcl.Diagnostics {
 	for _, v := range u.inner.Vars {
 		p.plan.secrets.add(lang.SecretsIn(v)...)
 	}
-	if !diags.HasErrors() && sp.Skip == "" {
-		diags = p.data(u.inner, u.addr)
-	}
-	if !diags.HasErrors() && sp.Skip == "" {
-		sp.Skip, diags = goalOf(u)
+	switch {
+	case diags.HasErrors() || sp.Skip != "":
+	case u.Late:
+		p.later(u, &sp)
+	default:
+		if diags = p.data(u.inner, u.addr); !diags.HasErrors() {
+			sp.Skip, diags = goalOf(u)
+		}
 	}
 	p.plan.Steps = append(p.plan.Steps, sp)
 	return diags
+}
+
+// later leaves the data sources of another runbook unknown until its step
+// begins, and with them whether its goal holds by then.
+func (p *planner) later(u *unit, sp *StepPlan) {
+	u.inner.Until = u.addr
+	if goal := u.Sub.Goal; goal != nil && sp.When == "" {
+		sp.When, sp.WhenAfter = "its goal doesn't hold: "+u.inner.Source(goal.Condition), u.addr
+		if n := len(p.plan.Steps); n > 0 {
+			sp.WhenAfter = p.plan.Steps[n-1].Name
+		}
+	}
 }
 
 // goalOf says why the runbook that begins with u has nothing to do.

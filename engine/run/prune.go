@@ -17,9 +17,10 @@ func (s *State) Kept() []string {
 		if st == nil || !st.begun() {
 			continue
 		}
-		kept := st.Change.Kept
+		change := st.Change()
+		kept := change.Kept
 		if st.Undone {
-			kept = st.Change.UndoKept
+			kept = change.UndoKept
 		}
 		for _, path := range kept {
 			if !s.Pruned[path] {

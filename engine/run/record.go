@@ -1,7 +1,9 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"runbook/engine"
@@ -69,13 +71,25 @@ type done struct {
 	By      string        `json:"by,omitempty"` // who passed it over by hand
 	Failed  bool          `json:"failed,omitempty"`
 	Result  engine.Result `json:"result,omitempty"`
-	Took    time.Duration `json:"took_ns"`
+	// Data is what the data sources of another runbook read when it began.
+	Data []DataResult  `json:"data,omitempty"`
+	Took time.Duration `json:"took_ns"`
+	tries
+}
+
+// tries tell of the attempts at a step that a retry block asked for; of one
+// attempt there is nothing to tell.
+type tries struct {
+	Attempts int `json:"attempts,omitempty"`
+	// LastError is what the last attempt before the successful one ended with.
+	LastError string `json:"last_error,omitempty"`
 }
 
 type failed struct {
-	Step  string `json:"step"`
-	Error string `json:"error"`
-	Hint  string `json:"hint,omitempty"`
+	Step     string `json:"step"`
+	Error    string `json:"error"`
+	Hint     string `json:"hint,omitempty"`
+	Attempts int    `json:"attempts,omitempty"`
 }
 
 type examined struct {
@@ -180,22 +194,83 @@ type FailureRecord struct {
 
 // StepState is what a journal says of one step.
 type StepState struct {
-	intent    *intent
-	undo      *intent // of a rollback block
+	intent    *recordedIntent
+	undo      *recordedIntent // of a rollback block
 	Started   time.Time
+	Ended     time.Time
 	Done      bool
 	Unchanged bool
-	Change    engine.Change
-	Result    engine.Result
+	result    json.RawMessage // an object, or empty
 	Took      time.Duration
 	Undone    bool
 	UndoNote  string
 	Skipped   string // why the step was passed over
 	SkippedBy string // and by whom, if by hand
 	Failed    bool   // it failed, and the run went on
+	Data      []DataResult
 	Approval  *Approval
+	// Attempts is how often the step was tried, if more than once; LastError is
+	// what the last attempt before the successful one ended with.
+	Attempts  int
+	LastError string
 	// Again says that the operator wants a step in doubt carried out again.
 	Again bool
+}
+
+// Change is what the step was about to do. It is empty where the record of it
+// can't be decoded, which a resume and a rollback report.
+func (s *StepState) Change() engine.Change {
+	if s.intent == nil {
+		return engine.Change{}
+	}
+	in, err := s.intent.decode()
+	if err != nil {
+		return engine.Change{}
+	}
+	return in.Change
+}
+
+// Result is what the step handed out; nil where it handed out nothing.
+func (s *StepState) Result() engine.Result {
+	var res engine.Result
+	_ = json.Unmarshal(s.result, &res) // it is an object, which setResult has seen to, or empty
+	return res
+}
+
+// setResult keeps a result as it is recorded: a long run has many, and asks for
+// hardly any again.
+func (s *StepState) setResult(raw json.RawMessage) error {
+	if len(raw) > 0 && raw[0] != '{' && string(raw) != "null" {
+		return fmt.Errorf("a result is an object, and this is not: %.40s", raw)
+	}
+	s.result = raw
+	return nil
+}
+
+// recordedIntent is the record of an intent, which is decoded when it is asked
+// for: a long run has many, and takes up one at most.
+type recordedIntent struct{ record journal.Record }
+
+func (i *recordedIntent) decode() (in intent, err error) {
+	err = i.record.Decode(&in)
+	return in, err
+}
+
+// step is the name of the step that the intent is of. It stands first where
+// the record was written as the struct is; where secrets were taken out of it,
+// its members are in another order.
+func (i *recordedIntent) step() (string, error) {
+	if rest, ok := bytes.CutPrefix(i.record.Data, []byte(`{"step":"`)); ok {
+		name, _, found := bytes.Cut(rest, []byte(`"`))
+		if found && !bytes.ContainsRune(name, '\\') {
+			return string(name), nil
+		}
+	}
+	var in struct {
+		Step string `json:"step"`
+	}
+	err := i.record.Decode(&in)
+	return in.Step, err
 }
 
 // PassedOver reports whether the step is done without a result.
@@ -322,16 +397,17 @@ func (s *State) applyApproval(r journal.Record) error {
 }
 
 func (s *State) applyIntent(r journal.Record) error {
-	var in intent
-	if err := r.Decode(&in); err != nil {
+	in := &recordedIntent{r}
+	name, err := in.step()
+	if err != nil {
 		return err
 	}
-	st := s.step(in.Step)
+	st := s.step(name)
 	if r.Kind == kindUndo {
-		st.undo = &in
+		st.undo = in
 		return nil
 	}
-	st.intent, st.Change, st.Started = &in, in.Change, r.Time
+	st.intent, st.Started = in, r.Time
 	return nil
 }
 
@@ -345,13 +421,21 @@ func (s *State) applyOutcome(r journal.Record) error {
 		st.Undone, st.UndoNote = true, u.Reason
 		return nil
 	}
-	var d done
+	var d struct {
+		done
+		Result json.RawMessage `json:"result"` // instead of that of done
+	}
 	if err := r.Decode(&d); err != nil {
 		return err
 	}
 	st := s.step(d.Step)
-	st.Done, st.Unchanged, st.Result, st.Took = true, d.Unchanged, d.Result, d.Took
-	st.Skipped, st.SkippedBy, st.Failed = d.Skipped, d.By, d.Failed
+	if err := st.setResult(d.Result); err != nil {
+		return fmt.Errorf("record %d: %w", r.Seq, err)
+	}
+	st.Ended = r.Time
+	st.Done, st.Unchanged, st.Took = true, d.Unchanged, d.Took
+	st.Skipped, st.SkippedBy, st.Failed, st.Data = d.Skipped, d.By, d.Failed, d.Data
+	st.Attempts, st.LastError = d.Attempts, d.LastError
 	if d.Failed {
 		s.Failure = nil // the run went on
 	}

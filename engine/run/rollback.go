@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -58,7 +59,7 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 func (r *Runner) undo(ctx, stop context.Context, u *unit) error {
 	st := r.state.Steps[u.addr]
 	r.emit(engine.UndoStarted{Step: u.info()})
-	reason := st.Change.Irreversible
+	reason := st.Change().Irreversible
 	var err error
 	switch {
 	case u.Rollback != nil && u.Rollback.Action == "none":
@@ -109,7 +110,7 @@ func (r *Runner) undoFailed(ctx, stop context.Context, u *unit, err error) error
 // own: what undo works from was recorded before the step began, and Undo may
 // be called again.
 func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) error {
-	self, err := engine.ResultValue(u.Spec.Results, st.Result, false)
+	self, err := engine.ResultValue(u.Spec.Results, st.Result(), false)
 	if err != nil {
 		return err
 	}
@@ -124,12 +125,18 @@ func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) erro
 // any other: planned, recorded, applied.
 func (r *Runner) ownRollback(ctx context.Context, u *unit, st *StepState) error {
 	if !st.Done { // it has no result: what was known of it before has to do
-		st.Result = st.Change.Results
+		raw, err := json.Marshal(st.Change().Results)
+		if err == nil {
+			err = st.setResult(raw)
+		}
+		if err != nil {
+			return err
+		}
 		if err := r.recall(ctx, u, st); err != nil {
 			return err
 		}
 	}
-	self, err := engine.ResultValue(u.Spec.Results, st.Result, false)
+	self, err := engine.ResultValue(u.Spec.Results, st.Result(), false)
 	if err != nil {
 		return err
 	}

@@ -219,7 +219,7 @@ func TestPlanSeesWhatEarlierStepsWillHaveDoneAndChangesNothing(t *testing.T) {
 	do(t, r.Run)
 	b.want("a c y")
 	for _, s := range p.Steps {
-		if got := r.State().Steps[s.Name].Change; !got.SameAs(s.Change) {
+		if got := r.State().Steps[s.Name].Change(); !got.SameAs(s.Change) {
 			t.Errorf("step %s: planned\n%s\ndone\n%s", s.Name, run.Describe(s.Change), run.Describe(got))
 		}
 	}

@@ -169,7 +169,7 @@ func (r *Runner) kept() []string {
 	var kept []string
 	for _, u := range r.units {
 		if st := r.state.Steps[u.addr]; st != nil {
-			for _, path := range st.Change.Kept {
+			for _, path := range st.Change().Kept {
 				kept = append(kept, r.secrets.hide(path))
 			}
 		}
@@ -203,11 +203,14 @@ func (r *Runner) recall(ctx context.Context, u *unit, st *StepState) error {
 		cfg, _ := u.scope.Config(u.Config, cty.NilVal) // for its secrets alone
 		r.secrets.add(cfg.Secrets...)
 	}
-	var err error
-	if st.Result, err = rewriteInto(r.secrets, st.Result, r.secrets.show); err != nil {
+	raw, err := r.secrets.rewrite(st.result, r.secrets.show)
+	if err == nil {
+		err = st.setResult(raw)
+	}
+	if err != nil {
 		return fmt.Errorf("step %s: %w", u.addr, err)
 	}
-	return r.adopt(u, st.Result)
+	return r.adopt(u, st.Result())
 }
 
 // append writes a record, without the sensitive values, and takes it into the
@@ -236,9 +239,13 @@ func (r *Runner) interrupted() error {
 
 // fail records why a step stopped the run.
 func (r *Runner) fail(kind string, u *unit, d *hcl.Diagnostic) error {
+	return r.failAfter(0, kind, u, d)
+}
+
+func (r *Runner) failAfter(attempts int, kind string, u *unit, d *hcl.Diagnostic) error {
 	d.Summary, d.Detail = r.secrets.hide(d.Summary), r.secrets.hide(d.Detail)
 	f := &Failure{Book: u.scope.Book, Diag: d}
-	if err := r.append(kind, failed{Step: u.addr, Error: f.Error()}); err != nil {
+	if err := r.append(kind, failed{Step: u.addr, Error: f.Error(), Attempts: attempts}); err != nil {
 		return fmt.Errorf("%w\nBefore that the step had failed. %s", err, f.Error())
 	}
 	if kind == kindUndoFailed {

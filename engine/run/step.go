@@ -19,6 +19,7 @@ type work struct {
 	*unit
 	req    engine.StepRequest
 	change engine.Change
+	tries  tries
 }
 
 // step carries one step out: prepared afresh, or taken up where the journal
@@ -37,7 +38,7 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 		return err
 	}
 	if u.begins() {
-		return r.append(kindDone, done{Step: u.addr, Unchanged: true})
+		return r.append(kindDone, done{Step: u.addr, Unchanged: true, Data: u.late})
 	}
 	if err := r.prepare(ctx, w); err != nil {
 		return err
@@ -48,7 +49,7 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 // skip passes a step over that isn't wanted.
 func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
 	u.look(ctx, r.host)
-	reason, d := r.unwanted(u)
+	reason, d := r.unwanted(ctx, u)
 	if d != nil {
 		return false, r.fail(kindFailed, u, d)
 	}
@@ -69,7 +70,7 @@ func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
 }
 
 // unwanted says why a step is to be passed over; empty if it isn't.
-func (r *Runner) unwanted(u *unit) (string, *hcl.Diagnostic) {
+func (r *Runner) unwanted(ctx context.Context, u *unit) (string, *hcl.Diagnostic) {
 	if u.parent != nil && r.state.step(u.parent.addr).PassedOver() {
 		return "step " + u.parent.addr + " is passed over", nil
 	}
@@ -84,6 +85,12 @@ func (r *Runner) unwanted(u *unit) (string, *hcl.Diagnostic) {
 	}
 	if !u.begins() {
 		return "", nil
+	}
+	if u.Late {
+		var diags hcl.Diagnostics
+		if u.late, diags = readData(ctx, r.host, u.inner, u.addr, r.secrets); diags.HasErrors() {
+			return "", first(diags)
+		}
 	}
 	reason, diags := goalOf(u)
 	return reason, first(diags)
@@ -240,9 +247,12 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 
 // recorded returns what an intent recorded, with the sensitive values put
 // back, for which the block is evaluated again.
-func (r *Runner) recorded(ctx context.Context, u *unit, c lang.Config, in *intent, self cty.Value) (engine.StepRequest, engine.Change, error) {
+func (r *Runner) recorded(ctx context.Context, u *unit, c lang.Config, rec *recordedIntent, self cty.Value) (engine.StepRequest, engine.Change, error) {
+	in, err := rec.decode()
 	req, change := in.Request, in.Change
-	var err error
+	if err != nil {
+		return req, change, err
+	}
 	if req.Config, err = r.secrets.rewrite(req.Config, r.secrets.show); err != nil {
 		return req, change, err
 	}
@@ -280,9 +290,9 @@ func (r *Runner) carryOut(ctx, stop context.Context, w *work) error {
 		if !ok {
 			d = w.Config.Diagnose("Step "+w.addr+" failed", err)
 		}
-		return r.fail(kindFailed, w.unit, d)
+		return r.failAfter(w.tries.Attempts, kindFailed, w.unit, d)
 	}
-	out := done{Step: w.addr, Unchanged: w.change.Empty(), Result: res, Took: time.Since(started)}
+	out := done{Step: w.addr, Unchanged: w.change.Empty(), Result: res, Took: time.Since(started), tries: w.tries}
 	if err := r.append(kindDone, out); err != nil {
 		return err
 	}
@@ -325,6 +335,9 @@ func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, er
 	delay := retry.Delay
 	var last error
 	for attempt := 1; ; attempt++ {
+		if attempt > 1 {
+			w.tries = tries{Attempts: attempt, LastError: last.Error()}
+		}
 		res, err := r.attempt(ctx, w)
 		if err == nil {
 			return res, nil

@@ -336,7 +336,7 @@ func TestRunbookAsAStep(t *testing.T) {
 	do(t, r.Run)
 	b.want("B2-last b b2 c")
 	for _, s := range p.Steps {
-		if got := r.State().Steps[s.Name].Change; !got.SameAs(s.Change) {
+		if got := r.State().Steps[s.Name].Change(); !got.SameAs(s.Change) {
 			t.Errorf("%s: planned\n%s\ndone\n%s", s.Name, run.Describe(s.Change), run.Describe(got))
 		}
 	}
@@ -384,5 +384,76 @@ func TestRunbookAsAStepIsPassedOver(t *testing.T) {
 		do(t, b.begin().Run)
 		b.want("a b c true-last")
 		b.close()
+	}
+}
+
+// A wait for an expression looks afresh each time, says what it saw last, and
+// ends once it holds, or with its timeout.
+func TestWaitingForAnExpression(t *testing.T) {
+	b := newBench(t, `
+step "wait_for" "grown" {
+  retry {
+    attempts = 1000
+    delay    = "1ms"
+  }
+  postcondition {
+    condition     = path("${var.dir}/a").size >= 3
+    error_message = "It has ${path("${var.dir}/a").size} bytes."
+  }
+}
+`)
+	var seen []string
+	b.onEvent = func(e engine.Event) {
+		if e, ok := e.(engine.StepRetried); ok {
+			seen = append(seen, e.Err.Error())
+			b.write("a", strings.Repeat("x", len(seen)+1))
+		}
+	}
+	p, _, diags := b.plan("r0")
+	if diags.HasErrors() || len(p.Steps[0].Change.Checks) != 1 || p.Steps[0].Change.Checks[0] != "its postconditions hold" {
+		t.Fatalf("%+v %v", p, diags)
+	}
+	do(t, b.begin().Run)
+	if len(seen) != 2 || !strings.Contains(seen[0], "It has 1 bytes.") || !strings.Contains(seen[1], "It has 2 bytes.") {
+		t.Errorf("saw %q", seen)
+	}
+}
+
+// What is shown as done is in the journal by then.
+func TestWhatIsShownIsRecorded(t *testing.T) {
+	b := newBench(t, `
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/x"
+}
+step "move" "two" {
+  from = "${var.dir}/b"
+  to   = "${var.dir}/y"
+}
+`)
+	shown := 0
+	b.onEvent = func(e engine.Event) {
+		last := ""
+		switch e := e.(type) {
+		case engine.StepDone:
+			last = "done:" + e.Step.Name
+		case engine.RunFinished:
+			last = "finished"
+		case engine.UndoDone:
+			last = "undone:" + e.Step.Name
+		case engine.RolledBack:
+			last = "rolled_back"
+		default:
+			return
+		}
+		if shown++; !strings.HasSuffix(b.kinds(), last) {
+			t.Errorf("%s is shown, and the journal says %s", last, b.kinds())
+		}
+	}
+	r := b.begin()
+	do(t, r.Run)
+	do(t, r.Rollback)
+	if shown != 6 {
+		t.Errorf("%d events", shown)
 	}
 }

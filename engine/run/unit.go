@@ -20,8 +20,9 @@ type unit struct {
 	*lang.Step
 	addr   string // the step's name, with the round's key: move["a"]; behind that of the runbook it is in: db/move
 	scope  *lang.Scope
-	parent *unit       // the begin of the runbook that it is in; nil at the top
-	inner  *lang.Scope // of a begin or an end: the other runbook's
+	parent *unit        // the begin of the runbook that it is in; nil at the top
+	inner  *lang.Scope  // of a begin or an end: the other runbook's
+	late   []DataResult // what its data sources read when it began, where it is late
 	end    bool
 	index  int // from 1 on
 	total  int

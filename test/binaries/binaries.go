@@ -1,5 +1,6 @@
 // Package binaries builds the programs that tests need beside the product's.
-// Their sources are those that the modules in test/tools name.
+// Their sources and versions are those that the modules test/tools and
+// test/lab name.
 package binaries
 
 import (
@@ -30,22 +31,20 @@ var programs = map[string]program{
 	"staticcheck": {tools, "honnef.co/go/tools/cmd/staticcheck"},
 }
 
-// versions is the file that names the program's version.
-func (p program) versions() string { return filepath.Join(p.module, "go.mod") }
-
 // Path returns the path of a program, and builds it first if need be. The
 // first build downloads sources and takes a minute or two, so do it outside of
-// a host, which has no network: "make tools" does.
+// a host, which has no network: "make tools" does. The programs of the lab are
+// Kubernetes and take ten: "make lab-tools".
 func Path(ctx context.Context, name string) (string, error) {
-	p, ok := programs[name]
-	if !ok {
-		return "", fmt.Errorf("binaries: test/tools knows no program %q", name)
-	}
 	root, err := root()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, ".cache", "bin")
+	b, err := buildOf(root, name)
+	if err != nil {
+		return "", fmt.Errorf("binaries: %w", err)
+	}
+	dir := filepath.Dir(b.path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -54,11 +53,33 @@ func Path(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	path := filepath.Join(dir, name)
-	if p.current(root, path) {
-		return path, nil
+	if b.current() {
+		return b.path, nil
 	}
-	return path, p.build(ctx, root, path)
+	return b.path, b.run(ctx)
+}
+
+// A build makes one program.
+type build struct {
+	module  string // the directory of the module that names its version
+	pkg     string
+	ldflags string
+	path    string
+	current func() bool // whether the program at path is what would be built
+}
+
+func buildOf(root, name string) (build, error) {
+	p, ok := programs[name]
+	if !ok {
+		return labBuild(filepath.Join(root, "test", "lab"), name)
+	}
+	path := filepath.Join(root, ".cache", "bin", name)
+	return build{
+		module:  filepath.Join(root, p.module),
+		pkg:     p.pkg,
+		path:    path,
+		current: func() bool { return current(filepath.Join(root, p.module, "go.mod"), path) },
+	}, nil
 }
 
 // root is the repository's directory, which the working directory is in.
@@ -78,28 +99,30 @@ func root() (string, error) {
 }
 
 // current reports whether a program is at least as new as the list of versions.
-func (p program) current(root, path string) bool {
+func current(versions, path string) bool {
 	binary, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	list, err := os.Stat(filepath.Join(root, p.versions()))
+	list, err := os.Stat(versions)
 	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 
-func (p program) build(ctx context.Context, root, path string) error {
-	// go build leaves a program that is up to date as it is, age and all.
-	if err := os.RemoveAll(path); err != nil {
+func (b build) run(ctx context.Context) error {
+	// The program appears whole or not at all, and as new as it is: go build
+	// leaves one that is up to date as it was, age and all.
+	unfinished := b.path + ".new"
+	if err := os.RemoveAll(unfinished); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, p.pkg)
-	cmd.Dir = filepath.Join(root, p.module)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", b.ldflags, "-o", unfinished, b.pkg)
+	cmd.Dir = b.module
 	// Static, so that it runs in any host.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", p.pkg, err, bytes.TrimSpace(out))
+		return fmt.Errorf("build %s: %w\n%s", b.pkg, err, bytes.TrimSpace(out))
 	}
-	return nil
+	return os.Rename(unfinished, b.path)
 }
 
 // lock keeps two test processes from building at once.

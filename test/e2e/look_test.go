@@ -58,7 +58,7 @@ func TestLookingChangesNothing(t *testing.T) {
 	for _, off := range []string{"", "1"} {
 		t.Setenv("RUNBOOK_NO_LANDLOCK", off)
 		for _, args := range [][]string{
-			{"plan", restore}, {"validate", restore}, {"explain"}, {"explain", "step"}, {"list"}, {"show"},
+			{"plan", restore}, {"validate", restore}, {"explain"}, {"explain", "step"}, {"list"}, {"show"}, {"report"}, {"report", "--html"},
 			{"fmt", "--check", restore}, {"fmt", "--diff", restore},
 		} {
 			if found := s.changesBy(args...); len(found) > 0 {

@@ -35,6 +35,11 @@ type Options struct {
 	// Bind lists files and directories of the machine that the host shares,
 	// writable and at the same path; or "there:here" for another one.
 	Bind []string
+	// Share lists more of them, which the host can only read.
+	Share []string
+	// Containers lets the host run containers: its root may do what this
+	// process may.
+	Containers bool
 }
 
 // A Host is one running host. Close ends it; so does the end of this process.
@@ -65,7 +70,11 @@ func Boot(ctx context.Context, o Options) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("boot host %s: %w", o.Name, err)
 	}
-	if err := h.awaitBoot(ctx); err != nil {
+	err = h.awaitBoot(ctx)
+	if err == nil && o.Containers {
+		err = h.openForContainers(ctx)
+	}
+	if err != nil {
 		console := h.console()
 		return nil, errors.Join(fmt.Errorf("boot host %s: %w\n%s", o.Name, err, console), h.Close())
 	}
@@ -99,14 +108,17 @@ func start(o Options) (h *Host, err error) {
 			err = errors.Join(err, h.remove())
 		}
 	}()
-	mounts, err := h.mounts(o)
+	options, err := h.mounts(o)
 	if err != nil {
 		return nil, err
 	}
 	if h.cgroups, err = makeCgroups(h.dir); err != nil {
 		return nil, err
 	}
-	h.sup, err = supervise(h.dir, o.Name, h.cgroups, mounts)
+	if o.Containers {
+		options = append(options, containerOptions()...)
+	}
+	h.sup, err = supervise(h.dir, o.Name, h.cgroups, options)
 	return h, err
 }
 
@@ -129,6 +141,9 @@ func (h *Host) mounts(o Options) ([]string, error) {
 	}
 	for _, b := range o.Bind {
 		opts = append(opts, "--bind="+b)
+	}
+	for _, s := range o.Share {
+		opts = append(opts, "--bind-ro="+s)
 	}
 	return opts, nil
 }

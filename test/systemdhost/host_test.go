@@ -285,15 +285,6 @@ func mountSeenBy(dir string) string {
 	return ""
 }
 
-func existing(paths []string) (found []string) {
-	for _, p := range paths {
-		if _, err := os.Lstat(p); err == nil {
-			found = append(found, p)
-		}
-	}
-	return found
-}
-
 func TestUnavailableSaysWhatToDo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	err := Available()

@@ -1,6 +1,8 @@
 package systemdhost
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -62,6 +64,29 @@ func removeStale() {
 	}
 }
 
+// Leftovers names what the machine has of the host: its directory, its cgroups
+// and processes that see its mounts. Nothing after Close.
+func (h *Host) Leftovers() []string {
+	left := existing(append([]string{h.dir}, h.cgroups...))
+	infos, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	for _, path := range infos {
+		// A process that has ended meanwhile sees nothing.
+		if mounts, _ := os.ReadFile(path); bytes.Contains(mounts, []byte(h.dir)) {
+			left = append(left, path)
+		}
+	}
+	return left
+}
+
+func existing(paths []string) (found []string) {
+	for _, p := range paths {
+		if _, err := os.Lstat(p); err == nil {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
 // onSystemd reports whether the machine itself runs systemd.
 func onSystemd() bool {
 	info, err := os.Stat("/run/systemd/system")
@@ -89,11 +114,32 @@ func makeCgroups(dir string) ([]string, error) {
 	}
 	groups := cgroupsNamed(filepath.Base(dir))
 	for _, g := range groups {
-		if err := os.Mkdir(g, 0o755); err != nil {
+		if err := makeCgroup(g); err != nil {
 			return groups, err
 		}
 	}
 	return groups, nil
+}
+
+// makeCgroup makes a cgroup that takes processes. A new cpuset has no CPUs and
+// takes none, so it gets those of the one above it.
+func makeCgroup(path string) error {
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
+		above, err := os.ReadFile(filepath.Join(filepath.Dir(path), name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // not a cpuset, or one of version 2, which inherits
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(path, name), above, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeCgroups removes cgroups and the empty ones below them.
@@ -125,10 +171,6 @@ func cgroupsNamed(name string) []string {
 	for line := range strings.Lines(strings.TrimSpace(string(own))) {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
 		controllers, path, _ := strings.Cut(rest, ":")
-		// A new cpuset has no CPUs and takes no process.
-		if strings.Contains(controllers, "cpuset") {
-			continue
-		}
 		if m, ok := mountOf(mounts, controllers); ok {
 			groups = append(groups, filepath.Join(m.point, strings.TrimPrefix(path, m.root), name))
 		}

@@ -114,3 +114,18 @@ func secondMeta(f io.ReaderAt, first meta, err0 error) (meta, int64, error) {
 	}
 	return meta{}, 0, errors.New("wasn't found")
 }
+
+// LooksSound reports what can be told of a file without reading all of it: a
+// *Damaged where it isn't a database of the size that it says it has. A file
+// that looks sound may still be damaged.
+func LooksSound(path string) error {
+	f, size, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	if _, err = bodySize(size); err == nil {
+		_, err = checkMetas(f, size)
+	}
+	_ = f.Close() // only read from
+	return err
+}

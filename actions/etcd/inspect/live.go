@@ -24,7 +24,7 @@ func listKeys(path string, fn func(keyspace.Record) error) error {
 		if err != nil {
 			return err
 		}
-		return live.each(tx, fn)
+		return live.each(tx, func(f keyspace.Fields) error { return fn(f.Record()) })
 	})
 }
 
@@ -57,8 +57,8 @@ func (l liveKeys) note(k, key []byte) {
 	}
 }
 
-// each calls fn for every live key's record, in key order.
-func (l liveKeys) each(tx *bolt.Tx, fn func(keyspace.Record) error) error {
+// each calls fn for every live key, in key order.
+func (l liveKeys) each(tx *bolt.Tx, fn func(keyspace.Fields) error) error {
 	keys := make([]string, 0, len(l))
 	for k := range l {
 		keys = append(keys, k)
@@ -71,7 +71,7 @@ func (l liveKeys) each(tx *bolt.Tx, fn func(keyspace.Record) error) error {
 		if err != nil {
 			return damagedf("the value of key %q can't be decoded: %v", k, err)
 		}
-		if err := fn(f.Record()); err != nil {
+		if err := fn(f); err != nil {
 			return err
 		}
 	}

@@ -111,6 +111,7 @@ func (h *Human) finished(e engine.RunFinished) {
 	for _, path := range e.Kept {
 		h.line("  %s", path)
 	}
+	h.line("Its report: runbook report %s", e.ID)
 }
 
 func (h *Human) undoEvent(e engine.Event) {
@@ -128,6 +129,7 @@ func (h *Human) undoEvent(e engine.Event) {
 		h.line("  %s", h.bad.Sprint("failed"))
 	case engine.RolledBack:
 		h.line("\n%s Run %s is rolled back.", h.good.Sprint("Done."), e.ID)
+		h.line("Its report: runbook report %s", e.ID)
 	}
 }
 

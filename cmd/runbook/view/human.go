@@ -146,10 +146,11 @@ func about(d time.Duration) string {
 	return fmt.Sprintf("about %.1f h", d.Hours())
 }
 
-// clean is a text of unknown origin without what a terminal would obey.
+// clean is a text of unknown origin without what a terminal would obey, and
+// without what would turn the order of its letters round.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' {
+		if unicode.IsControl(r) && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
 			return unicode.ReplacementChar
 		}
 		return r

@@ -338,13 +338,13 @@ func stepRunJSON(n int, p run.StepPlan, st *run.StepState) jsonStepRun {
 	if st == nil {
 		return out
 	}
-	out.Status, out.Took, out.Result, out.LeftAsIs = stepStatus(st), st.Took.Seconds(), orEmptyMap(st.Result), st.UndoNote
+	out.Status, out.Took, out.Result, out.LeftAsIs = stepStatus(st), st.Took.Seconds(), orEmptyMap(st.Result()), st.UndoNote
 	out.Skipped, out.SkippedBy = st.Skipped, st.SkippedBy
 	if a := st.Approval; a != nil {
 		out.Approval = &jsonApproval{By: a.By, Reason: a.Reason, At: a.At}
 	}
 	if !st.Started.IsZero() { // there is no intent where nothing had to be changed
-		out.Started, out.Change = &st.Started, changeJSON(st.Change)
+		out.Started, out.Change = &st.Started, changeJSON(st.Change())
 	}
 	return out
 }

@@ -250,5 +250,6 @@ Run r1 of rb on h goes on; 2 steps done before.
   undone
 
 Done. Run r1 is rolled back.
+Its report: runbook report r1
 `)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/fatih/color"
 
 	"runbook/engine"
@@ -39,15 +40,26 @@ func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	h.estimate(e)
 }
 
+// worthTelling is how much there has to be to write, in bytes, for it to take
+// time.
+const worthTelling = 1 << 20
+
 func (h *Human) estimate(e run.Estimate) {
-	if !e.Known() {
-		return
+	write := ""
+	if e.Bytes >= worthTelling {
+		write = humanize.IBytes(uint64(e.Bytes)) + " to write"
 	}
-	text := "Takes " + about(e.Total) + " by earlier runs"
-	if e.Never > 0 {
-		text += fmt.Sprintf(", and %s that no earlier run has done", count(e.Never, "step"))
+	switch {
+	case e.Known() && e.Never > 0:
+		if write != "" {
+			write = ", with " + write
+		}
+		h.line("Takes %s by earlier runs, and %s that no earlier run has done%s.", about(e.Total), count(e.Never, "step"), write)
+	case e.Known():
+		h.line("Takes %s by earlier runs.", about(e.Total))
+	case write != "":
+		h.line("There is %s; no earlier run tells how long it takes.", write)
 	}
-	h.line("%s.", text)
 }
 
 func (h *Human) step(n int, s run.StepPlan, e run.Estimate) {

@@ -98,3 +98,18 @@ func TestAbout(t *testing.T) {
 		}
 	}
 }
+
+func TestEstimate(t *testing.T) {
+	took := map[string]time.Duration{"one": 12 * time.Second}
+	for want, e := range map[string]run.Estimate{
+		"": {Never: 2, Bytes: 4096},
+		"There is 1.5 GiB to write; no earlier run tells how long it takes.\n":                                 {Never: 2, Bytes: 3 << 29},
+		"Takes about 12 s by earlier runs.\n":                                                                  {Steps: took, Total: 12 * time.Second},
+		"Takes about 12 s by earlier runs, and 1 step that no earlier run has done.\n":                         {Steps: took, Total: 12 * time.Second, Never: 1},
+		"Takes about 12 s by earlier runs, and 2 steps that no earlier run has done, with 1.5 GiB to write.\n": {Steps: took, Total: 12 * time.Second, Never: 2, Bytes: 3 << 29},
+	} {
+		if got := show(false, func(h *Human) { h.estimate(e) }); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

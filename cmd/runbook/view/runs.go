@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/fatih/color"
+
 	"runbook/engine"
 	"runbook/engine/run"
 )
@@ -90,26 +92,8 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 }
 
 func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
-	word := "not begun"
-	switch {
-	case st == nil:
-	case st.Undone && st.UndoNote != "":
-		word = "left as it is: " + st.UndoNote
-	case st.Undone:
-		word = h.note.Sprint("undone")
-	case st.Failed:
-		word = h.bad.Sprint("failed, and passed over")
-	case st.SkippedBy != "":
-		word = h.note.Sprintf("passed over by %s: %s", st.SkippedBy, st.Skipped)
-	case st.Skipped != "":
-		word = "passed over: " + st.Skipped
-	case st.Done && st.Unchanged:
-		word = h.good.Sprint("done, nothing changed")
-	case st.Done:
-		word = h.good.Sprintf("done in %s", took(st.Took))
-	case st.InDoubt():
-		word = h.bad.Sprint("begun, not finished")
-	}
+	word, tone := standingOf(st)
+	word = h.toned(tone).Sprint(word)
 	h.line("\n%s  %s  %s", h.bold.Sprintf("%2d  %s", n, p.Name), h.faint.Sprint(p.Action), word)
 	if st == nil {
 		return
@@ -117,19 +101,68 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	if a := st.Approval; a != nil {
 		h.line("      approved by %s at %s %s", a.By, a.At.Local().Format(time.DateTime), a.Reason)
 	}
+	if text := retried(st); text != "" {
+		h.line("    %s", h.faint.Sprint(text))
+	}
 	if !st.Started.IsZero() {
 		h.line("    %s", h.faint.Sprint("began "+st.Started.Local().Format(time.DateTime)))
 	}
 	for _, c := range p.Preconditions {
 		h.condition("    ", c)
 	}
-	for _, it := range st.Change.Items {
+	for _, it := range st.Change().Items {
 		h.item("    ", it)
 	}
 	for _, c := range checksOf(p, st) {
 		h.line("    %s %s", h.good.Sprint("✓"), c)
 	}
-	h.result(st.Result, "      ")
+	h.result(st.Result(), "      ")
+}
+
+// standingOf says how a step stands, and how good that is.
+func standingOf(st *run.StepState) (string, tone) {
+	switch {
+	case st == nil:
+	case st.Undone && st.UndoNote != "":
+		return "left as it is: " + st.UndoNote, neutral
+	case st.Undone:
+		return "undone", noted
+	case st.Failed:
+		return "failed, and passed over", bad
+	case st.SkippedBy != "":
+		return fmt.Sprintf("passed over by %s: %s", st.SkippedBy, st.Skipped), noted
+	case st.Skipped != "":
+		return "passed over: " + st.Skipped, neutral
+	case st.Done && st.Unchanged:
+		return "done, nothing changed", good
+	case st.Done:
+		return "done in " + took(st.Took), good
+	case st.InDoubt():
+		return "begun, not finished", bad
+	}
+	return "not begun", neutral
+}
+
+// tone is how good something is.
+type tone string
+
+const (
+	good    tone = "good"
+	bad     tone = "bad"
+	noted   tone = "note"
+	neutral tone = ""
+)
+
+func (h *Human) toned(t tone) *color.Color {
+	switch t {
+	case good:
+		return h.good
+	case bad:
+		return h.bad
+	case noted:
+		return h.note
+	}
+	return h.plain
 }
 
 // checksOf are the checks that a finished step has made. Where it had nothing
@@ -141,7 +174,7 @@ func checksOf(p run.StepPlan, st *run.StepState) []string {
 	case st.Unchanged:
 		return p.Change.Checks
 	}
-	return st.Change.Checks
+	return st.Change().Checks
 }
 
 func (h *Human) kept(s *run.State) {
@@ -180,8 +213,10 @@ type undo struct {
 func undoable(s *run.State) []undo {
 	var all []undo
 	for i, p := range slices.Backward(s.Header.Plan.Steps) {
-		if st := s.Steps[p.Name]; st != nil && !st.Undone && !st.Change.Empty() {
-			all = append(all, undo{index: i + 1, plan: p, change: st.Change})
+		if st := s.Steps[p.Name]; st != nil && !st.Undone {
+			if c := st.Change(); !c.Empty() {
+				all = append(all, undo{index: i + 1, plan: p, change: c})
+			}
 		}
 	}
 	return all

@@ -1,0 +1,132 @@
+package fault
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"runbook/engine"
+	"runbook/engine/durable"
+)
+
+// A wound is damage to one file: what is from Offset on, up to Length bytes of
+// it, is saved in the file Kept before it is overwritten or cut off.
+type wound struct {
+	Path    string    `json:"path"`
+	Inode   uint64    `json:"inode"`
+	Offset  int64     `json:"offset"`
+	Length  int64     `json:"length"` // at most; in bytes
+	ModTime time.Time `json:"mod_time"`
+	Kept    string    `json:"kept"`
+}
+
+// damage is the record of a step that damages files: all of them are saved
+// before the first is touched.
+type damage struct {
+	Dir    string  `json:"dir"` // holds the saved bytes
+	Wounds []wound `json:"wounds"`
+}
+
+// save saves what is about to be destroyed. What a crash left half saved is
+// saved again: nothing has been damaged by then.
+func (d damage) save() error {
+	if err := durable.MkdirAll(d.Dir, 0o700); err != nil {
+		return err
+	}
+	for _, w := range d.Wounds {
+		if err := w.save(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w wound) save() error {
+	if _, err := os.Lstat(w.Kept); !errors.Is(err, fs.ErrNotExist) {
+		return durable.SyncDir(filepath.Dir(w.Kept))
+	}
+	from, err := w.open(os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer from.Close() // only read
+	half := w.Kept + ".half"
+	if err := durable.RemoveAll(half); err != nil {
+		return err
+	}
+	err = durable.Create(half, func(to *os.File) error {
+		_, err := io.Copy(to, io.NewSectionReader(from, w.Offset, w.Length))
+		return err
+	})
+	if err != nil {
+		return engine.Errorf(w.Path, "saving it before it is damaged: %w", err).
+			WithHint("Nothing has been damaged. Make room in %s or choose another keep_in, then resume.", filepath.Dir(w.Kept))
+	}
+	return durable.Rename(half, w.Kept)
+}
+
+// open opens the file that was planned with, and no other.
+func (w wound) open(flag int) (*os.File, error) {
+	f, err := os.OpenFile(w.Path, flag|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, engine.Errorf(w.Path, "open: %w", err).WithHint("Something has moved or deleted it since the step was planned; find it before going on.")
+	}
+	info, err := f.Stat()
+	if err == nil && info.Sys().(*syscall.Stat_t).Ino != w.Inode {
+		err = engine.Errorf(w.Path, "it is another file than when the step was planned").WithHint("Look who has replaced it, then plan again.")
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// inflict changes each file with do, durably.
+func (d damage) inflict(do func(wound, *os.File) error) error {
+	for _, w := range d.Wounds {
+		f, err := w.open(os.O_WRONLY)
+		if err != nil {
+			return err
+		}
+		err = do(w, f)
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return engine.Errorf(w.Path, "damaging it: %w", err).WithHint("Resume the drill, or roll it back.")
+		}
+	}
+	return nil
+}
+
+// heal writes back what was saved, and then lets go of it. Where nothing was
+// saved, nothing was damaged.
+func (d damage) heal() error {
+	for _, w := range d.Wounds {
+		if err := w.heal(); err != nil {
+			return err
+		}
+	}
+	return durable.RemoveAll(d.Dir)
+}
+
+func (w wound) heal() error {
+	kept, err := os.Open(w.Kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return engine.Errorf(w.Kept, "open: %w", err)
+	}
+	defer kept.Close() // only read
+	f, err := w.open(os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.NewOffsetWriter(f, w.Offset), kept)
+	if err = errors.Join(err, f.Sync(), os.Chtimes(w.Path, time.Time{}, w.ModTime), f.Close()); err != nil {
+		return engine.Errorf(w.Path, "bringing it back: %w", err).WithHint("What was destroyed is saved in %s. Put right what keeps it from being written, then roll back again.", w.Kept)
+	}
+	return nil
+}
