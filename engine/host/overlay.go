@@ -29,6 +29,14 @@ var _ engine.World = (*overlay)(nil)
 
 func (o *overlay) Run() engine.RunInfo { return o.run }
 
+// Touched implements engine.World.
+func (o *overlay) Touched() string {
+	if o.n == 0 {
+		return ""
+	}
+	return o.past.effects[o.n-1].Step
+}
+
 // origin is where a path of the predicted world comes from.
 type origin struct {
 	path    string          // where it is now

@@ -361,3 +361,19 @@ func TestHistoriesGrowWithTheirList(t *testing.T) {
 		t.Errorf("another list has %d effects", len(other.effects))
 	}
 }
+
+func TestTouched(t *testing.T) {
+	past := func(effects ...engine.Effect) *overlay {
+		return newOverlay(fakeFacts{}, engine.RunInfo{}, (&histories{}).of(effects))
+	}
+	if got := past().Touched(); got != "" {
+		t.Errorf("untouched: %q", got)
+	}
+	elsewhere := engine.Effect{Elsewhere: "kubernetes", Step: "applier"}
+	if got := past(removed("/a"), elsewhere).Touched(); got != "applier" {
+		t.Errorf("touched by %q", got)
+	}
+	if _, err := past(elsewhere).Stat(t.Context(), "/"); err != nil {
+		t.Errorf("what changes elsewhere says nothing of the host: %v", err)
+	}
+}
