@@ -29,7 +29,7 @@ EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 # The packages whose tests need the lab.
 LAB := ^runbook/test/(kubehost|e2e/lab)\b
 
-.PHONY: all setup build tools test lint bench demo clean \
+.PHONY: all setup build tools test lint bench bench-restore demo clean \
 	setup-lab lab-tools lab lab-shell lab-down test-lab clean-lab
 
 all: setup build tools
@@ -61,6 +61,13 @@ lint: tools
 
 bench: build
 	@$(GO) run ./test/bench
+	@$(GO) build -o bin/bench-restore ./test/bench/restore
+	@$(AS_ROOT) bin/bench-restore
+
+# The restore alone, of a small and a large snapshot. It takes 30 GB and a while.
+bench-restore: build
+	@$(GO) build -o bin/bench-restore ./test/bench/restore
+	@$(AS_ROOT) bin/bench-restore -sizes 1.2,8
 
 demo: setup build tools
 	@$(GO) build -o bin/demo ./test/demo
