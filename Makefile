@@ -29,7 +29,7 @@ EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 # The packages whose tests need the lab.
 LAB := ^runbook/test/(kubehost|e2e/lab)\b
 
-.PHONY: all setup build tools test lint bench demo clean \
+.PHONY: all setup build tools test lint bench bench-restore demo clean \
 	setup-lab lab-tools lab lab-shell lab-down test-lab clean-lab
 
 all: setup build tools
@@ -43,7 +43,7 @@ build:
 # What the tests need beside the product. The first time takes some minutes, most
 # of them for the API server of Kubernetes.
 tools:
-	@$(GO) run ./test/binaries/build etcd etcdctl etcdutl staticcheck kube-apiserver
+	@$(GO) run ./test/binaries/build etcd etcd35 etcd36 etcdctl etcdutl staticcheck kube-apiserver
 
 test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
@@ -56,11 +56,18 @@ lint: tools
 	.cache/bin/staticcheck ./...
 	$(GO) test ./test/imports
 	$(GO) mod tidy -diff
-	cd test/tools && $(GO) mod tidy -diff
+	for m in test/tools test/tools/etcd35 test/tools/etcd36; do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
 	cd test/lab && $(GO) mod tidy -diff && $(GO) vet ./images/... && ../../.cache/bin/staticcheck ./images/...
 
 bench: build
 	@$(GO) run ./test/bench
+	@$(GO) build -o bin/bench-restore ./test/bench/restore
+	@$(AS_ROOT) bin/bench-restore
+
+# The restore alone, of a small and a large snapshot. It takes 30 GB and a while.
+bench-restore: build
+	@$(GO) build -o bin/bench-restore ./test/bench/restore
+	@$(AS_ROOT) bin/bench-restore -sizes 1.2,8
 
 demo: setup build tools
 	@$(GO) build -o bin/demo ./test/demo

@@ -2,6 +2,7 @@
 package etcd
 
 import (
+	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
 )
@@ -9,6 +10,7 @@ import (
 // Actions lists the actions on etcd.
 func Actions() []engine.Spec {
 	return []engine.Spec{
+		alarmDisarmSpec(),
 		compareSpec(),
 		drillSpec(),
 		healthSpec(),
@@ -23,6 +25,7 @@ func Actions() []engine.Spec {
 // Data lists the data sources on etcd.
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
+		diagnosisDataSpec(),
 		inventoryDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
@@ -34,4 +37,6 @@ func Data() []engine.DataSpec {
 // args (os.Args[1:]) ask for it, and reports whether they did; the process
 // then has to exit. Every binary that uses this package, tests included, calls
 // it first thing in main.
-func ChildMain(args []string) bool { return inspect.ChildMain(args) || drillMain(args) }
+func ChildMain(args []string) bool {
+	return inspect.ChildMain(args) || diagnose.ChildMain(args) || drillMain(args)
+}

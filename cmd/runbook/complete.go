@@ -25,7 +25,9 @@ func (a *app) complete(root *cobra.Command) {
 		"approve": a.completeApproval, "prune": once(a.completeRuns(all)),
 		"show": once(a.completeRuns(all)), "report": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
 		"rollback": once(a.completeRuns(func(s run.Summary) bool { return s.State != nil && canRollBack(s) })),
-		"explain":  once(a.completeTopics), "drill": once(completeSnapshots),
+		"explain":  once(a.completeTopics),
+		"read":     a.completeData,
+		"drill":    once(completeSnapshots),
 	}
 	for _, cmd := range root.Commands() {
 		cmd.ValidArgsFunction = follows[cmd.Name()]

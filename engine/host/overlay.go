@@ -234,7 +234,10 @@ func (o *overlay) Source(_ context.Context, path string) (string, error) {
 	if from.absent {
 		return "", engine.Errorf(path, "step %s will have taken it away: %w", from.step, fs.ErrNotExist)
 	}
-	if _, err := os.Lstat(from.path); err != nil {
+	switch _, err := os.Lstat(from.path); {
+	case absent(err): // a parent that is a file makes it so too
+		return "", engine.Errorf(path, "%w", fs.ErrNotExist)
+	case err != nil:
 		return "", &engine.Error{Where: path, Err: err}
 	}
 	return from.path, nil

@@ -175,7 +175,7 @@ func TestSource(t *testing.T) {
 	if got, err := w.Source(t.Context(), d+"/new/a/one"); err != nil || got != d+"/data/a/one" {
 		t.Errorf("got %s, %v", got, err)
 	}
-	for _, path := range []string{d + "/data", d + "/none"} {
+	for _, path := range []string{d + "/data", d + "/none", d + "/new/a/one/below-a-file"} {
 		if _, err := w.Source(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v is not ErrNotExist", path, err)
 		}

@@ -23,6 +23,10 @@ var packages = map[string]string{
 	"staticcheck": "honnef.co/go/tools/cmd/staticcheck",
 }
 
+// older names the modules below test/tools that hold older versions: one
+// module can't hold two.
+var older = map[string]string{"etcd35": "etcd35", "etcd36": "etcd36"}
+
 // Path returns the path of a program, and builds it first if need be. The
 // first build downloads sources and takes a minute or two, so do it outside of
 // a host, which has no network: "make tools" does. The programs of the lab are
@@ -62,15 +66,19 @@ type build struct {
 
 func buildOf(root, name string) (build, error) {
 	pkg, ok := packages[name]
+	module := filepath.Join(root, filepath.Dir(versions))
+	if sub := older[name]; sub != "" {
+		pkg, ok, module = packages["etcd"], true, filepath.Join(module, sub)
+	}
 	if !ok {
 		return labBuild(filepath.Join(root, "test", "lab"), name)
 	}
 	path := filepath.Join(root, ".cache", "bin", name)
 	return build{
-		module:  filepath.Join(root, filepath.Dir(versions)),
+		module:  module,
 		pkg:     pkg,
 		path:    path,
-		current: func() bool { return current(root, path) },
+		current: func() bool { return current(module, path) },
 	}, nil
 }
 
@@ -90,13 +98,14 @@ func root() (string, error) {
 	}
 }
 
-// current reports whether a program is at least as new as the list of versions.
-func current(root, path string) bool {
+// current reports whether a program is at least as new as its module's list of
+// versions.
+func current(module, path string) bool {
 	binary, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	list, err := os.Stat(filepath.Join(root, versions))
+	list, err := os.Stat(filepath.Join(module, "go.mod"))
 	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 

@@ -1,16 +1,15 @@
 package inspect
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
+
+	"runbook/actions/etcd/unseen"
 )
 
 // damagedf returns a *Damaged.
@@ -20,7 +19,7 @@ func damagedf(format string, args ...any) error {
 
 // openFile opens a regular file that isn't empty.
 func openFile(path string) (*os.File, int64, error) {
-	f, err := os.Open(path)
+	f, err := unseen.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, damagedf("there is no such file")
 	}
@@ -39,33 +38,6 @@ func openFile(path string) (*os.File, int64, error) {
 		return nil, 0, errors.Join(err, f.Close())
 	}
 	return f, st.Size(), nil
-}
-
-// checkHash verifies the SHA-256 that etcd appends to a snapshot and returns
-// it. A database file copied from a data directory has none: its size is a
-// multiple of the sector size, and the hash is empty.
-func checkHash(f io.ReaderAt, size int64) (string, error) {
-	const sector = 512
-	switch size % sector {
-	case 0:
-		return "", nil
-	case sha256.Size:
-	default:
-		return "", damagedf("its size of %d bytes is neither that of a snapshot nor that of a database: it is truncated, or something else", size)
-	}
-	body := size - sha256.Size
-	want := make([]byte, sha256.Size)
-	if _, err := f.ReadAt(want, body); err != nil {
-		return "", damagedf("its trailing hash can't be read: %v", err)
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, body)); err != nil {
-		return "", damagedf("it can't be read: %v", err)
-	}
-	if got := h.Sum(nil); !bytes.Equal(got, want) {
-		return "", damagedf("its contents don't match its SHA-256: it says %x…, its contents make %x…", want[:4], got[:4])
-	}
-	return hex.EncodeToString(want), nil
 }
 
 // The layout of a bbolt meta page, in the byte order of the machines that
@@ -151,10 +123,7 @@ func LooksSound(path string) error {
 	if err != nil {
 		return err
 	}
-	if rest := size % 512; rest != 0 && rest != sha256.Size {
-		err = damagedf("its size of %d bytes is neither that of a snapshot nor that of a database: it is truncated, or something else", size)
-	}
-	if err == nil {
+	if _, err = bodySize(size); err == nil {
 		_, err = checkMetas(f, size)
 	}
 	_ = f.Close() // only read from

@@ -7,8 +7,8 @@ import (
 	"io"
 
 	bolt "go.etcd.io/bbolt"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"runbook/actions/etcd/keyspace"
 	"runbook/actions/etcd/registry"
 )
 
@@ -34,11 +34,15 @@ func CountObjects(ctx context.Context, path, prefix string) (Inventory, error) {
 		Inventory
 		Damage string `json:"damage"`
 	}
-	err := runChild(ctx, path, func(stdout io.Reader) error {
+	err := runChild(ctx, []string{taskInventory, path, prefix}, func(stdout io.Reader) error {
 		return json.NewDecoder(stdout).Decode(&rep)
-	}, taskInventory, path, prefix)
+	})
 	if rep.Damage != "" {
 		return Inventory{}, &Damaged{Reason: rep.Damage}
+	}
+	var crash *crashed
+	if errors.As(err, &crash) {
+		return Inventory{}, &Damaged{Reason: crash.Error()}
 	}
 	return rep.Inventory, err
 }
@@ -46,7 +50,7 @@ func CountObjects(ctx context.Context, path, prefix string) (Inventory, error) {
 func inventoryTask(path, prefix string, enc *json.Encoder) error {
 	inv := Inventory{Objects: map[string]map[string]int64{}, Encrypted: map[string]int64{}, Keys: map[string]int64{}}
 	var err error
-	if inv.Info, err = describe(path); err == nil {
+	if inv.Info, err = describe(path, func(int64) {}); err == nil {
 		err = view(path, func(tx *bolt.Tx) error { return inv.count(tx, prefix) })
 	}
 	var damaged *Damaged
@@ -60,12 +64,12 @@ func inventoryTask(path, prefix string, enc *json.Encoder) error {
 }
 
 func (inv *Inventory) count(tx *bolt.Tx, prefix string) error {
-	live, err := indexKeys(tx, &Info{})
+	live, err := indexKeys(tx)
 	if err != nil {
 		return err
 	}
-	return live.eachValue(tx, func(kv *mvccpb.KeyValue) error {
-		o, ok := registry.Parse(prefix, kv.GetKey(), kv.GetValue())
+	return live.each(tx, func(f keyspace.Fields) error {
+		o, ok := registry.Parse(prefix, f.Key, f.Value)
 		if !ok {
 			inv.Other++
 			return nil
