@@ -96,6 +96,75 @@ func flipped(data []byte) []byte {
 	return data
 }
 
+// An etcd that wants passwords can be rehearsed without them.
+func TestDrillOfASnapshotWithPasswords(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, filepath.Join(dir, "etcd"), "m1", "")
+	s.put(0, 20)
+	a := attrs{"snapshot": filepath.Join(dir, "backup.db"), "scratch": t.TempDir()}
+	_, err := s.client.UserAdd(t.Context(), "root", "secret")
+	must(t, err)
+	_, err = s.client.UserGrantRole(t.Context(), "root", "root")
+	must(t, err)
+	_, err = s.client.AuthEnable(t.Context())
+	must(t, err)
+	s.stop()
+	// What a stopped member has is what a snapshot of it has.
+	data, err := os.ReadFile(filepath.Join(dir, "etcd", "member", "snap", "db"))
+	must(t, err)
+	must(t, os.WriteFile(a["snapshot"].(string), data, 0o600))
+	res, err := call(t, "etcd_snapshot_drill", a)
+	must(t, err)
+	if res["saved"] != true || res["keys"] != int64(20) {
+		t.Errorf("found %v", res)
+	}
+}
+
+// How a child ended tells something about the snapshot, or about the host.
+func TestDrillVerdict(t *testing.T) {
+	for script, finding := range map[string]bool{
+		"echo 'panic: no such page' >&2; exit 2": true,
+		"kill -SEGV $$":                          true,
+		"kill -KILL $$":                          false,
+		"kill -TERM $$":                          false,
+		"echo 'fatal error: runtime: out of memory' >&2; exit 2": false,
+		"echo 'runtime: cannot allocate memory' >&2; exit 2":     false,
+		"exit 0": false,
+	} {
+		w := drillWatch{snapshot: "/s.db", part: partBoot}
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.Stderr = &w.stderr
+		found, err := w.verdict(t.Context(), cmd.Run())
+		if (err == nil) != finding || finding && (found.Saved || found.Failed != partBoot || found.Reason == "") {
+			t.Errorf("%s: %+v, %v", script, found, err)
+		}
+		if err != nil && engine.HintOf(err) == "" {
+			t.Errorf("%s: no hint", script)
+		}
+	}
+}
+
+// A part's error is a finding unless the host is to blame.
+func TestDrillFinding(t *testing.T) {
+	full := engine.Errorf("/x", "writing: %w", unix.ENOSPC)
+	for name, c := range map[string]struct {
+		part string
+		err  error
+		want bool
+	}{
+		"damage":             {partVerify, unusable("/s.db", "torn"), true},
+		"no inspection":      {partVerify, errors.New("its inspection was ended"), false},
+		"a full disk":        {partRestore, full, false},
+		"another key":        {partCompare, errors.New("1 missing"), true},
+		"a child that ended": {partRestore, &exec.ExitError{}, false},
+		"etcd that gives up": {partBoot, errors.New("etcd doesn't start"), true},
+	} {
+		if got := drillFinding(c.part, c.err); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // What was there while planning may be gone by the time of the drill.
 func TestDrillOfASnapshotThatVanishes(t *testing.T) {
 	f := newFixture(t)
