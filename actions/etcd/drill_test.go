@@ -248,9 +248,18 @@ func TestDrillCancelled(t *testing.T) {
 // listens to nobody but the drill.
 func TestDrillIsBounded(t *testing.T) {
 	f := newFixture(t)
-	req := request(t, "etcd_snapshot_drill", f.rehearsal(t))
+	a := f.rehearsal(t)
+	req := request(t, "etcd_snapshot_drill", a)
 	looked := false
-	look := onPart{t, partCompare, func(pid int) { looked = true; bounded(t, pid); listensToNobody(t, pid) }}
+	look := onPart{t, partCompare, func(pid int) {
+		looked = true
+		bounded(t, pid)
+		listensToNobody(t, pid)
+		// It keeps the directory locked, should its parent end before it.
+		if at, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/3", pid)); err != nil || at != filepath.Join(a["scratch"].(string), scratchName) {
+			t.Errorf("it doesn't hold the drill's directory, but %q: %v", at, err)
+		}
+	}}
 	if _, err := testHost.Apply(t.Context(), req, plan(t, req), look); err != nil {
 		t.Fatal(err)
 	}
