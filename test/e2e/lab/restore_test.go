@@ -156,7 +156,9 @@ func TestRefusedBeforeAnythingIsStopped(t *testing.T) {
 	if after := containers(); after != before {
 		t.Errorf("something was stopped or changed:\n%s\nbefore:\n%s", after, before)
 	}
-	s.contains(s.runbook(1, "run", restore, "--yes"), "force=true") // healthy, and ahead of its backup
+	s.contains(s.runbook(0, "run", restore, "--yes"), "Nothing to do")
+	s.kubectl("delete", "configmap", "payment-config", "--namespace="+namespace)
+	s.contains(s.runbook(1, "run", restore, "--yes"), "has gone on since the snapshot", "force=true")
 	s.contains(s.runbook(0, "list"), "baseline")
 	if list := s.runbook(0, "list"); strings.Contains(list, "etcd-restore") {
 		t.Errorf("a refused run is listed:\n%s", list)
