@@ -175,7 +175,7 @@ func TestRollback(t *testing.T) {
 	if out, err := s.host.Kubectl(s.ctx, "get", "configmap", "since", "--namespace="+namespace); err == nil {
 		t.Fatalf("what was written after the backup survived the restore: %s", out)
 	}
-	s.runbook(0, "rollback", "--yes")
+	s.runbook(0, "rollback", s.newest(), "--yes")
 	s.isBack()
 	if got := s.kubectl("get", "configmap", "since", "--namespace="+namespace, "--output=jsonpath={.data.a}"); got != "b" {
 		t.Errorf("what was written after the backup is %q", got)
