@@ -30,7 +30,7 @@ EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 LAB := ^runbook/test/(kubehost|e2e/lab)\b
 
 .PHONY: all setup build tools test lint bench bench-restore demo clean \
-	setup-lab lab-tools lab lab-shell lab-down test-lab clean-lab
+	setup-lab lab-tools lab lab-shell lab-down test-lab bench-lab clean-lab
 
 all: setup build tools
 
@@ -92,6 +92,11 @@ lab-down:
 
 test-lab: setup-lab build lab-tools
 	$(GO) test -p 1 -timeout 40m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -E '$(LAB)')
+
+# A recovery by runbook beside one by hand.
+bench-lab: setup-lab build lab-tools
+	@$(GO) build -o bin/bench-lab ./test/bench/lab
+	@$(AS_ROOT) bin/bench-lab
 
 # What the lab keeps between runs. The next one builds Kubernetes again.
 clean-lab:

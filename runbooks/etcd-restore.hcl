@@ -20,6 +20,12 @@ variable "stopped_dir" {
   default     = "/etc/kubernetes/manifests.stopped"
 }
 
+variable "kubelet" {
+  description = "The systemd unit that runs kubelet."
+  type        = string
+  default     = "kubelet.service"
+}
+
 variable "kubeconfig" {
   description = "The kubeconfig with which the API server is checked."
   type        = string
@@ -105,6 +111,20 @@ locals {
   behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
 }
 
+# Without kubelet the runtime stops the pods at once. Started again, kubelet has
+# forgotten how often etcd has crashed, after which it would let it wait, and
+# what it watched in the old cluster. Workloads run on meanwhile.
+step "systemd_unit" "stop_kubelet" {
+  description = "Stop kubelet, which would start etcd on its broken data again and again."
+  unit        = var.kubelet
+  state       = "stopped"
+
+  precondition {
+    condition     = var.force || !data.etcd_status.now.healthy || local.behind || local.recovered
+    error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
+  }
+}
+
 step "static_pod_move" "stop_control_plane" {
   description = "Take the control plane down, the API server first, and wait until its containers are gone."
   from        = var.manifests_dir
@@ -112,10 +132,8 @@ step "static_pod_move" "stop_control_plane" {
   pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"]
   timeout     = "5m"
 
-  precondition {
-    condition     = var.force || !data.etcd_status.now.healthy || local.behind || local.recovered
-    error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
-  }
+  # Without an etcd that answers, an API server would use all the time it gets.
+  grace_seconds = data.etcd_status.now.healthy ? 10 : 1
 }
 
 step "etcd_snapshot_restore" "restore" {
@@ -135,6 +153,12 @@ step "static_pod_edit" "point_to_new_disk" {
   manifest    = "${var.stopped_dir}/etcd.yaml"
   flags       = { data-dir = var.data_dir }
   host_paths  = { etcd-data = var.data_dir }
+}
+
+step "systemd_unit" "start_kubelet" {
+  description = "Start kubelet; there is nothing of the control plane for it to run yet."
+  unit        = var.kubelet
+  state       = "started"
 }
 
 step "static_pod_move" "start_etcd" {

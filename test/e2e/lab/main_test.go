@@ -238,11 +238,17 @@ func (s *scene) members() string {
 	return fields[2] + " " + fields[3]
 }
 
+// newest is the ID of the newest run.
+func (s *scene) newest() string {
+	s.Helper()
+	return strings.Fields(strings.Split(s.runbook(0, "list"), "\n")[1])[0]
+}
+
 // didAsPlanned compares what the newest run recorded with its plan, step by
 // step.
 func (s *scene) didAsPlanned() {
 	s.Helper()
-	id := strings.Fields(strings.Split(s.runbook(0, "list"), "\n")[1])[0]
+	id := s.newest()
 	dir := s.TempDir()
 	text, err := s.host.Output(s.ctx, "cat", filepath.Join(stateDir, "runs", id, journal.FileName))
 	must(s, err)

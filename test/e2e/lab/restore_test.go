@@ -156,7 +156,9 @@ func TestRefusedBeforeAnythingIsStopped(t *testing.T) {
 	if after := containers(); after != before {
 		t.Errorf("something was stopped or changed:\n%s\nbefore:\n%s", after, before)
 	}
-	s.contains(s.runbook(1, "run", restore, "--yes"), "force=true") // healthy, and ahead of its backup
+	s.contains(s.runbook(0, "run", restore, "--yes"), "Nothing to do")
+	s.kubectl("delete", "configmap", "payment-config", "--namespace="+namespace)
+	s.contains(s.runbook(1, "run", restore, "--yes"), "has gone on since the snapshot", "force=true")
 	s.contains(s.runbook(0, "list"), "baseline")
 	if list := s.runbook(0, "list"); strings.Contains(list, "etcd-restore") {
 		t.Errorf("a refused run is listed:\n%s", list)
@@ -173,7 +175,7 @@ func TestRollback(t *testing.T) {
 	if out, err := s.host.Kubectl(s.ctx, "get", "configmap", "since", "--namespace="+namespace); err == nil {
 		t.Fatalf("what was written after the backup survived the restore: %s", out)
 	}
-	s.runbook(0, "rollback", "--yes")
+	s.runbook(0, "rollback", s.newest(), "--yes")
 	s.isBack()
 	if got := s.kubectl("get", "configmap", "since", "--namespace="+namespace, "--output=jsonpath={.data.a}"); got != "b" {
 		t.Errorf("what was written after the backup is %q", got)
