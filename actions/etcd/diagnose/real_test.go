@@ -41,7 +41,7 @@ func TestRestartWhereItIsRecommended(t *testing.T) {
 				whole := lastIndex(t, dir)
 				r.damage(t, dir)
 				keys := keys - int(whole-lastIndex(t, dir)) // the last entries are a key each
-				if r.cure == Repair { // the advice
+				if r.cure == Repair {                       // the advice
 					for _, n := range names(t, filepath.Dir(dbPath(dir))) {
 						must(t, os.Remove(filepath.Join(filepath.Dir(dbPath(dir)), n)))
 					}
