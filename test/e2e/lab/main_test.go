@@ -200,6 +200,15 @@ func (s *scene) writes() {
 	s.kubectl("delete", "configmap", "written", "--namespace="+namespace)
 }
 
+// awaitAnswer waits until the API server answers at all.
+func (s *scene) awaitAnswer() {
+	s.Helper()
+	must(s, s.host.Await(s.ctx, "the API server answers", func() error {
+		_, err := s.host.Kubectl(s.ctx, "get", "--raw=/readyz", "--request-timeout=2s")
+		return err
+	}))
+}
+
 func (s *scene) mayI(verb, what string) string {
 	s.Helper()
 	// Its exit code is 1 for a no.

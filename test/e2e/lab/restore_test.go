@@ -176,6 +176,7 @@ func TestRollback(t *testing.T) {
 		t.Fatalf("what was written after the backup survived the restore: %s", out)
 	}
 	s.runbook(0, "rollback", s.newest(), "--yes")
+	s.awaitAnswer() // the last thing that it does is to start kubelet, which starts all else
 	s.isBack()
 	if got := s.kubectl("get", "configmap", "since", "--namespace="+namespace, "--output=jsonpath={.data.a}"); got != "b" {
 		t.Errorf("what was written after the backup is %q", got)
