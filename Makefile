@@ -42,7 +42,7 @@ build:
 
 # What the tests need beside the product. The first time takes a minute or two.
 tools:
-	@$(GO) run ./test/binaries/build etcd etcdctl etcdutl staticcheck
+	@$(GO) run ./test/binaries/build etcd etcd35 etcd36 etcdctl etcdutl staticcheck
 
 test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
@@ -55,7 +55,7 @@ lint: tools
 	.cache/bin/staticcheck ./...
 	$(GO) test ./test/imports
 	$(GO) mod tidy -diff
-	cd test/tools && $(GO) mod tidy -diff
+	for m in test/tools test/tools/etcd35 test/tools/etcd36; do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
 	cd test/lab && $(GO) mod tidy -diff && $(GO) vet ./images/... && ../../.cache/bin/staticcheck ./images/...
 
 bench: build

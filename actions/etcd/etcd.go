@@ -2,6 +2,7 @@
 package etcd
 
 import (
+	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
 )
@@ -21,6 +22,7 @@ func Actions() []engine.Spec {
 // Data lists the data sources on etcd.
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
+		diagnosisDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
 		statusDataSpec(),
@@ -31,4 +33,4 @@ func Data() []engine.DataSpec {
 // args (os.Args[1:]) ask for it, and reports whether they did; the process
 // then has to exit. Every binary that uses this package, tests included, calls
 // it first thing in main.
-func ChildMain(args []string) bool { return inspect.ChildMain(args) }
+func ChildMain(args []string) bool { return inspect.ChildMain(args) || diagnose.ChildMain(args) }

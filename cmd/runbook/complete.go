@@ -26,6 +26,7 @@ func (a *app) complete(root *cobra.Command) {
 		"show": once(a.completeRuns(all)), "report": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
 		"rollback": once(a.completeRuns(func(s run.Summary) bool { return s.State != nil && canRollBack(s) })),
 		"explain":  once(a.completeTopics),
+		"read":     a.completeData,
 	}
 	for _, cmd := range root.Commands() {
 		cmd.ValidArgsFunction = follows[cmd.Name()]

@@ -12,7 +12,7 @@ import (
 
 // looking are the commands that change nothing. The kernel holds them to it.
 // `fmt --check` and `fmt --diff` are like them and see to it themselves.
-var looking = []string{"validate", "plan", "list", "show", "report", "explain"}
+var looking = []string{"validate", "plan", "list", "show", "report", "read", "explain"}
 
 // holdToLooking has the kernel see to it that the commands of looking change
 // nothing. What they have open by then stays open: the log.
@@ -23,8 +23,8 @@ func (a *app) holdToLooking(root *cobra.Command) {
 		}
 		cmd.PreRun = func(*cobra.Command, []string) {
 			err := sandbox.LookOnly(written(cmd)...)
-			if err != nil && cmd.Name() == "plan" {
-				a.view.Note("Note: the kernel does not hold this plan to looking: %s.", strings.ReplaceAll(err.Error(), "\n", "; "))
+			if err != nil && (cmd.Name() == "plan" || cmd.Name() == "read") {
+				a.view.Note("Note: the kernel does not hold this %s to looking: %s.", cmd.Name(), strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
 		}
 	}

@@ -16,11 +16,19 @@ import (
 // versions is the file that names the versions of the programs in test/tools.
 const versions = "test/tools/go.mod"
 
-var packages = map[string]string{
-	"etcd":        "go.etcd.io/etcd/server/v3",
-	"etcdctl":     "go.etcd.io/etcd/etcdctl/v3",
-	"etcdutl":     "go.etcd.io/etcd/etcdutl/v3",
-	"staticcheck": "honnef.co/go/tools/cmd/staticcheck",
+// program is where a program of test/tools comes from.
+type program struct {
+	module string // the directory of the module that names its version
+	pkg    string
+}
+
+var programs = map[string]program{
+	"etcd":        {"test/tools", "go.etcd.io/etcd/server/v3"},
+	"etcd35":      {"test/tools/etcd35", "go.etcd.io/etcd/server/v3"},
+	"etcd36":      {"test/tools/etcd36", "go.etcd.io/etcd/server/v3"},
+	"etcdctl":     {"test/tools", "go.etcd.io/etcd/etcdctl/v3"},
+	"etcdutl":     {"test/tools", "go.etcd.io/etcd/etcdutl/v3"},
+	"staticcheck": {"test/tools", "honnef.co/go/tools/cmd/staticcheck"},
 }
 
 // Path returns the path of a program, and builds it first if need be. The
@@ -61,16 +69,16 @@ type build struct {
 }
 
 func buildOf(root, name string) (build, error) {
-	pkg, ok := packages[name]
+	p, ok := programs[name]
 	if !ok {
 		return labBuild(filepath.Join(root, "test", "lab"), name)
 	}
 	path := filepath.Join(root, ".cache", "bin", name)
 	return build{
-		module:  filepath.Join(root, filepath.Dir(versions)),
-		pkg:     pkg,
+		module:  filepath.Join(root, p.module),
+		pkg:     p.pkg,
 		path:    path,
-		current: func() bool { return current(root, path) },
+		current: func() bool { return current(filepath.Join(root, p.module, "go.mod"), path) },
 	}, nil
 }
 
@@ -91,12 +99,12 @@ func root() (string, error) {
 }
 
 // current reports whether a program is at least as new as the list of versions.
-func current(root, path string) bool {
+func current(versions, path string) bool {
 	binary, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	list, err := os.Stat(filepath.Join(root, versions))
+	list, err := os.Stat(versions)
 	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 

@@ -11,6 +11,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"runbook/actions/etcd/unseen"
 )
 
 // damagedf returns a *Damaged.
@@ -20,7 +22,7 @@ func damagedf(format string, args ...any) error {
 
 // openFile opens a regular file that isn't empty.
 func openFile(path string) (*os.File, int64, error) {
-	f, err := os.Open(path)
+	f, err := unseen.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, damagedf("there is no such file")
 	}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"runbook/actions/etcd/keyspace"
+	"runbook/actions/etcd/unseen"
 )
 
 // lockWait is how long to wait for the lock of a database in use.
@@ -57,7 +58,7 @@ func listKeys(path string, fn func(keyspace.Record) error) error {
 
 // view opens the database for reading only and calls fn in a transaction.
 func view(path string, fn func(*bolt.Tx) error) error {
-	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockWait})
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: unseen.OpenFile})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return damagedf("it is in use: another process, probably etcd, holds its lock")
 	}

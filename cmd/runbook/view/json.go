@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"runbook/engine"
 	"runbook/engine/lang"
 	"runbook/engine/run"
 )
@@ -37,6 +38,8 @@ type document struct {
 	Plan          *jsonPlan    `json:"plan,omitempty"`
 	Runs          []jsonListed `json:"runs,omitzero"`
 	Run           *jsonRun     `json:"run,omitempty"`
+	Type          string       `json:"type,omitempty"`
+	Result        any          `json:"result,omitempty"`
 	Notes         []string     `json:"notes,omitempty"`
 	Diagnostics   []diagnostic `json:"diagnostics"`
 }
@@ -81,6 +84,11 @@ func (j *JSON) List(runs []run.Summary) {
 
 // Show shows one run.
 func (j *JSON) Show(s *run.State, busy bool, log []run.LogEntry) { j.doc.Run = runJSON(s, busy, log) }
+
+// Read shows what a data source says.
+func (j *JSON) Read(s engine.DataSpec, r engine.Result) {
+	j.doc.Type, j.doc.Result = s.Name, r
+}
 
 // Changed shows how a runbook has changed since its run began.
 func (j *JSON) Changed(diff, what string) {

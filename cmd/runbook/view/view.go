@@ -28,6 +28,8 @@ type View interface {
 	// they were asked for.
 	List(runs []run.Summary)
 	Show(s *run.State, busy bool, log []run.LogEntry)
+	// Read shows what a data source says.
+	Read(s engine.DataSpec, r engine.Result)
 	// Changed shows how a runbook has changed since its run began, and what
 	// follows.
 	Changed(diff, what string)

@@ -1,0 +1,130 @@
+package diagnose
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// childArgument is the hidden first argument that makes the binary a child.
+const childArgument = "__diagnose-etcd"
+
+// The tasks of a child.
+const (
+	taskDB   = "db"
+	taskWAL  = "wal"
+	taskSnap = "snap"
+)
+
+// The limits of a child: of its memory beside what grows with the file, and
+// of its time. childTime is a variable for tests.
+const childMemory = 1 << 30
+
+var childTime = 10 * time.Minute
+
+// crashed says that a child ended before its answer: the file is at fault, or
+// the reading is.
+type crashed struct{ reason string }
+
+func (c *crashed) Error() string { return c.reason }
+
+// inChild runs a task on path in a process of its own and decodes its answer
+// into out. Its error is a *crashed where the child ended by itself.
+func inChild(ctx context.Context, task, path string, out any) error {
+	return inChildWith(ctx, nil, task, path, out)
+}
+
+// inChildWith is inChild with more in the child's environment.
+func inChildWith(ctx context.Context, environ []string, task, path string, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, childTime, fmt.Errorf("reading took longer than %v", childTime))
+	defer cancel()
+	// /proc/self/exe is this very binary even if it was replaced on disk.
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, task, path)
+	cmd.Env = append([]string{"GOTRACEBACK=none"}, environ...)
+	// A Ctrl-C is for this process to heed, not for the child.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	switch {
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return context.Cause(ctx)
+	case ctx.Err() != nil:
+		return &crashed{context.Cause(ctx).Error()}
+	case err != nil:
+		return &crashed{lastWords(stderr.String(), err)}
+	}
+	if err := json.Unmarshal(stdout.Bytes(), out); err != nil {
+		return &crashed{"its answer can't be understood: " + err.Error()}
+	}
+	return nil
+}
+
+// lastWords is the line in which a child said why it ended.
+func lastWords(stderr string, err error) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
+	if line == "" {
+		return err.Error()
+	}
+	return line
+}
+
+// ChildMain does a child's work where args, the process's arguments without
+// its name, ask for it, and reports whether they did.
+func ChildMain(args []string) bool {
+	if len(args) != 3 || args[0] != childArgument {
+		return false
+	}
+	if err := child(args[1], args[2], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return true
+}
+
+func child(task, path string, stdout io.Writer) error {
+	if err := limit(path); err != nil {
+		return err
+	}
+	var answer any
+	var err error
+	switch task {
+	case taskDB:
+		answer, err = readDB(path)
+	case taskWAL:
+		answer, err = readWAL(path)
+	case taskSnap:
+		answer, err = readSnaps(path)
+	default:
+		err = fmt.Errorf("unknown task %q", task)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stdout).Encode(answer)
+}
+
+// limit bounds the child's memory and processor time, whatever the file makes
+// it do. The limit is on private memory: address space says little of a Go
+// program.
+func limit(path string) error {
+	most := uint64(childMemory)
+	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
+		most += uint64(st.Size())
+	}
+	debug.SetMemoryLimit(int64(most / 2))
+	data := unix.Rlimit{Cur: most, Max: most}
+	cpu := unix.Rlimit{Cur: uint64(childTime / time.Second), Max: uint64(childTime / time.Second)}
+	return errors.Join(unix.Setrlimit(unix.RLIMIT_DATA, &data), unix.Setrlimit(unix.RLIMIT_CPU, &cpu))
+}

@@ -1,0 +1,95 @@
+package diagnose
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Whatever stands in a database: reading it ends, and brings nobody down.
+func FuzzDB(f *testing.F) {
+	d := dirs(f, "3.7")
+	good, err := os.ReadFile(dbPath(d.Clean))
+	must(f, err)
+	// A change is a few bytes at a place: a whole database is too large to be
+	// guessed at.
+	f.Add(uint32(0), []byte{1}, uint32(0))
+	f.Add(uint32(20), []byte{0xff, 0xff}, uint32(0))
+	for at := uint32(0); int(at) < len(good); at += uint32(os.Getpagesize()) {
+		f.Add(at+8, []byte{0x10, 0, 0xff, 0xff, 0xff}, uint32(0))
+	}
+	f.Add(uint32(0), []byte{}, uint32(9000))
+	path := filepath.Join(f.TempDir(), "db")
+	f.Fuzz(func(t *testing.T, at uint32, bytes []byte, cut uint32) {
+		data := change(good, at, bytes, cut)
+		fixMetas(data)
+		must(t, os.WriteFile(path, data, 0o600))
+		db, err := readDB(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Report{DB: db, WAL: WAL{Files: []WALFile{{}}}}
+		r.judgeDB()
+		r.climb()
+	})
+}
+
+// Whatever stands in a log likewise.
+func FuzzWAL(f *testing.F) {
+	d := dirs(f, "3.7")
+	good, err := os.ReadFile(walPath(f, d.Killed))
+	must(f, err)
+	for _, s := range spans(f, walPath(f, d.Killed)) {
+		f.Add(uint32(s.from), []byte{0xff}, uint32(0))
+		f.Add(uint32(s.to-9), []byte{0, 1, 2, 3}, uint32(0))
+		f.Add(uint32(0), []byte{}, uint32(s.from+12))
+	}
+	dir := f.TempDir()
+	path := filepath.Join(dir, filepath.Base(walPath(f, d.Killed)))
+	f.Fuzz(func(t *testing.T, at uint32, bytes []byte, cut uint32) {
+		must(t, os.WriteFile(path, change(good, at, bytes, cut), 0o600))
+		w, err := readWAL(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Report{DB: DB{Exists: true, Size: 1, Buckets: true, ConsistentIndex: 305}, WAL: w}
+		r.judgeWAL()
+		r.climb()
+	})
+}
+
+// FuzzSnap does the same for raft's snapshots.
+func FuzzSnap(f *testing.F) {
+	d := dirs(f, "3.7")
+	files, err := filepath.Glob(filepath.Join(d.Clean, "member", "snap", "*.snap"))
+	must(f, err)
+	good, err := os.ReadFile(files[0])
+	must(f, err)
+	if fault := snapFault(good); fault != "" {
+		f.Fatal(fault)
+	}
+	f.Add(good)
+	f.Fuzz(func(_ *testing.T, data []byte) { snapFault(data) })
+}
+
+// change is data with some bytes of it replaced, cut off where cut isn't 0.
+func change(data []byte, at uint32, bytes []byte, cut uint32) []byte {
+	out := append([]byte{}, data...)
+	if int(at) < len(out) {
+		copy(out[at:], bytes)
+	}
+	if cut > 0 && int(cut) < len(out) {
+		out = out[:cut]
+	}
+	return out
+}
+
+// fixMetas makes the sums of both meta pages right, so that what they say is
+// believed.
+func fixMetas(data []byte) {
+	for _, at := range []int{pageHeader, os.Getpagesize() + pageHeader} {
+		if at+metaLen <= len(data) {
+			le.PutUint64(data[at+56:], metaSum(data[at:at+56]))
+		}
+	}
+}

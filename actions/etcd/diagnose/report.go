@@ -1,0 +1,125 @@
+// Package diagnose finds out what is wrong with an etcd data directory and
+// what the gentlest cure is. It reads bytes and changes nothing: no file, no
+// time stamp, no lock. It needs no running etcd and leaves one in peace.
+package diagnose
+
+import "slices"
+
+// Options say where to look and what to expect.
+type Options struct {
+	DataDir string
+	WALDir  string // empty: in the data directory
+	// Version is etcd's version that is to run on the directory; empty if it
+	// isn't known.
+	Version string
+	// Name and PeerURLs are the member's as it is configured; empty if that
+	// isn't known.
+	Name     string
+	PeerURLs []string
+	// UID, GID and Mode are what the directory should have; -1 if unknown.
+	UID, GID int
+	// Files are what the configuration names: certificates, keys.
+	Files []string
+	// ClusterID, in hexadecimal, and Keys are what the operator knows.
+	ClusterID string
+	Keys      int64
+	// Manifest is the static pod's manifest; empty if there is none.
+	Manifest string
+	Backups  []string // directories
+	Log      LogSource
+	// MountPoint says that the data directory is one.
+	MountPoint bool
+	// ConfigError is what is wrong with the configuration, Unconfigured why it
+	// couldn't be read.
+	ConfigError  string
+	Unconfigured string
+	// SecondManifests are other files of the manifest's directory with an etcd.
+	SecondManifests []string
+	// EncryptionConfig is the path that the API server's manifest names, and
+	// APIServer whether there is such a manifest.
+	EncryptionConfig string
+	APIServer        bool
+}
+
+// The severities of a finding.
+const (
+	Damage  = "damage"  // something is broken or lost
+	Mistake = "mistake" // something is whole, and wrong
+	Note    = "note"    // worth knowing
+)
+
+// The cures, in order of what they lose.
+const (
+	Restart = "restart"
+	Repair  = "repair"
+	Salvage = "salvage"
+	Restore = "restore"
+)
+
+var cures = []string{Restart, Repair, Salvage, Restore}
+
+// Finding is one thing that is so.
+type Finding struct {
+	Class    string `json:"class"`
+	Severity string `json:"severity"`
+	Finding  string `json:"finding"` // a sentence
+	Path     string `json:"path"`    // of the file; empty if it isn't about one
+	// Offset is the byte in the file; -1 where there is none. Record says
+	// which page, record, revision or line.
+	Offset int64  `json:"offset"`
+	Record string `json:"record"`
+	Advice string `json:"advice"`
+	// Needs is the gentlest cure that copes with it; empty if none is needed.
+	Needs string `json:"needs"`
+}
+
+// Rung is one cure of the ladder.
+type Rung struct {
+	Cure     string `json:"cure"`
+	Possible bool   `json:"possible"`
+	Why      string `json:"why"`
+	Loss     string `json:"loss"`
+}
+
+// Report is all that a look at a directory tells.
+type Report struct {
+	Options     Options
+	Version     string
+	Member      bool // there is a directory "member"
+	DB          DB
+	WAL         WAL
+	Snaps       Snaps
+	Around      Surroundings
+	Backups     []Backup
+	Findings    []Finding
+	Ladder      []Rung
+	Recommended string
+	Advice      string
+}
+
+// add adds a finding.
+func (r *Report) add(f Finding) { r.Findings = append(r.Findings, f) }
+
+// at is a finding about a file as a whole.
+func (r *Report) at(class, severity, path, needs, sentence, advice string) {
+	r.add(Finding{Class: class, Severity: severity, Path: path, Offset: -1, Needs: needs, Finding: sentence, Advice: advice})
+}
+
+// Has reports whether there is a finding of a class.
+func (r *Report) Has(class string) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Class == class })
+}
+
+// Healthy reports whether nothing is broken, lost or wrong.
+func (r *Report) Healthy() bool {
+	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity != Note })
+}
+
+// needs is the gentlest cure that copes with all findings.
+func (r *Report) needs() string {
+	most := 0
+	for _, f := range r.Findings {
+		most = max(most, slices.Index(cures, f.Needs))
+	}
+	return cures[most]
+}

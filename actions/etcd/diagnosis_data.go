@@ -1,0 +1,184 @@
+package etcd
+
+import (
+	"context"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/actions/etcd/diagnose"
+	"runbook/engine"
+)
+
+// diagnosisData finds out what is wrong with a data directory.
+type diagnosisData struct {
+	DataDir   *string  `cty:"data_dir"`
+	WALDir    *string  `cty:"wal_dir"`
+	Unit      *string  `cty:"unit"`
+	Config    *string  `cty:"config"`
+	Manifest  *string  `cty:"manifest"`
+	Version   *string  `cty:"version"`
+	Backups   []string `cty:"backups"`
+	Logs      []string `cty:"logs"`
+	Journal   *string  `cty:"journal"`
+	ClusterID *string  `cty:"cluster_id"`
+	Keys      *int64   `cty:"keys"`
+}
+
+var _ engine.DataSource = (*diagnosisData)(nil)
+
+func diagnosisDataSpec() engine.DataSpec {
+	texts := cty.List(cty.String)
+	return engine.DataSpec{
+		Name: "etcd_diagnosis",
+		Doc: "Finds out what is wrong with an etcd data directory, and which cure loses least. " +
+			"etcd may be down or running. Nothing is changed, not even the time of the last access, and no lock is taken; every file is read in a process of its own, " +
+			"so that nothing that stands in it can do harm. A value that has changed inside of a whole database shows only where it can't be decoded any more: " +
+			"that nothing is found doesn't prove that every value is what was written.",
+		Attributes: []engine.Attribute{
+			{Name: "data_dir", Type: cty.String, Check: checkAbsolute, Doc: "The data directory. Default: that of what starts etcd."},
+			{Name: "wal_dir", Type: cty.String, Check: checkAbsolute, Doc: "The directory of the write-ahead log. Default: what starts etcd says, else member/wal."},
+			{Name: "unit", Type: cty.String, Doc: "The systemd unit that starts etcd. It tells name, URLs, owner and files to expect, and where the log is. Default: etcd.service, if it is of this data directory."},
+			{Name: "config", Type: cty.String, Doc: "etcd's own configuration file, in place of unit."},
+			{Name: "manifest", Type: cty.String, Doc: "The manifest of etcd's static pod, in place of unit. Default: /etc/kubernetes/manifests/etcd.yaml, if it is of this data directory."},
+			{Name: "version", Type: cty.String, Doc: "etcd's version that is to run on the directory, such as 3.6.4. Default: what the manifest's image says, else the database."},
+			{Name: "backups", Type: texts, Doc: "Directories with snapshots. The newest file *.db that verifies is what a restore would take."},
+			{Name: "logs", Type: texts, Doc: "Files with etcd's log; patterns with * and ? are for their newest match. Default: the static pod's, where a manifest starts etcd."},
+			{Name: "journal", Type: cty.String, Doc: "The unit whose journal is etcd's log. Default: the unit that starts etcd."},
+			{Name: "cluster_id", Type: cty.String, Doc: "The cluster's ID in hexadecimal, where you know it: another one is a finding."},
+			{Name: "keys", Type: cty.Number, Doc: "How many keys there should be at least: fewer are a finding."},
+		},
+		Results: diagnosisResults(),
+		Example: `data "etcd_diagnosis" "now" {
+  data_dir = "/var/lib/etcd"
+  backups  = ["/var/backups/etcd"]
+}`,
+		New: func() engine.DataSource { return &diagnosisData{} },
+	}
+}
+
+// object is a type with a text for each of texts, and a number for each of
+// numbers.
+func object(texts, numbers, bools []string) cty.Type {
+	types := map[string]cty.Type{}
+	for _, n := range texts {
+		types[n] = cty.String
+	}
+	for _, n := range numbers {
+		types[n] = cty.Number
+	}
+	for _, n := range bools {
+		types[n] = cty.Bool
+	}
+	return cty.Object(types)
+}
+
+func diagnosisResults() []engine.Attribute {
+	texts := cty.List(cty.String)
+	finding := object([]string{"class", "severity", "finding", "path", "record", "advice", "needs"}, []string{"offset"}, nil)
+	rung := object([]string{"cure", "why", "loss"}, nil, []string{"possible"})
+	place := object([]string{"bucket", "reason", "from", "to"}, []string{"page", "offset"}, nil)
+	member := cty.Object(map[string]cty.Type{"id": cty.String, "name": cty.String, "peer_urls": texts, "client_urls": texts, "learner": cty.Bool})
+	backup := object([]string{"path", "modified", "reason", "version"}, []string{"revision", "keys"}, []string{"good", "hash"})
+	return []engine.Attribute{
+		{Name: "recommended", Type: cty.String, Doc: "The cure that loses least of those that are possible: restart, repair, salvage or restore; empty where none is needed or possible."},
+		{Name: "advice", Type: cty.String, Doc: "What to do now, as a sentence."},
+		{Name: "healthy", Type: cty.Bool, Doc: "Whether nothing was found that is broken, lost or wrong."},
+		{Name: "running", Type: cty.Bool, Doc: "Whether a process uses the directory."},
+		{Name: "findings", Type: cty.List(finding), Doc: "What was found, the heaviest first: a class, its severity (damage, mistake or note), a sentence, the file with the byte's offset and the record where there is one, what to do, and the cure that it needs at least (empty: none)."},
+		{Name: "classes", Type: texts, Doc: "The classes of the findings, each once."},
+		{Name: "ladder", Type: cty.List(rung), Doc: "The cures in order of what they lose: whether each is possible, why, and what would be lost."},
+		{Name: "data_dir", Type: cty.String, Doc: "The data directory."},
+		{Name: "wal_dir", Type: cty.String, Doc: "The directory of the write-ahead log."},
+		{Name: "version", Type: cty.String, Doc: "etcd's version by which all this was judged; empty if it isn't known."},
+		{Name: "storage_version", Type: cty.String, Doc: "The storage version in the database; empty before etcd 3.6."},
+		{Name: "cluster_id", Type: cty.String, Doc: "The cluster's ID in hexadecimal, as the log has it."},
+		{Name: "member_id", Type: cty.String, Doc: "The member's ID in hexadecimal, as the log has it."},
+		{Name: "members", Type: cty.List(member), Doc: "The members that the database knows."},
+		{Name: "alarms", Type: cty.List(object([]string{"member", "alarm"}, nil, nil)), Doc: "The alarms that are raised, and by which member."},
+		{Name: "db_size", Type: cty.Number, Doc: "The database's size in bytes."},
+		{Name: "db_whole", Type: cty.Bool, Doc: "Whether the database is there and its structure is whole."},
+		{Name: "revision", Type: cty.Number, Doc: "The newest revision that can be read in the database."},
+		{Name: "compact_revision", Type: cty.Number, Doc: "The revision up to which its history is gone."},
+		{Name: "consistent_index", Type: cty.Number, Doc: "The log's entry up to which the database has everything."},
+		{Name: "keys", Type: cty.Number, Doc: "How many live keys can be read."},
+		{Name: "objects", Type: cty.List(object([]string{"kind"}, []string{"count"}, nil)), Doc: "How many Kubernetes objects of each kind can be read."},
+		{Name: "encrypted", Type: cty.Number, Doc: "How many of them are encrypted."},
+		{Name: "damaged", Type: cty.Number, Doc: "How many places in the database can't be read."},
+		{Name: "unreadable", Type: cty.List(place), Doc: "The first of those places: bucket, page, the byte's offset, why, and what is behind it: revisions in the bucket key, keys in others, from the first to the last, which isn't included; empty for no bound."},
+		{Name: "wal_entries", Type: cty.Number, Doc: "How many entries of the log can be read before its first damage."},
+		{Name: "wal_first_index", Type: cty.Number, Doc: "The first of them."},
+		{Name: "wal_last_index", Type: cty.Number, Doc: "The last of them."},
+		{Name: "wal_commit", Type: cty.Number, Doc: "The last entry that the log knows as committed."},
+		{Name: "wal_snapshot_index", Type: cty.Number, Doc: "The log's newest snapshot: where etcd begins to read."},
+		{Name: "wal_seen_index", Type: cty.Number, Doc: "The last entry that was seen at all, behind a damage too."},
+		{Name: "free_bytes", Type: cty.Number, Doc: "The space that is left, in bytes."},
+		{Name: "free_inodes", Type: cty.Number, Doc: "How many files can still be made; -1 where there is no limit."},
+		{Name: "mount_point", Type: cty.Bool, Doc: "Whether something is mounted at the data directory itself."},
+		{Name: "users", Type: cty.List(cty.Number), Doc: "The processes that hold etcd's locks on the directory; 0 is one whose number can't be told."},
+		{Name: "processes", Type: cty.List(object([]string{"name", "data_dir"}, []string{"pid"}, nil)), Doc: "The etcds and API servers that run on this host."},
+		{Name: "backups", Type: cty.List(backup), Doc: "The backups that were checked, the newest first, up to the first that is good."},
+	}
+}
+
+// Read implements engine.DataSource.
+func (d *diagnosisData) Read(ctx context.Context, w engine.World) (engine.Result, error) {
+	o, err := d.options(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	r, err := diagnose.Look(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return diagnosisResult(r), nil
+}
+
+func diagnosisResult(r *diagnose.Report) engine.Result {
+	classes := []string{}
+	seen := map[string]bool{}
+	for _, f := range r.Findings {
+		if !seen[f.Class] {
+			seen[f.Class] = true
+			classes = append(classes, f.Class)
+		}
+	}
+	d, l := r.DB, r.WAL
+	return engine.Result{
+		"recommended": r.Recommended, "advice": r.Advice, "healthy": r.Healthy(), "running": r.Running(),
+		"findings": toldFindings(r.Findings), "classes": classes, "ladder": r.Ladder,
+		"data_dir": r.Options.DataDir, "wal_dir": l.Dir, "version": r.Version, "storage_version": d.StorageVersion,
+		"cluster_id": l.ClusterID, "member_id": l.MemberID, "members": orEmpty(d.Members), "alarms": orEmpty(d.Alarms),
+		"db_size": d.Size, "db_whole": d.Whole(), "revision": d.Revision, "compact_revision": d.CompactRevision,
+		"consistent_index": d.ConsistentIndex, "keys": d.Contents.Keys, "objects": orEmpty(d.Contents.Objects), "encrypted": d.Contents.Encrypted,
+		"damaged": d.Damaged, "unreadable": orEmpty(d.Damage),
+		"wal_entries": l.Entries, "wal_first_index": l.FirstIndex, "wal_last_index": l.LastIndex, "wal_commit": l.Commit,
+		"wal_snapshot_index": l.Snapshot(), "wal_seen_index": l.SeenIndex,
+		"free_bytes": r.Around.FreeBytes, "free_inodes": r.Around.FreeInodes, "mount_point": r.Options.MountPoint,
+		"users": orEmpty(r.Around.Users), "processes": orEmpty(r.Around.Processes), "backups": r.Backups,
+	}
+}
+
+// toldFinding is a finding as a result has it: without an offset where there
+// is none.
+type toldFinding struct {
+	diagnose.Finding
+	Offset *int64 `json:"offset"`
+}
+
+func toldFindings(findings []diagnose.Finding) []toldFinding {
+	told := make([]toldFinding, len(findings))
+	for i, f := range findings {
+		if told[i].Finding = f; f.Offset >= 0 {
+			told[i].Offset = &f.Offset
+		}
+	}
+	return told
+}
+
+// orEmpty is a list that is never null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
