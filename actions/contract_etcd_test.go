@@ -20,6 +20,7 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"golang.org/x/sys/unix"
@@ -36,6 +37,8 @@ func etcdCases() []contract.Case {
 		{Name: "with a log of its own", Action: "etcd_snapshot_restore", Setup: restoreLog, Bad: badRestoreLog()},
 		{Name: "a running etcd", Action: "etcd_snapshot_save", Setup: saveScene,
 			Bad: append(badConnection(), badSave()...), Fails: unreachable("no endpoint gave a snapshot")},
+		{Name: "a stale alarm", Action: "etcd_alarm_disarm", Setup: alarmScene, Syscalls: []string{"write"},
+			Bad: badConnection(), Fails: append(unreachable("no endpoint answers"), failingTLS()...)},
 		{Name: "a good snapshot", Action: "etcd_snapshot_verify", Setup: verifyScene, Bad: badVerify()},
 		{Name: "a running etcd", Action: "etcd_health", Setup: healthScene,
 			Bad: badConnection(), Fails: append(unreachable("connection refused"), failingTLS()...)},
@@ -382,6 +385,8 @@ func badRestore() []contract.Bad {
 		{Name: "unknown group", Set: set("group", "nobody-knows"), Attribute: "group", Message: "no such group"},
 		{Name: "a snapshot too new for etcd", Attribute: "snapshot", Message: "too new for the etcd of this host",
 			Set: func(_ *testing.T, c config) { c["member"] = memberConfig(config{"version": cty.StringVal("3.5.9")}) }},
+		{Name: "a snapshot too new for the etcd that will run it", Attribute: "snapshot", Message: "too new for the etcd that will run it",
+			Set: set("etcd_version", "3.6.1")},
 		{Name: "directory is a file", Set: set("data_dir", backup), Attribute: "data_dir", Message: "it is not a directory"},
 	}
 }
@@ -519,6 +524,44 @@ func failingTLS() []contract.Bad {
 	return []contract.Bad{{Name: "no such CA", Attribute: "tls", Message: "/no/such", Set: func(_ *testing.T, c config) {
 		c["tls"] = cty.ObjectVal(config{"ca": cty.StringVal("/no/such")})
 	}}}
+}
+
+// alarmScene has an alarm of a member that there isn't.
+func alarmScene(t *testing.T) contract.Scene {
+	fresh(t)
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{running(t).endpoint}, Context: t.Context()})
+	must(t, err)
+	defer func() { must(t, cli.Close()) }()
+	stale := &etcdserverpb.AlarmRequest{Action: etcdserverpb.AlarmRequest_ACTIVATE, MemberID: 4711, Alarm: etcdserverpb.AlarmType_NOSPACE}
+	_, err = etcdserverpb.NewMaintenanceClient(cli.ActiveConnection()).Alarm(t.Context(), stale)
+	must(t, err)
+	t.Cleanup(func() { disarmAll(t) })
+	return contract.Scene{
+		Config: config{"endpoints": texts(running(t).endpoint)},
+		// An alarm that is disarmed isn't raised again by Undo.
+		Observe: observeRunning,
+		Applied: func(t *testing.T) {
+			if alarms := disarmAll(t); alarms != 0 {
+				t.Errorf("%d alarms were raised still", alarms)
+			}
+		},
+	}
+}
+
+// disarmAll disarms what alarms there are and returns how many.
+func disarmAll(t *testing.T) int {
+	t.Helper()
+	ctx := context.Background() // the test's own has ended when it cleans up
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{running(t).endpoint}, Context: ctx})
+	must(t, err)
+	defer func() { must(t, cli.Close()) }()
+	alarms, err := cli.AlarmList(ctx)
+	must(t, err)
+	for _, a := range alarms.Alarms {
+		_, err := cli.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: a.GetMemberID(), Alarm: a.GetAlarm()})
+		must(t, err)
+	}
+	return len(alarms.Alarms)
 }
 
 func verifyScene(t *testing.T) contract.Scene {

@@ -16,7 +16,7 @@ import (
 
 // difference is how a running etcd's keys compare with a snapshot's.
 type difference struct {
-	live *keyspace.Digest // of all live keys
+	live keyspace.Digest // of all live keys
 	same int64
 	// newer keys were written after the snapshot, unexpected ones before it
 	// without being in it. missing keys were in the snapshot; expired ones
@@ -53,7 +53,7 @@ func compareWith(ctx context.Context, cli *clientv3.Client, info inspect.Info, p
 	if err := live.page(ctx); err != nil {
 		return nil, err
 	}
-	d := &difference{live: keyspace.NewDigest(), revision: live.revision}
+	d := &difference{revision: live.revision}
 	err := inspect.Keys(ctx, path, func(want keyspace.Record) error {
 		return d.upTo(ctx, live, &want, info.Revision)
 	})

@@ -10,6 +10,7 @@ import (
 // Actions lists the actions on etcd.
 func Actions() []engine.Spec {
 	return []engine.Spec{
+		alarmDisarmSpec(),
 		compareSpec(),
 		healthSpec(),
 		membersSpec(),

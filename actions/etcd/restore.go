@@ -22,7 +22,8 @@ type restore struct {
 	PeerURLs       []string       `cty:"initial_advertise_peer_urls"`
 	Owner          *string        `cty:"owner"`
 	Group          *string        `cty:"group"`
-	Bump           int64          `cty:"bump_revision"`
+	Bump           *int64         `cty:"bump_revision"`
+	EtcdVersion    *string        `cty:"etcd_version"`
 	MarkCompacted  *bool          `cty:"mark_compacted"`
 }
 
@@ -93,8 +94,10 @@ func restoreAttributes() []engine.Attribute {
 		{Name: "wal_dir", Type: cty.String, Check: checkAbsolute, Doc: "The separate directory of the write-ahead log, if etcd is started with one."},
 		{Name: "owner", Type: cty.String, Doc: "The new directory's user, by name or number. Default: the old directory's, else the member's."},
 		{Name: "group", Type: cty.String, Doc: "Likewise the group."},
-		{Name: "bump_revision", Type: cty.Number, Default: cty.NumberIntVal(defaultBump), Check: checkBump,
-			Doc: "How many revisions to skip, so that none is served twice with different contents; 0 for none."},
+		{Name: "bump_revision", Type: cty.Number, Check: checkBump,
+			Doc: "How many revisions to skip, so that none is served twice with different contents; 0 for none. " +
+				"Default: as many as the old data shows to be enough, where its database and its log can be read and it was the only member; otherwise 1,000,000,000."},
+		{Name: "etcd_version", Type: cty.String, Doc: "The version of the etcd that will run on the data, such as 3.5.21. Default: the member's, if it is known. A snapshot that is too new for it is refused."},
 		{Name: "mark_compacted", Type: cty.Bool,
 			Doc: "Whether to mark the skipped revisions as compacted, which makes watchers start afresh. It goes with bump_revision and is its default."},
 	}
@@ -132,10 +135,13 @@ type restored struct {
 	Step        string   `json:"step,omitempty"`
 	Snapshot    string   `json:"snapshot"`
 	Hash        string   `json:"hash"` // the trailing one; empty if there is none
+	Sum         string   `json:"sum"`  // the SHA-256 of the database in it
+	Size        int64    `json:"size"` // of the file, in bytes
 	ContentHash string   `json:"content_hash"`
 	Revision    int64    `json:"revision"` // the snapshot's
 	Keys        int64    `json:"keys"`
 	Bump        int64    `json:"bump"`
+	BumpNote    string   `json:"bump_note,omitempty"` // how it was found, if it was
 	Name        string   `json:"name"`
 	Cluster     string   `json:"initial_cluster"`
 	Token       string   `json:"initial_cluster_token"`
@@ -151,6 +157,10 @@ type restored struct {
 	// it where it is a mount point. WAL is that of a separate log.
 	Data swap  `json:"data"`
 	WAL  *swap `json:"wal,omitempty"`
+
+	// oldAt is where the old data is found while planning, and oldLogAt where
+	// a separate log.
+	oldAt, oldLogAt string
 }
 
 // onlyMember reports whether the swap is of "member" inside the data

@@ -2,16 +2,15 @@ package etcd
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	bolt "go.etcd.io/bbolt"
-	"go.etcd.io/etcd/etcdutl/v3/snapshot"
-	"go.etcd.io/etcd/server/v3/storage/schema"
+	"slices"
 
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
@@ -131,23 +130,23 @@ func (r *restored) stage(ctx context.Context, rep engine.Reporter) error {
 	if err := r.clearStaging(); err != nil {
 		return err
 	}
-	rep.Progress(engine.Progress{Doing: "verifying the snapshot"})
-	info, err := r.unchanged(ctx)
+	cl, err := r.cluster()
 	if err != nil {
 		return err
 	}
-	rep.Progress(engine.Progress{Doing: "restoring the snapshot beside the old data", Total: info.Size})
-	if err := r.restore(); err != nil {
+	if err := r.guarded("making the new log", func() error { return r.makeLog(cl) }); err != nil {
 		return err
 	}
-	rep.Progress(engine.Progress{Doing: "verifying the restored data", Done: info.Size, Total: info.Size})
-	if err := r.verify(ctx); err != nil {
+	if err := r.copy(ctx, rep); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := r.guarded("making the new cluster's database", func() error { return r.rewrite(cl) }); err != nil {
 		return err
 	}
-	rep.Progress(engine.Progress{Doing: "syncing the restored data to disk", Done: info.Size, Total: info.Size})
+	rep.Progress(engine.Progress{Doing: "verifying the restored data and syncing it to disk", Done: r.Size, Total: r.Size})
+	if err := r.settleOnDisk(ctx); err != nil {
+		return err
+	}
 	return r.complete()
 }
 
@@ -161,47 +160,46 @@ func (r *restored) clearStaging() error {
 	return durable.RemoveAll(r.staging())
 }
 
-// unchanged checks that the snapshot is the one that was planned with.
-func (r *restored) unchanged(ctx context.Context) (inspect.Info, error) {
-	info, err := inspect.File(ctx, r.Snapshot)
-	var damaged *inspect.Damaged
-	if errors.As(err, &damaged) {
-		return info, unusable(r.Snapshot, damaged.Reason)
+// copy copies the snapshot, and checks while it does that it is the one that
+// was planned with: to the last bit, so what was found sound then is so now.
+func (r *restored) copy(ctx context.Context, rep engine.Reporter) error {
+	info, err := os.Stat(r.Snapshot)
+	if errors.Is(err, fs.ErrNotExist) {
+		return unusable(r.Snapshot, "there is no such file")
 	}
 	if err != nil {
-		return info, err
+		return &engine.Error{Where: r.Snapshot, Err: err}
 	}
-	if info.Hash != r.Hash || info.ContentHash != r.ContentHash || info.Revision != r.Revision {
-		return info, engine.Errorf(r.Snapshot, "the snapshot is not the one that was planned with: it has changed since").
-			WithHint("Nothing was changed. Plan again with the snapshot as it is now.").WithAttribute("snapshot")
+	if info.Size() != r.Size {
+		return r.changed()
 	}
-	return info, nil
-}
-
-// restore has etcd's library make the new data directory. The library panics
-// where it can't go on; here that is an error like any other.
-func (r *restored) restore() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = engine.Errorf(r.staging(), "restoring the snapshot: %v", p)
-		}
-	}()
-	err = snapshot.NewV3(zapLogger()).Restore(snapshot.RestoreConfig{
-		SnapshotPath:        r.Snapshot,
-		Name:                r.Name,
-		OutputDataDir:       r.staging(),
-		OutputWALDir:        r.stagingWAL(),
-		PeerURLs:            r.PeerURLs,
-		InitialCluster:      r.Cluster,
-		InitialClusterToken: r.Token,
-		SkipHashCheck:       r.Hash == "",
-		RevisionBump:        uint64(r.Bump),
-		MarkCompacted:       r.Bump > 0,
+	body := r.Size
+	if r.Hash != "" {
+		body -= sha256.Size
+	}
+	sum, err := durable.CopySum(ctx, r.Snapshot, r.stagingDB(), body, func(done int64) {
+		rep.Progress(engine.Progress{Doing: "copying the snapshot and checking its SHA-256", Done: done, Total: r.Size})
 	})
 	if err != nil {
-		return engine.Errorf(r.staging(), "restoring the snapshot: %w", err)
+		return err
 	}
-	return r.clearAlarms()
+	if hex.EncodeToString(sum) != r.Sum {
+		return r.changed()
+	}
+	return nil
+}
+
+func (r *restored) changed() error {
+	return engine.Errorf(r.Snapshot, "the snapshot is not the one that was planned with: it has changed since").
+		WithHint("Nothing was changed. Plan again with the snapshot as it is now.").WithAttribute("snapshot")
+}
+
+// settleOnDisk verifies the new database while the disk takes it. Both read
+// and change nothing; a sync that fails is final.
+func (r *restored) settleOnDisk(ctx context.Context) error {
+	synced := make(chan error, 1)
+	go func() { synced <- durable.SyncFile(r.stagingDB()) }()
+	return errors.Join(r.verify(ctx), <-synced)
 }
 
 // stagingWAL is the log's directory that the library fills; empty for its
@@ -220,42 +218,21 @@ func (r *restored) stagingDB() string {
 	return filepath.Join(r.staging(), "member", "snap", "db")
 }
 
-// clearAlarms removes the snapshot's alarms. They name members of the old
-// cluster, so nobody could disarm them, and a NOSPACE among them would keep
-// the new cluster from taking writes.
-func (r *restored) clearAlarms() error {
-	db, err := bolt.Open(r.stagingDB(), 0o600, nil)
-	if err != nil {
-		return engine.Errorf(r.stagingDB(), "opening the restored database: %w", err)
+// verify compares the restored database with the snapshot.
+func (r *restored) verify(ctx context.Context) error {
+	info, err := inspect.Restored(ctx, r.stagingDB(), r.Snapshot, r.Bump)
+	if err == nil && (info.Revision != r.Revision+r.Bump || len(info.Alarms) > 0 || !r.hasMember(info)) {
+		err = fmt.Errorf("it has revision %d, the alarms %v and the members %v", info.Revision, info.Alarms, info.Members)
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		if tx.Bucket(schema.Alarm.Name()) == nil {
-			return nil
-		}
-		if err := tx.DeleteBucket(schema.Alarm.Name()); err != nil {
-			return err
-		}
-		_, err := tx.CreateBucket(schema.Alarm.Name())
-		return err
-	})
-	if err = errors.Join(err, db.Close()); err != nil {
-		return engine.Errorf(r.stagingDB(), "clearing alarms: %w", err)
+	if err != nil {
+		return engine.Errorf(r.stagingDB(), "the restored data is not as it has to be: %w", err).
+			WithHint("The old data is untouched. Try another snapshot, or another disk: this one may return what wasn't written.")
 	}
 	return nil
 }
 
-// verify compares the restored database with the snapshot.
-func (r *restored) verify(ctx context.Context) error {
-	info, err := inspect.File(ctx, r.stagingDB())
-	if err != nil {
-		return engine.Errorf(r.stagingDB(), "verifying the restored data: %w", err)
-	}
-	if info.Keys != r.Keys || info.ContentHash != r.ContentHash || info.Revision != r.Revision+r.Bump {
-		return engine.Errorf(r.stagingDB(), "the restored data differs from the snapshot: %d keys at revision %d, and not %d at %d",
-			info.Keys, info.Revision, r.Keys, r.Revision+r.Bump).
-			WithHint("The old data is untouched. Try another snapshot, or another disk: this one may return what wasn't written.")
-	}
-	return nil
+func (r *restored) hasMember(info inspect.Info) bool {
+	return slices.ContainsFunc(info.Members, func(m inspect.Member) bool { return m.ID == r.MemberID && m.Name == r.Name })
 }
 
 // complete gives the new directories their record, owner and mode, syncs them

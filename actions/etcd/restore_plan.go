@@ -39,7 +39,11 @@ func (a *restore) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	if err != nil {
 		return engine.Change{}, err
 	}
-	r.Hash, r.ContentHash, r.Revision, r.Keys = info.Hash, info.ContentHash, info.Revision, info.Keys
+	r.Hash, r.Sum, r.Size = info.Hash, info.Sum, info.Size
+	r.ContentHash, r.Revision, r.Keys = info.ContentHash, info.Revision, info.Keys
+	if err := a.chooseBump(ctx, w, r); err != nil {
+		return engine.Change{}, err
+	}
 	if err := a.identify(r, w.Run()); err != nil {
 		return engine.Change{}, err
 	}
@@ -67,6 +71,7 @@ func (a *restore) place(ctx context.Context, w engine.World, r *restored) error 
 	if err != nil {
 		return err
 	}
+	r.oldAt = old.Path
 	r.Data = newSwap(target, r.Run, identity{Inode: old.Inode})
 	r.Data.Existed = old.Exists
 	if err := a.ownership(r, old); err != nil {
@@ -107,6 +112,7 @@ func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) err
 	if err != nil {
 		return err
 	}
+	r.oldLogAt = old.Path
 	s := newSwap(r.WALDir, r.Run, identity{Inode: old.Inode})
 	s.Existed = old.Exists
 	r.WAL = &s
@@ -300,6 +306,9 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 		before = "existing data"
 	}
 	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}}
+	if r.BumpNote != "" {
+		delete(c.Results, "revision") // known once the old member is stopped
+	}
 	c.Items = append(c.Items, engine.Item{
 		Target: s.Target, Before: before, After: fmt.Sprintf("snapshot %s at revision %d", r.Snapshot, r.Revision),
 		Note: fmt.Sprintf("%d keys, %s", r.Keys, humanize.IBytes(uint64(info.Size))),
@@ -312,13 +321,25 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	c.Effects = append(c.Effects, engine.Effect{Created: &engine.Created{Fact: r.fact(s.Target), Bytes: space(info)}})
 	c.Items = append(c.Items,
 		engine.Item{Target: s.Target, Attribute: "cluster token", Before: r.oldToken(), After: r.Token},
-		engine.Item{Target: s.Target, Attribute: "revision", Before: fmt.Sprint(r.Revision), After: fmt.Sprint(r.Revision + r.Bump)})
+		r.revisionItem())
 	if len(info.Alarms) > 0 {
 		c.Items = append(c.Items, engine.Item{Target: s.Target, Attribute: "alarms", Before: fmt.Sprint(info.Alarms), After: "cleared"})
 	}
 	r.changeWAL(&c)
 	c.Checks = []string{s.Target + " is not in use", "the restored keys are the snapshot's"}
 	return c, c.SetData(r)
+}
+
+// revisionItem is the bump. One that was found depends on what the old member
+// serves until it is stopped, so its number is only a note: the plan stays the
+// same.
+func (r *restored) revisionItem() engine.Item {
+	item := engine.Item{Target: r.Data.Target, Attribute: "revision", Before: fmt.Sprint(r.Revision), After: fmt.Sprint(r.Revision + r.Bump)}
+	if r.BumpNote != "" {
+		item.Note = item.After + "; " + r.BumpNote
+		item.After = "beyond what was served"
+	}
+	return item
 }
 
 // oldToken describes the token of the cluster that is replaced. What is in the

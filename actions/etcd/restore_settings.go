@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.etcd.io/etcd/client/pkg/v3/types"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
-
 	"runbook/actions/etcd/inspect"
 	"runbook/actions/etcd/member"
 	"runbook/engine"
@@ -35,7 +32,6 @@ func (a *restore) settle(r *restored) error {
 		return err
 	}
 	r.Cluster = cmp.Or(deref(a.InitialCluster), deref(m.InitialCluster), alone(r.Name, r.PeerURLs))
-	r.Bump = a.Bump
 	return member.CheckCluster(r.Name, r.PeerURLs, r.Cluster, "the restored member")
 }
 
@@ -59,8 +55,8 @@ func (a *restore) missing(r *restored) error {
 // contradictions refuses attributes with which etcd wouldn't start, or would
 // mix old and new data.
 func (a *restore) contradictions() error {
-	if a.MarkCompacted != nil && *a.MarkCompacted != (a.Bump > 0) {
-		return engine.Errorf("the restored member", "mark_compacted is %v but bump_revision is %d", *a.MarkCompacted, a.Bump).
+	if bump := valueOr(a.Bump, defaultBump); a.MarkCompacted != nil && *a.MarkCompacted != (bump > 0) {
+		return engine.Errorf("the restored member", "mark_compacted is %v but bump_revision is %d", *a.MarkCompacted, bump).
 			WithHint("etcd does the one only together with the other: leave mark_compacted out.").WithAttribute("mark_compacted")
 	}
 	m := a.Member
@@ -79,6 +75,13 @@ func (a *restore) contradictions() error {
 			WithAttribute("initial_cluster_token")
 	}
 	return nil
+}
+
+func valueOr(n *int64, otherwise int64) int64 {
+	if n == nil {
+		return otherwise
+	}
+	return *n
 }
 
 func mismatch(attribute, what, got, want string) error {
@@ -113,13 +116,9 @@ func (a *restore) identify(r *restored, run engine.RunInfo) error {
 	if r.Token == "" {
 		r.Token = fmt.Sprintf("%s-%s-%.8s", cmp.Or(run.Runbook, "runbook"), run.ID, cmp.Or(r.Hash, r.ContentHash))
 	}
-	urls, err := types.NewURLsMap(r.Cluster)
+	cl, err := r.cluster()
 	if err != nil {
-		return engine.Errorf("the restored member", "the initial cluster: %w", err).WithAttribute("initial_cluster")
-	}
-	cl, err := membership.NewClusterFromURLsMap(zapLogger(), r.Token, urls)
-	if err != nil {
-		return engine.Errorf("the restored member", "the initial cluster: %w", err).WithAttribute("initial_cluster")
+		return err
 	}
 	r.ClusterID = cl.ID().String()
 	r.MemberID = cl.MemberByName(r.Name).ID.String()
@@ -134,7 +133,10 @@ const newestVersion = "3.7"
 // it: some versions say so when they start, others accept it unnoticed.
 func (a *restore) checkVersion(info inspect.Info) error {
 	limit, who := newestVersion, "this version of runbook"
-	if a.Member != nil && deref(a.Member.Version) != "" {
+	switch {
+	case deref(a.EtcdVersion) != "":
+		limit, who = *a.EtcdVersion, "the etcd that will run it"
+	case a.Member != nil && deref(a.Member.Version) != "":
 		limit, who = deref(a.Member.Version), "the etcd of this host"
 	}
 	if info.StorageVersion == "" || !newer(info.StorageVersion, limit) {

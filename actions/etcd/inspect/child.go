@@ -18,11 +18,11 @@ import (
 // its name, ask for it, and reports whether they did. A binary that uses this
 // package calls it first thing in main and exits if it returns true.
 func ChildMain(args []string) bool {
-	if len(args) != 3 || args[0] != childArgument {
+	if len(args) < 3 || args[0] != childArgument {
 		return false
 	}
 	go exitWithParent()
-	if err := child(args[1], args[2], os.Stdout); err != nil {
+	if err := child(args[1], args[2], args[3:], os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "panic: %v\n", err)
 		os.Exit(1)
 	}
@@ -36,18 +36,26 @@ func exitWithParent() {
 	os.Exit(1)
 }
 
-func child(task, path string, stdout io.Writer) error {
+func child(task, path string, more []string, stdout io.Writer) error {
 	if err := limitMemory(path); err != nil {
 		return err
 	}
 	out := bufio.NewWriter(stdout)
 	enc := json.NewEncoder(out)
 	var err error
-	switch task {
-	case taskCheck:
-		err = checkTask(path, enc)
-	case taskKeys:
+	switch {
+	case task == taskCheck:
+		err = checkTask(path, enc, out.Flush)
+	case task == taskSum:
+		err = answer(enc, Info{}, sumFile(path))
+	case task == taskTip:
+		info, tipErr := tip(path)
+		err = answer(enc, info, tipErr)
+	case task == taskKeys:
 		err = keysTask(path, enc)
+	case task == taskCompare && len(more) == 2:
+		info, compareErr := compare(path, more[0], more[1])
+		err = answer(enc, info, compareErr)
 	default:
 		err = fmt.Errorf("unknown task %q", task)
 	}
@@ -57,8 +65,23 @@ func child(task, path string, stdout io.Writer) error {
 	return out.Flush()
 }
 
-func checkTask(path string, enc *json.Encoder) error {
-	info, err := describe(path)
+// progressStep is after how many bytes the child says how far it is.
+const progressStep = 32 << 20
+
+func checkTask(path string, enc *json.Encoder, flush func() error) error {
+	told := int64(0)
+	var tellErr error
+	info, err := describe(path, func(done int64) {
+		if done-told >= progressStep && tellErr == nil {
+			told = done
+			tellErr = errors.Join(enc.Encode(reply{Done: done}), flush())
+		}
+	})
+	return errors.Join(tellErr, answer(enc, info, err))
+}
+
+// answer tells a task's result.
+func answer(enc *json.Encoder, info Info, err error) error {
 	var damaged *Damaged
 	if errors.As(err, &damaged) {
 		return enc.Encode(reply{Damage: damaged.Reason})
@@ -91,6 +114,8 @@ func limitMemory(path string) error {
 		limit += uint64(st.Size())
 	}
 	debug.SetMemoryLimit(int64(limit / 2))
+	// What is held is held to the end, so collecting early costs little.
+	debug.SetGCPercent(30)
 	rl := unix.Rlimit{Cur: limit, Max: limit}
 	if err := unix.Setrlimit(unix.RLIMIT_DATA, &rl); err != nil {
 		return fmt.Errorf("limiting the memory: %w", err)

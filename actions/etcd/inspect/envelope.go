@@ -1,10 +1,7 @@
 package inspect
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -41,33 +38,6 @@ func openFile(path string) (*os.File, int64, error) {
 		return nil, 0, errors.Join(err, f.Close())
 	}
 	return f, st.Size(), nil
-}
-
-// checkHash verifies the SHA-256 that etcd appends to a snapshot and returns
-// it. A database file copied from a data directory has none: its size is a
-// multiple of the sector size, and the hash is empty.
-func checkHash(f io.ReaderAt, size int64) (string, error) {
-	const sector = 512
-	switch size % sector {
-	case 0:
-		return "", nil
-	case sha256.Size:
-	default:
-		return "", damagedf("its size of %d bytes is neither that of a snapshot nor that of a database: it is truncated, or something else", size)
-	}
-	body := size - sha256.Size
-	want := make([]byte, sha256.Size)
-	if _, err := f.ReadAt(want, body); err != nil {
-		return "", damagedf("its trailing hash can't be read: %v", err)
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, body)); err != nil {
-		return "", damagedf("it can't be read: %v", err)
-	}
-	if got := h.Sum(nil); !bytes.Equal(got, want) {
-		return "", damagedf("its contents don't match its SHA-256: it says %x…, its contents make %x…", want[:4], got[:4])
-	}
-	return hex.EncodeToString(want), nil
 }
 
 // The layout of a bbolt meta page, in the byte order of the machines that

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -27,6 +28,8 @@ type Info struct {
 	Size int64  `json:"size"` // in bytes
 	// Hash is the trailing SHA-256 in hexadecimal; empty where there is none.
 	Hash string `json:"hash"`
+	// Sum is the SHA-256 of the database, whether it stands behind it or not.
+	Sum string `json:"sum"`
 	// Revision is the newest revision, CompactRevision the one up to which the
 	// history is gone.
 	Revision        int64 `json:"revision"`
@@ -64,18 +67,75 @@ func (d *Damaged) Error() string { return d.Reason }
 // childArgument is the hidden first argument that makes the binary a child.
 const childArgument = "__inspect-etcd-db"
 
-// The child's two tasks.
+// The child's tasks.
 const (
-	taskCheck = "check" // check all of the file and describe it
-	taskKeys  = "keys"  // list the live keys' records
+	taskCheck   = "check"   // check all of the file and describe it
+	taskSum     = "sum"     // check its SHA-256 alone
+	taskKeys    = "keys"    // list the live keys' records
+	taskTip     = "tip"     // tell how far it got, without checking it
+	taskCompare = "compare" // check a restored database and compare it with its snapshot
 )
 
 // File checks the file at path completely and returns what it holds. The
 // error is a *Damaged where the file is at fault.
 func File(ctx context.Context, path string) (Info, error) {
+	return Watched(ctx, path, func(int64) {})
+}
+
+// Watched is File, and tells progress how many bytes are checked.
+func Watched(ctx context.Context, path string, progress func(done int64)) (Info, error) {
+	info, err := ask(ctx, progress, taskCheck, path)
+	var crash *crashed
+	if errors.As(err, &crash) {
+		// A database that crashes its reader is best told by its SHA-256.
+		if _, sumErr := ask(ctx, progress, taskSum, path); sumErr != nil {
+			return Info{}, sumErr
+		}
+		return Info{}, &Damaged{Reason: crash.Error()}
+	}
+	return info, err
+}
+
+// Tip tells how far the database at path got: its newest revision, its place
+// in the log and its members. It reads a few pages and checks nothing else, so
+// that it can tell where the rest of a file is damaged.
+func Tip(ctx context.Context, path string) (Info, error) {
+	info, err := ask(ctx, func(int64) {}, taskTip, path)
+	var crash *crashed
+	if errors.As(err, &crash) {
+		return Info{}, &Damaged{Reason: crash.Error()}
+	}
+	return info, err
+}
+
+// Restored checks the structure of the database at path, and that it holds
+// what the snapshot at original holds: every record of every key byte for
+// byte, with one behind them that has the revision bump more than the last
+// one's, and the same leases, users and roles. The Info has no digests.
+func Restored(ctx context.Context, path, original string, bump int64) (Info, error) {
+	info, err := ask(ctx, func(int64) {}, taskCompare, path, original, strconv.FormatInt(bump, 10))
+	var crash *crashed
+	if errors.As(err, &crash) {
+		return Info{}, &Damaged{Reason: crash.Error()}
+	}
+	return info, err
+}
+
+// ask has a child carry a task out that ends in a reply.
+func ask(ctx context.Context, progress func(int64), args ...string) (Info, error) {
 	var rep reply
-	err := runChild(ctx, taskCheck, path, func(stdout io.Reader) error {
-		return json.NewDecoder(stdout).Decode(&rep)
+	err := runChild(ctx, args, func(stdout io.Reader) error {
+		dec := json.NewDecoder(stdout)
+		for rep = (reply{Done: -1}); rep.Done != 0; {
+			rep = reply{}
+			if err := dec.Decode(&rep); err != nil {
+				return err
+			}
+			if rep.Done > 0 {
+				progress(rep.Done)
+			}
+		}
+		return nil
 	})
 	if rep.Damage != "" {
 		return Info{}, &Damaged{Reason: rep.Damage}
@@ -89,7 +149,7 @@ func File(ctx context.Context, path string) (Info, error) {
 // Keys calls fn for every live key of the file at path, in key order. It
 // doesn't check the file: use File before.
 func Keys(ctx context.Context, path string, fn func(keyspace.Record) error) error {
-	return runChild(ctx, taskKeys, path, func(stdout io.Reader) error {
+	err := runChild(ctx, []string{taskKeys, path}, func(stdout io.Reader) error {
 		dec := json.NewDecoder(stdout)
 		for {
 			var line keyLine
@@ -107,10 +167,16 @@ func Keys(ctx context.Context, path string, fn func(keyspace.Record) error) erro
 			}
 		}
 	})
+	var crash *crashed
+	if errors.As(err, &crash) {
+		return &Damaged{Reason: crash.Error()}
+	}
+	return err
 }
 
-// reply is all that the child says for taskCheck.
+// reply is what the child says of a file: first how far it is, then all.
 type reply struct {
+	Done   int64  `json:"done,omitempty"` // in bytes; 0 in the last reply
 	Info   Info   `json:"info"`
 	Damage string `json:"damage,omitempty"`
 }
@@ -127,12 +193,19 @@ type stopError struct{ error }
 
 func (e *stopError) Unwrap() error { return e.error }
 
-// runChild runs a task in a child process and hands its output to read.
-func runChild(ctx context.Context, task, path string, read func(io.Reader) error) error {
+// crashed says how a child ended that a damaged file has crashed.
+type crashed struct{ words string }
+
+func (c *crashed) Error() string { return "its database is damaged: " + c.words }
+
+// runChild runs a task in a child process and hands its output to read. args
+// are the task, the file's path, and what else the task takes.
+func runChild(ctx context.Context, args []string, read func(io.Reader) error) error {
+	path := args[1]
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// /proc/self/exe is this very binary even if it was replaced on disk.
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, task, path)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{childArgument}, args...)...)
 	cmd.Env = []string{"GOTRACEBACK=none"}
 	// A Ctrl-C goes to the terminal's whole foreground group. It asks this
 	// process to stop; were it to end the child, the file would look damaged.
@@ -185,7 +258,7 @@ func verdict(ctx context.Context, path string, readErr, waitErr error, stderr st
 		return engine.Errorf(path, "its inspection was ended from outside: %w", waitErr).
 			WithHint("This says nothing about the file. Was the host out of memory (dmesg)? Then try again.")
 	case waitErr != nil:
-		return &Damaged{Reason: "its database is damaged: " + lastWords(stderr, waitErr)}
+		return &crashed{lastWords(stderr, waitErr)}
 	case readErr != nil:
 		return engine.Errorf(path, "understanding its inspection: %w", readErr)
 	}

@@ -12,8 +12,8 @@ func TestEndedFromOutsideIsNoDamage(t *testing.T) {
 	for signal, damages := range map[string]bool{"KILL": false, "INT": false, "TERM": false, "SEGV": true, "BUS": true} {
 		waitErr := exec.CommandContext(t.Context(), "sh", "-c", "kill -"+signal+" $$").Run()
 		err := verdict(context.Background(), "/s.db", nil, waitErr, "")
-		var damaged *Damaged
-		if err == nil || errors.As(err, &damaged) != damages {
+		var crash *crashed
+		if err == nil || errors.As(err, &crash) != damages {
 			t.Errorf("SIG%s: %v", signal, err)
 		}
 	}
