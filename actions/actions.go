@@ -13,6 +13,7 @@ import (
 	"runbook/actions/flow"
 	"runbook/actions/http"
 	"runbook/actions/machine"
+	"runbook/actions/staticpod"
 	"runbook/actions/systemd"
 	"runbook/actions/wait"
 	"runbook/engine"
@@ -25,6 +26,7 @@ func Registry(log hclog.Logger) *engine.Registry {
 	return &engine.Registry{
 		Actions: slices.Concat(
 			file.Actions(), systemd.Actions(), etcd.Actions(),
+			staticpod.Actions(),
 			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), fault.Actions(),
 		),
 		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data()),

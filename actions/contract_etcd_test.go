@@ -39,6 +39,10 @@ func etcdCases() []contract.Case {
 			Bad: append(badConnection(), badSave()...), Fails: unreachable("no endpoint gave a snapshot")},
 		{Name: "a stale alarm", Action: "etcd_alarm_disarm", Setup: alarmScene, Syscalls: []string{"write"},
 			Bad: badConnection(), Fails: append(unreachable("no endpoint answers"), failingTLS()...)},
+		{Name: "with copies", Action: "etcd_snapshot_save", Setup: saveCopies, Bad: badCopies(), Fails: failingSave()},
+		{Name: "only the copies", Action: "etcd_snapshot_save", Setup: saveOnlyCopies},
+		{Name: "by count", Action: "etcd_snapshot_prune", Setup: pruneScene, Bad: badPrune()},
+		{Name: "a week of failed backups", Action: "etcd_snapshot_prune", Looks: true, Setup: pruneNothing},
 		{Name: "a good snapshot", Action: "etcd_snapshot_verify", Setup: verifyScene, Bad: badVerify()},
 		{Name: "a running etcd", Action: "etcd_health", Setup: healthScene,
 			Bad: badConnection(), Fails: append(unreachable("connection refused"), failingTLS()...)},
@@ -459,29 +463,97 @@ func saveScene(t *testing.T) contract.Scene {
 	}
 }
 
-// observeSave describes a saved snapshot by its keys. The rest of the file is
-// etcd's own: it goes on to record versions in it while it runs.
+// saveCopies saves to two further directories.
+func saveCopies(t *testing.T) contract.Scene {
+	scene := saveScene(t)
+	for _, dir := range []string{"copies", "more"} {
+		must(t, os.Mkdir(filepath.Join(scenes, dir), 0o755))
+	}
+	scene.Config["copies"] = texts(scenes+"/copies", scenes+"/more/")
+	scene.Config["data_dir"] = cty.StringVal(scenes)
+	first := scene.Applied
+	scene.Applied = func(t *testing.T) {
+		first(t)
+		want, err := os.ReadFile(filepath.Join(scenes, "new.db"))
+		must(t, err)
+		for _, dir := range []string{"copies", "more"} {
+			got, err := os.ReadFile(filepath.Join(scenes, dir, "new.db"))
+			must(t, err)
+			if !bytes.Equal(got, want) {
+				t.Errorf("the copy in %s is another", dir)
+			}
+		}
+	}
+	return scene
+}
+
+// saveOnlyCopies finds the snapshot, and one of its copies, made already.
+func saveOnlyCopies(t *testing.T) contract.Scene {
+	scene := saveCopies(t)
+	snapshot := string(running(t).snapshot)
+	contract.Write(t, filepath.Join(scenes, "new.db"), snapshot)
+	contract.Write(t, filepath.Join(scenes, "copies", "new.db"), snapshot)
+	return scene
+}
+
+func badCopies() []contract.Bad {
+	return []contract.Bad{
+		{Name: "relative", Set: setTo("copies", texts("copies")), Attribute: "copies", Message: "not an absolute path"},
+		{Name: "beside the snapshot", Set: setTo("copies", texts(scenes+"/")), Attribute: "copies", Message: "would hold the snapshot twice"},
+		{Name: "twice", Set: setTo("copies", texts(scenes+"/more", scenes+"/more")), Attribute: "copies", Message: "would hold the snapshot twice"},
+		{Name: "no directory", Set: setTo("copies", texts(scenes+"/no")), Attribute: "copies", Message: "it is no directory"},
+		{Name: "null", Set: setTo("copies", cty.ListVal([]cty.Value{cty.NullVal(cty.String)})), Attribute: "copies", Message: "must not be null"},
+		{Name: "occupied", Attribute: "copies", Message: "isn't a copy of the snapshot", Set: func(t *testing.T, c config) {
+			contract.Write(t, filepath.Join(scenes, "copies", "other.db"), "another one")
+			c["path"] = cty.StringVal(scenes + "/other.db")
+		}},
+		{Name: "no room", Attribute: "copies", Message: "and only", Set: func(t *testing.T, c config) {
+			contract.Write(t, filepath.Join(dataAt, "member", "snap", "db"), strings.Repeat("0123456789abcdef", 4<<10))
+			c["data_dir"] = cty.StringVal(dataAt)
+			c["copies"] = texts(smallDisk(t))
+		}},
+	}
+}
+
+// smallDisk is a file system that no snapshot fits on.
+func smallDisk(t *testing.T) string {
+	small := filepath.Join(scenes, "small")
+	must(t, os.Mkdir(small, 0o755))
+	must(t, unix.Mount("tmpfs", small, "tmpfs", 0, "size=8k"))
+	t.Cleanup(func() { must(t, unix.Unmount(small, 0)) })
+	return small
+}
+
+// failingSave finds out only from etcd how large the snapshot will be.
+func failingSave() []contract.Bad {
+	return []contract.Bad{{Name: "full", Message: "and only", Set: func(t *testing.T, c config) {
+		delete(c, "data_dir")
+		c["copies"] = texts(smallDisk(t))
+	}}}
+}
+
+// observeSave describes saved snapshots by their keys. The rest of such a file
+// is etcd's own: it goes on to record versions in it while it runs.
 func observeSave(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	entries, err := os.ReadDir(scenes)
-	must(t, err)
-	for _, e := range entries {
-		path := filepath.Join(scenes, e.Name())
+	must(t, filepath.WalkDir(scenes, func(path string, e fs.DirEntry, err error) error {
 		switch {
+		case err != nil:
+			return err
 		case strings.Contains(e.Name(), ".undone-"):
-			must(t, setAside(t, path, e))
-		case e.Name() == "new.db" && e.Type().IsRegular():
-			info, err := inspect.File(t.Context(), path)
-			must(t, err)
-			st, err := os.Lstat(path)
-			must(t, err)
-			fmt.Fprintf(&b, "%s %v %s %d\n", path, st.Mode(), info.ContentHash, info.Revision)
-			owned(t, path, 0, 0)
-		default:
-			must(t, observePath(&b, path))
+			return setAside(t, path, e)
+		case e.Name() != "new.db" || !e.Type().IsRegular():
+			return observePath(&b, path)
 		}
-	}
+		info, err := inspect.File(t.Context(), path)
+		must(t, err)
+		st, err := os.Lstat(path)
+		must(t, err)
+		fmt.Fprintf(&b, "%s %v %s %d %v\n", path, st.Mode(), info.ContentHash, info.Revision, st.ModTime().Equal(sceneTime))
+		owned(t, path, 0, 0)
+		return nil
+	}))
 	return b.String()
 }
 

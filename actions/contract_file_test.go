@@ -17,6 +17,8 @@ type config = map[string]cty.Value
 
 func fileCases() []contract.Case {
 	return []contract.Case{
+		{Name: "with copies", Action: "archive", Setup: archiveScene, Bad: badArchive()},
+		{Name: "in place of another", Action: "archive", Setup: archiveOver},
 		{Name: "a tree", Action: "chown", Setup: chownTree, Bad: badChown()},
 		{Name: "one directory", Action: "chown", Setup: chownOne},
 		{Name: "a tree", Action: "copy", Setup: copyTree, Bad: badCopy(), Fails: failingCopy()},

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func families() map[string][]contract.Case {
 	return map[string][]contract.Case{
 		"file": fileCases(), "systemd": unitCases(), "etcd": etcdCases(), "command": commandCases(),
-		"wait": waitCases(), "http": httpCases(), "fault": faultCases(),
+		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(),
 	}
 }
 

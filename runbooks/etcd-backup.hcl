@@ -1,11 +1,21 @@
+# A backup that fails is undone, and one that is cut short is forgotten: neither
+# stands in the way of the next one, nor of a recovery.
 runbook "etcd-backup" {
-  description = "Save a snapshot of a running etcd, and prove that it is whole."
+  description = "Save a snapshot of a running etcd, prove that it is whole, and make room for the next."
+  on_failure  = "rollback"
+  restartable = true
 }
 
 variable "unit" {
-  description = "The systemd unit that runs etcd."
+  description = "The systemd unit that runs etcd. It isn't looked at where manifest is set."
   type        = string
   default     = "etcd.service"
+}
+
+variable "manifest" {
+  description = "The manifest of etcd's static pod, such as /etc/kubernetes/manifests/etcd.yaml, where kubelet runs etcd."
+  type        = string
+  default     = null
 }
 
 variable "backup_dir" {
@@ -14,12 +24,63 @@ variable "backup_dir" {
   default     = "/var/backups/etcd"
 }
 
+variable "copies" {
+  description = "Further directories that get a copy of everything, such as one on another disk."
+  type        = list(string)
+  default     = []
+}
+
+variable "archive" {
+  description = "Files and directories to save beside the snapshot: certificates, and the configuration of encryption, without which secrets can't be read. Where manifest is set it is /etc/kubernetes, otherwise nothing."
+  type        = list(string)
+  default     = null
+}
+
+variable "archive_exclude" {
+  description = "What of that not to save."
+  type        = list(string)
+  default     = ["/etc/kubernetes/tmp"]
+}
+
+variable "keep_within" {
+  description = "Delete older snapshots, but for those younger than this, such as \"168h\". Without any keep_ variable nothing is deleted."
+  type        = string
+  default     = null
+}
+
+variable "keep_last" {
+  description = "Delete older snapshots, but for so many of the newest."
+  type        = number
+  default     = 0
+}
+
+variable "keep_hourly" {
+  description = "Delete older snapshots, but for the newest of each of so many hours."
+  type        = number
+  default     = 0
+}
+
+variable "keep_daily" {
+  description = "Delete older snapshots, but for the newest of each of so many days."
+  type        = number
+  default     = 0
+}
+
+variable "keep_weekly" {
+  description = "Delete older snapshots, but for the newest of each of so many weeks."
+  type        = number
+  default     = 0
+}
+
 data "etcd_member" "this" {
-  unit = var.unit
+  unit     = var.manifest == null ? var.unit : null
+  manifest = var.manifest
 }
 
 locals {
-  name = "backup-${formatdate("YYYYMMDD-hhmmss", run.started)}.db"
+  name    = "backup-${formatdate("YYYYMMDD-hhmmss", run.started)}"
+  archive = var.archive != null ? var.archive : var.manifest != null ? ["/etc/kubernetes"] : []
+  prune   = var.keep_within != null || var.keep_last + var.keep_hourly + var.keep_daily + var.keep_weekly > 0
 }
 
 step "etcd_health" "healthy" {
@@ -29,10 +90,12 @@ step "etcd_health" "healthy" {
 }
 
 step "etcd_snapshot_save" "save" {
-  description = "Save the snapshot beside its name, verify it, then give it its name."
+  description = "Save the snapshot beside its name, verify it, then give it its name; likewise the copies."
   endpoints   = data.etcd_member.this.client_urls
   tls         = data.etcd_member.this.tls
-  path        = "${var.backup_dir}/${local.name}"
+  data_dir    = data.etcd_member.this.data_dir
+  path        = "${var.backup_dir}/${local.name}.db"
+  copies      = var.copies
   timeout     = "10m"
 
   precondition {
@@ -44,4 +107,39 @@ step "etcd_snapshot_save" "save" {
 step "etcd_snapshot_verify" "verify" {
   description = "Read it back from the disk: checksum, structure, revision."
   path        = step.save.path
+}
+
+step "archive" "keys" {
+  description = "Save certificates, keys and the like beside it. The archive is as secret as they are."
+  when        = length(local.archive) > 0
+  path        = "${var.backup_dir}/${local.name}.tar.gz"
+  sources     = local.archive
+  exclude     = var.archive_exclude
+  copies      = var.copies
+}
+
+# The backup is done by now: if there is no room to be made, it stays good.
+step "etcd_snapshot_prune" "prune" {
+  description = "Delete old snapshots, and never the last good one."
+  for_each    = toset(concat([var.backup_dir], var.copies))
+  when        = local.prune
+  on_failure  = "continue"
+  directory   = each.value
+  pattern     = "backup-*.db"
+  companions  = [".tar.gz"]
+  keep_within = var.keep_within
+  keep_last   = var.keep_last
+  keep_hourly = var.keep_hourly
+  keep_daily  = var.keep_daily
+  keep_weekly = var.keep_weekly
+}
+
+output "snapshot" {
+  description = "The snapshot's path."
+  value       = step.save.path
+}
+
+output "revision" {
+  description = "The newest revision in it."
+  value       = step.verify.revision
 }

@@ -14,6 +14,7 @@ func Actions() []engine.Spec {
 		compareSpec(),
 		healthSpec(),
 		membersSpec(),
+		pruneSpec(),
 		restoreSpec(),
 		saveSpec(),
 		verifySpec(),
@@ -24,6 +25,7 @@ func Actions() []engine.Spec {
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
 		diagnosisDataSpec(),
+		inventoryDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
 		statusDataSpec(),

@@ -18,7 +18,7 @@ import (
 
 // Actions lists the actions on files.
 func Actions() []engine.Spec {
-	return []engine.Spec{chownSpec, copySpec, makeDirectorySpec, moveSpec, removeSpec, writeSpec}
+	return []engine.Spec{archiveSpec, chownSpec, copySpec, makeDirectorySpec, moveSpec, removeSpec, writeSpec}
 }
 
 // Data lists the data sources on files.

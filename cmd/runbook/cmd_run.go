@@ -104,6 +104,9 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 			return err
 		}
 	}
+	if err := a.store().Supersede(a.gaveUp); err != nil {
+		return err
+	}
 	r, err := a.store().Begin(a.host(), scope, p, version, a.event)
 	if err != nil {
 		return err
@@ -147,6 +150,11 @@ func (a *app) noneUnfinished() error {
 	}
 	return engine.Errorf("run "+id, "it was begun on this machine and has not ended").
 		WithHint("Go on with `runbook resume`, undo it with `runbook rollback`, or give it up with `runbook abandon %s`", id)
+}
+
+// gaveUp tells of a run that the one that begins takes the place of.
+func (a *app) gaveUp(sum run.Summary) {
+	a.view.Note("Run %s of %s was cut short. It may simply be begun anew, and is given up.", sum.ID, sum.State.Header.Plan.Runbook)
 }
 
 // terminal reports whether there is somebody to ask.

@@ -119,12 +119,13 @@ func (p *parser) runbook(b *hcl.Block) {
 		p.errorf(b.LabelRanges[0], "Invalid runbook name", "A runbook's name has 1 to 64 letters, digits, dashes, dots and underscores and begins with a letter: it becomes part of file names.")
 	}
 	content, diags := b.Body.Content(&hcl.BodySchema{
-		Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "time_budget"}, {Name: "on_failure"}, {Name: "drill"}},
+		Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "time_budget"}, {Name: "on_failure"}, {Name: "restartable"}, {Name: "drill"}},
 		Blocks:     []hcl.BlockHeaderSchema{{Type: "goal"}},
 	})
 	p.add(diags)
 	p.rb.Description = p.literalString(content.Attributes["description"])
 	p.rb.OnFailure = p.onFailure(content.Attributes["on_failure"])
+	p.rb.Restartable = p.literalBool(content.Attributes["restartable"])
 	p.rb.Drill = p.literalBool(content.Attributes["drill"])
 	p.rb.TimeBudget = p.literalDuration(content.Attributes["time_budget"])
 	for _, g := range content.Blocks {

@@ -27,6 +27,7 @@ var blocks = []Block{
 			{Name: "description", Type: cty.String, Doc: "What the procedure is for, in a sentence."},
 			{Name: "time_budget", Type: cty.String, Doc: `How long the whole may take, such as "50m".`},
 			{Name: "on_failure", Type: cty.String, Default: cty.StringVal(Stop), Doc: `What happens when a step fails: "stop", so that the run can be resumed, "rollback" or "continue" with the next step.`},
+			{Name: "restartable", Type: cty.Bool, Default: cty.False, Doc: "Whether a run that was cut short may simply be begun anew, as a backup may. Such a run stands in nobody's way: the next run, of whatever runbook, gives it up. Until then it can be resumed or rolled back like any other."},
 			{Name: "drill", Type: cty.Bool, Default: cty.False, Doc: "Whether the runbook does damage on purpose, to rehearse a recovery. Such a runbook may have fault actions, and is only run with --drill HOSTNAME."},
 		},
 		Example: `runbook "etcd-restore" {

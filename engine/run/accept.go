@@ -89,7 +89,7 @@ func (r *Runner) rescope(book *lang.Runbook) (*lang.Scope, error) {
 func (r *Runner) replan(ctx context.Context, scope *lang.Scope) (*Plan, error) {
 	old := r.state.Header.Plan
 	p := &planner{ctx: ctx, host: r.host, scope: scope, plan: &Plan{
-		Runbook: old.Runbook, OnFailure: scope.Book.OnFailure, Host: old.Host, Run: old.Run, Data: old.Data, secrets: r.secrets,
+		Runbook: old.Runbook, OnFailure: scope.Book.OnFailure, Restartable: scope.Book.Restartable, Host: old.Host, Run: old.Run, Data: old.Data, secrets: r.secrets,
 	}}
 	var err error
 	all, diags := units(scope, func(u *unit) (bool, hcl.Diagnostics) {

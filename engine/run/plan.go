@@ -24,8 +24,11 @@ type Plan struct {
 	Data    []DataResult      `json:"data,omitempty"`
 	Goal    *lang.CheckResult `json:"goal,omitempty"`
 	// OnFailure is what happens if a step fails; empty: the run stops.
-	OnFailure string     `json:"on_failure,omitempty"`
-	Steps     []StepPlan `json:"steps,omitempty"` // none where the goal holds
+	OnFailure string `json:"on_failure,omitempty"`
+	// Restartable says that the run may be given up for the next one, however
+	// far it got.
+	Restartable bool       `json:"restartable,omitempty"`
+	Steps       []StepPlan `json:"steps,omitempty"` // none where the goal holds
 
 	secrets *secrets // the sensitive texts that may be in it
 	index   map[string]int
@@ -141,7 +144,8 @@ func (p *Plan) step(name string) StepPlan {
 func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, hcl.Diagnostics) {
 	p := &planner{
 		ctx: ctx, host: host, scope: scope,
-		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure, secrets: newSecrets(rand.Text())},
+		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure,
+			Restartable: scope.Book.Restartable, secrets: newSecrets(rand.Text())},
 	}
 	for _, v := range scope.Vars {
 		p.plan.secrets.add(lang.SecretsIn(v)...)

@@ -170,18 +170,40 @@ func (s Store) Pick(what string, want func(Summary) bool) (string, error) {
 }
 
 // Unfinished returns the newest run that is still open, or "". A run whose
-// journal can't be read may well be open.
+// journal can't be read may well be open. One that may simply be begun anew
+// doesn't count.
 func (s Store) Unfinished() (string, error) {
 	all, err := s.List()
 	if err != nil {
 		return "", err
 	}
 	for _, sum := range all {
-		if sum.Err != nil && !sum.GivenUp || sum.State != nil && sum.State.Phase.Open() {
+		if sum.Err != nil && !sum.GivenUp || sum.open() && !sum.State.Header.Plan.Restartable {
 			return sum.ID, sum.Err
 		}
 	}
 	return "", nil
+}
+
+func (s Summary) open() bool { return s.State != nil && s.State.Phase.Open() }
+
+// Supersede gives up the runs that were cut short and may simply be begun anew,
+// because another begins. It tells of each.
+func (s Store) Supersede(gaveUp func(Summary)) error {
+	all, err := s.List()
+	if err != nil {
+		return err
+	}
+	for _, sum := range all {
+		if !sum.open() || sum.Busy || !sum.State.Header.Plan.Restartable {
+			continue
+		}
+		if err := s.Abandon(sum.ID, "It was cut short, and another run began."); err != nil {
+			return err
+		}
+		gaveUp(sum)
+	}
+	return nil
 }
 
 // givenUp is the file that marks a run with an unreadable journal as given up.

@@ -101,8 +101,9 @@ func (s suite) survivesKill(t *testing.T) {
 	m := s.eachPoint(t, trace, func(t *testing.T, call string, nth int) bool {
 		st := s.stage(t)
 		killed := st.kill(t, false, call, nth)
+		want := st.undone(st.scene.Observe(t))
 		st.undo(t)
-		st.is(t, "killed, then undone", st.original)
+		st.is(t, "killed, then undone", want)
 		return killed
 	})
 	k := s.eachPoint(t, back, func(t *testing.T, call string, nth int) bool {
@@ -110,7 +111,7 @@ func (s suite) survivesKill(t *testing.T) {
 		st.apply(t, st.change)
 		killed := st.kill(t, true, call, nth)
 		st.undo(t)
-		st.is(t, "Undo killed, then undone again", st.original)
+		st.is(t, "Undo killed, then undone again", st.undone(after))
 		return killed
 	})
 	t.Logf("kill points: %d in Apply (%d again with Undo), %d in Undo", n, m, k)

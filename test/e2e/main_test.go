@@ -74,7 +74,7 @@ var build = sync.OnceValues(func() (string, error) {
 func (s *scene) wipe() {
 	s.Helper()
 	s.sh("if systemctl -q is-active etcd.service; then systemctl stop etcd.service; fi; systemctl reset-failed; " +
-		"rm -rf " + dataDir + "* " + stateDir + " " + backupDir)
+		"rm -rf " + dataDir + "* " + stateDir + " " + backupDir + " " + copyDir)
 }
 
 func (s *scene) must(err error) {
@@ -136,8 +136,9 @@ func (s *scene) contains(text string, parts ...string) {
 }
 
 const (
-	restore = "../../runbooks/etcd-restore.hcl"
-	backup  = "../../runbooks/etcd-backup.hcl"
+	restore  = "../../runbooks/etcd-restore.hcl"
+	backup   = "../../runbooks/etcd-backup.hcl"
+	schedule = "../../runbooks/etcd-backup-schedule.hcl"
 )
 
 // takeBackup saves a snapshot with the shipped runbook and returns its path.
@@ -229,4 +230,11 @@ func (s *scene) try(name string, args ...string) (code int, out string) {
 	cmd := exec.CommandContext(s.ctx, name, args...)
 	text, err := cmd.CombinedOutput()
 	return exitCode(err), string(text)
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -279,12 +279,19 @@ func (s *scene) await(t *testing.T, condition string) {
 // What a run of a shipped runbook does is what its plan said, step by step.
 func TestRunsDoWhatTheirPlansSaid(t *testing.T) {
 	s := newScene(t, etcdhost.Options{})
+	s.sh("install -d " + copyDir)
+	s.unschedule()
 	plan := filepath.Join(t.TempDir(), "plan")
-	for _, book := range []string{backup, restore} {
-		s.runbook(0, "plan", book, "--out", plan)
+	for _, args := range [][]string{
+		{backup}, {backup, "--var", "keep_last=1", "--var", copies, "--var", `archive=["/etc/default"]`},
+		append([]string{schedule}, scheduleVars...), {restore},
+	} {
+		if args[0] == restore {
+			s.breakEtcd()
+		}
+		s.runbook(0, append([]string{"plan", "--out", plan}, args...)...)
 		s.runbook(0, "run", plan, "--yes")
 		s.samePlanAndRecord(t)
-		s.breakEtcd() // for the restore
 	}
 }
 

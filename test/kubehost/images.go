@@ -3,6 +3,7 @@ package kubehost
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,25 +25,11 @@ func archive(w io.Writer, images []image) error {
 	out := tar.NewWriter(w)
 	var manifest []any
 	for _, img := range images {
-		layer, err := img.layer()
+		entry, err := img.add(out)
 		if err != nil {
-			return err
+			return fmt.Errorf("archive %s: %w", img.name, err)
 		}
-		config, err := json.Marshal(img.config(layer))
-		if err != nil {
-			return err
-		}
-		names := digest(config) + ".json"
-		layerName := digest(layer) + ".tar"
-		manifest = append(manifest, map[string]any{
-			"Config": names, "RepoTags": []string{img.name}, "Layers": []string{layerName},
-		})
-		if err := addFile(out, names, config, 0o644); err != nil {
-			return err
-		}
-		if err := addFile(out, layerName, layer, 0o644); err != nil {
-			return err
-		}
+		manifest = append(manifest, entry)
 	}
 	text, err := json.Marshal(manifest)
 	if err != nil {
@@ -52,6 +39,31 @@ func archive(w io.Writer, images []image) error {
 		return err
 	}
 	return out.Close()
+}
+
+// add writes an image's files into an archive and returns its entry in the
+// manifest.
+func (img image) add(out *tar.Writer) (entry any, err error) {
+	layer, err := img.layer()
+	if err != nil {
+		return nil, err
+	}
+	config, err := json.Marshal(img.config(layer))
+	if err != nil {
+		return nil, err
+	}
+	// Every host gets a copy of it.
+	compressed, err := compress(layer)
+	if err != nil {
+		return nil, err
+	}
+	configName, layerName := digest(config)+".json", digest(compressed)+".tar.gz"
+	if err := addFile(out, configName, config, 0o644); err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"Config": configName, "RepoTags": []string{img.name}, "Layers": []string{layerName},
+	}, addFile(out, layerName, compressed, 0o644)
 }
 
 // layer is a tar of the image's files.
@@ -71,6 +83,19 @@ func (img image) layer() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+func compress(data []byte) ([]byte, error) {
+	var b bytes.Buffer
+	out, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := out.Write(data); err != nil {
+		return nil, err
+	}
+	err = out.Close()
+	return b.Bytes(), err
+}
+
 func (img image) config(layer []byte) any {
 	return map[string]any{
 		"architecture": runtime.GOARCH,
@@ -86,7 +111,7 @@ func (img image) config(layer []byte) any {
 func addFile(out *tar.Writer, name string, data []byte, mode int64) error {
 	header := &tar.Header{Name: name, Mode: mode, Size: int64(len(data)), Typeflag: tar.TypeReg}
 	if err := out.WriteHeader(header); err != nil {
-		return fmt.Errorf("archive %s: %w", name, err)
+		return err
 	}
 	_, err := out.Write(data)
 	return err

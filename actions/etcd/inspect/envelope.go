@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -113,4 +114,22 @@ func secondMeta(f io.ReaderAt, first meta, err0 error) (meta, int64, error) {
 		}
 	}
 	return meta{}, 0, errors.New("wasn't found")
+}
+
+// LooksSound reports what can be told of a file without reading all of it: a
+// *Damaged where it isn't a database of the size that it says it has. A file
+// that looks sound may still be damaged.
+func LooksSound(path string) error {
+	f, size, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	if rest := size % 512; rest != 0 && rest != sha256.Size {
+		err = damagedf("its size of %d bytes is neither that of a snapshot nor that of a database: it is truncated, or something else", size)
+	}
+	if err == nil {
+		_, err = checkMetas(f, size)
+	}
+	_ = f.Close() // only read from
+	return err
 }

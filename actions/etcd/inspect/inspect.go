@@ -69,11 +69,12 @@ const childArgument = "__inspect-etcd-db"
 
 // The child's tasks.
 const (
-	taskCheck   = "check"   // check all of the file and describe it
-	taskSum     = "sum"     // check its SHA-256 alone
-	taskKeys    = "keys"    // list the live keys' records
-	taskTip     = "tip"     // tell how far it got, without checking it
-	taskCompare = "compare" // check a restored database and compare it with its snapshot
+	taskCheck     = "check"     // check all of the file and describe it
+	taskSum       = "sum"       // check its SHA-256 alone
+	taskKeys      = "keys"      // list the live keys' records
+	taskTip       = "tip"       // tell how far it got, without checking it
+	taskCompare   = "compare"   // check a restored database and compare it with its snapshot
+	taskInventory = "inventory" // the same as check, and count Kubernetes objects
 )
 
 // File checks the file at path completely and returns what it holds. The

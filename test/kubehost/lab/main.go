@@ -118,19 +118,20 @@ func claim() (*os.File, error) {
 	return f, f.Truncate(0)
 }
 
+var errNone = errors.New("no lab is up: start one with make lab")
+
 // find returns the state of the lab that is up. The file is its keeper's to
 // close.
 func find() (*os.File, state, error) {
 	var s state
-	none := errors.New("no lab is up: start one with make lab")
 	f, err := os.Open(statePath)
 	if err != nil {
-		return nil, s, none
+		return nil, s, errNone
 	}
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
 		_ = f.Close()            // opened for reading only
 		_ = os.Remove(statePath) // its keeper was killed, and the host with it
-		return nil, s, none
+		return nil, s, errNone
 	}
 	if err := json.NewDecoder(f).Decode(&s); err != nil {
 		_ = f.Close() // opened for reading only
@@ -163,6 +164,9 @@ func shell(args []string) error {
 // down ends the lab and waits until nothing is left of it.
 func down() error {
 	f, s, err := find()
+	if errors.Is(err, errNone) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

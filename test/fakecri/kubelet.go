@@ -1,0 +1,165 @@
+package fakecri
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// pod is what the fake's kubelet reads of a manifest.
+type pod struct {
+	Metadata struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Spec struct {
+		Containers []struct {
+			Name           string `json:"name"`
+			ReadinessProbe struct {
+				HTTPGet struct {
+					Port int `json:"port"`
+				} `json:"httpGet"`
+			} `json:"readinessProbe"`
+		} `json:"containers"`
+	} `json:"spec"`
+	uid  string
+	text string
+}
+
+// watch is kubelet's loop.
+func (f *Fake) watch() {
+	for range time.Tick(2 * time.Millisecond) {
+		f.mu.Lock()
+		if !f.behaviour.Down && !f.behaviour.Hangs {
+			f.sync()
+		}
+		f.mu.Unlock()
+	}
+}
+
+// Settled reports whether kubelet has nothing left to do.
+func (f *Fake) Settled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.behaviour.Down || f.behaviour.Hangs {
+		return true
+	}
+	wanted := f.wanted()
+	for _, s := range f.sandboxes {
+		if !s.up() {
+			continue
+		}
+		if wanted[s.name].uid != s.uid || !s.stopping.IsZero() {
+			return false
+		}
+		delete(wanted, s.name)
+	}
+	return len(wanted) == 0
+}
+
+// sync does what kubelet does when something has changed.
+func (f *Fake) sync() {
+	wanted := f.wanted()
+	for _, s := range f.sandboxes {
+		if !s.up() {
+			continue
+		}
+		if p, ok := wanted[s.name]; ok && p.uid == s.uid && s.stopping.IsZero() {
+			delete(wanted, s.name)
+			continue
+		}
+		delete(wanted, s.name) // not before the old one is gone
+		if s.stopping.IsZero() {
+			s.stopping = time.Now()
+		}
+		if time.Since(s.stopping) >= f.behaviour.StopTakes {
+			s.end()
+		}
+	}
+	for name, p := range wanted {
+		f.start(name, p)
+	}
+}
+
+// wanted reads the folder, as kubelet does: every file whose name doesn't begin
+// with a dot.
+func (f *Fake) wanted() map[string]pod {
+	all := map[string]pod{}
+	entries, err := os.ReadDir(f.Manifests)
+	if err != nil {
+		return all // a scene is being made
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(f.Manifests, e.Name()))
+		var p pod
+		if err != nil || strings.HasPrefix(e.Name(), ".") || yaml.Unmarshal(data, &p) != nil || p.Metadata.Name == "" {
+			continue
+		}
+		p.text = string(data)
+		p.uid = fmt.Sprintf("%x", sha256.Sum256(data))
+		all[p.Metadata.Name+"-"+f.Node] = p
+	}
+	return all
+}
+
+func (f *Fake) start(name string, p pod) {
+	f.made++
+	s := &sandbox{id: fmt.Sprintf("sandbox-%d", f.made), pod: p.Metadata.Name, name: name, namespace: p.Metadata.Namespace,
+		uid: p.uid, ready: true, created: int64(f.made)}
+	for _, c := range p.Spec.Containers {
+		f.starts++
+		made := &container{id: fmt.Sprintf("container-%d-%s", f.made, c.Name), name: c.Name, state: cri.ContainerState_CONTAINER_RUNNING}
+		if f.behaviour.Crashes != "" && strings.Contains(p.text, f.behaviour.Crashes) {
+			made.end(1)
+		} else if port := c.ReadinessProbe.HTTPGet.Port; port != 0 {
+			made.probe = f.serve("127.0.0.1:"+strconv.Itoa(port), func() bool { return f.behaviour.Unready != p.Metadata.Name })
+		}
+		s.containers = append(s.containers, made)
+	}
+	f.sandboxes = append(f.sandboxes, s)
+}
+
+// serve answers with 200 while well says so. Where the address is taken, the
+// probe is asked in vain, as it would be of a real pod.
+func (f *Fake) serve(address string, well func() bool) net.Listener {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !well() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	go func() { _ = http.Serve(l, handler) }() // ends when l is closed
+	return l
+}
+
+// tellHealth opens or closes kubelet's own health check.
+func (f *Fake) tellHealth() error {
+	if f.behaviour.Down && f.healthz != nil {
+		err := f.healthz.Close()
+		f.healthz = nil
+		return err
+	}
+	if f.behaviour.Down || f.healthz != nil {
+		return nil
+	}
+	f.healthz = f.serve("127.0.0.1:"+strconv.Itoa(f.Port), func() bool { return true })
+	if f.healthz == nil {
+		return errors.New("kubelet's port is taken")
+	}
+	return nil
+}
