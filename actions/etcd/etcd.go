@@ -4,6 +4,7 @@ package etcd
 import (
 	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/replay"
 	"runbook/engine"
 )
 
@@ -16,6 +17,7 @@ func Actions() []engine.Spec {
 		membersSpec(),
 		pruneSpec(),
 		restoreSpec(),
+		salvageSpec(),
 		saveSpec(),
 		verifySpec(),
 	}
@@ -36,4 +38,6 @@ func Data() []engine.DataSpec {
 // args (os.Args[1:]) ask for it, and reports whether they did; the process
 // then has to exit. Every binary that uses this package, tests included, calls
 // it first thing in main.
-func ChildMain(args []string) bool { return inspect.ChildMain(args) || diagnose.ChildMain(args) }
+func ChildMain(args []string) bool {
+	return inspect.ChildMain(args) || diagnose.ChildMain(args) || replay.ChildMain(args)
+}
