@@ -20,12 +20,14 @@ func Actions() []engine.Spec {
 		salvageSpec(),
 		saveSpec(),
 		verifySpec(),
+		walRepairSpec(),
 	}
 }
 
 // Data lists the data sources on etcd.
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
+		backupsDataSpec(),
 		diagnosisDataSpec(),
 		inventoryDataSpec(),
 		memberDataSpec(),

@@ -116,6 +116,26 @@ func TestCures(t *testing.T) {
 	}
 }
 
+// A torn tail is cut off, also where etcd would do it by itself, and what was
+// whole before it is served.
+func TestRepair(t *testing.T) {
+	for version := range etcddir.Versions {
+		for _, name := range []string{"WAL torn tail", "WAL torn tail that etcd refuses", "WAL ends within a record"} {
+			t.Run(version+" "+name, func(t *testing.T) {
+				dir, _, d := diagnose.Rows(version)[name].Make(t, version)
+				whole, err := diagnose.ReadLog(t.Context(), filepath.Join(d.Killed, "member", "wal"))
+				must(t, err)
+				res := cure(t, "etcd_wal_repair", map[string]cty.Value{"data_dir": cty.StringVal(dir)})
+				torn := int(whole.LastIndex - res["last_index"].(uint64))
+				if torn < 1 || torn > 5 {
+					t.Errorf("%d entries were cut off", torn)
+				}
+				serves(t, version, dir, d.PeerURL, etcddir.Keys+d.Ahead-torn)
+			})
+		}
+	}
+}
+
 // serves starts etcd on a directory and compares its keys with what was
 // written: those with the numbers below want.
 func serves(t *testing.T, version, dir, peer string, want int) {

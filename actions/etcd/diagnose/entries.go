@@ -51,3 +51,9 @@ func (w WAL) Follows(d DB) string {
 	}
 	return ""
 }
+
+// Tail reports whether the damage is a last record that was never written as
+// a whole.
+func (f WALFault) Tail() bool {
+	return f.Last && slices.Contains([]string{faultTorn, faultZeroed, faultShort}, f.Kind)
+}

@@ -45,3 +45,6 @@ func (r Row) Make(t *testing.T, version string) (dir, backups string, d etcddir.
 	r.row.damage(t, dir)
 	return dir, backups, d
 }
+
+// Directories are the directories of a version.
+func Directories(t *testing.T, version string) etcddir.Dirs { return dirs(t, version) }
