@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -128,7 +129,7 @@ func salvageAhead(t *testing.T) contract.Scene {
 	left(t, nil)
 	return contract.Scene{
 		Config:  config{"member": memberConfig(nil)},
-		Observe: observeRestore,
+		Observe: observeSalvage,
 		Applied: func(t *testing.T) { salvagedKeys(t, 28) },
 	}
 }
@@ -142,10 +143,19 @@ func salvageWithoutLog(t *testing.T) contract.Scene {
 			"data_dir": cty.StringVal(dataAt), "wal_dir": cty.StringVal(walAt), "name": cty.StringVal("cp1"), "initial_advertise_peer_urls": texts(peerURL),
 			"initial_cluster_token": cty.StringVal("new-1"), "owner": cty.StringVal("1"), "group": cty.StringVal("4000"),
 		},
-		Observe: observeRestore,
+		Observe: observeSalvage,
 		Applied: func(t *testing.T) { salvagedKeys(t, 18) },
 	}
 }
+
+// observeSalvage leaves out how large the new database is: a replay writes it
+// in several transactions, and bbolt chooses among free pages as chance has it.
+func observeSalvage(t *testing.T) string {
+	t.Helper()
+	return databaseSize.ReplaceAllString(observeRestore(t), "$1 N ")
+}
+
+var databaseSize = regexp.MustCompile(`("/etcd/member/snap/db" \S+ \S+) \d+ `)
 
 func salvagedKeys(t *testing.T, want int64) {
 	t.Helper()
@@ -203,7 +213,7 @@ func badRepair() []contract.Bad {
 		{Name: "no directory", Attribute: "data_dir", Message: "is not known", Set: func(_ *testing.T, c config) { delete(c, "member") }},
 		{Name: "no log", Attribute: "data_dir", Message: "there is no log", Set: func(t *testing.T, _ config) { must(t, os.RemoveAll(wal)) }},
 		{Name: "an empty log", Attribute: "data_dir", Message: "there is nothing in it", Set: func(t *testing.T, _ config) { shorten(t, newest, 0) }},
-		{Name: "cut before the database", Attribute: "data_dir", Message: "and the database has entry", Set: func(t *testing.T, _ config) { shorten(t, newest, 2000) }},
+		{Name: "cut before the database", Attribute: "data_dir", Message: "and the database has entry", Set: func(t *testing.T, _ config) { shorten(t, newest, 1000) }},
 		{Name: "damage in the middle", Attribute: "data_dir", Message: "it isn't its tail", Set: func(t *testing.T, _ config) {
 			data, err := os.ReadFile(newest)
 			must(t, err)

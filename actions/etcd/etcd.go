@@ -30,6 +30,7 @@ func Data() []engine.DataSpec {
 		backupsDataSpec(),
 		diagnosisDataSpec(),
 		inventoryDataSpec(),
+		lossDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
 		statusDataSpec(),
