@@ -158,6 +158,7 @@ func (r *repaired) change(ctx context.Context, w engine.World, name string, log 
 	s := newSwap(path, w.Run().ID, identity{Inode: fact.Inode})
 	s.Existed = true
 	r.File = s
+	made := engine.PathFact{Path: path, Exists: true, Type: engine.TypeFile, UID: fact.UID, GID: fact.GID, Owner: fact.Owner, Group: fact.Group, Mode: fact.Mode, Size: r.Offset}
 	c := engine.Change{
 		Results: r.result(), Kept: []string{s.Kept}, UndoKept: []string{s.Undone},
 		Items: []engine.Item{
@@ -168,7 +169,7 @@ func (r *repaired) change(ctx context.Context, w engine.World, name string, log 
 		Checks: []string{r.WALDir + " is not in use", "the log can be read to its end"},
 		Effects: []engine.Effect{
 			{Moved: &engine.Moved{From: path, To: s.Kept}},
-			{Created: &engine.Created{Fact: fact, Bytes: r.Offset}},
+			{Created: &engine.Created{Fact: made, Bytes: r.Offset}},
 		},
 	}
 	return c, c.SetData(r)

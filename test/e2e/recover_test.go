@@ -45,7 +45,7 @@ func TestRecover(t *testing.T) {
 				t.Error("the assessment changed something")
 			}
 			out, asked := s.recover("")
-			s.contains(out, `cure = "`+c.cure+`"`)
+			s.contains(out, "cure = "+c.cure)
 			if want := "agree_" + c.cure; strings.Join(asked, " ") != want {
 				t.Errorf("asked for %q, want %s", asked, want)
 			}
@@ -67,7 +67,7 @@ func TestRecoverFallsToTheNextRung(t *testing.T) {
 	s.sh("rm -r " + dataDir + "/member/wal")
 	before := tree(t, dataDir, true)
 	out, asked := s.recover("agree_salvage")
-	s.contains(out, `cure = "restore"`)
+	s.contains(out, "cure = restore")
 	if got := strings.Join(asked, " "); got != "agree_salvage agree_restore" {
 		t.Errorf("asked for %q", got)
 	}
@@ -102,7 +102,7 @@ func (s *scene) recover(decline string) (out string, asked []string) {
 			s.Fatalf("runbook %v: exit code %d\n%s", args, code, out)
 		}
 		step := shown[len(shown)-1][1]
-		asked, args = append(asked, step), []string{"resume", "--yes"}
+		asked, args = append(asked, step), []string{"resume"}
 		if step == decline {
 			args = append(args, "--skip", step, "--reason", "not this one")
 		} else {
