@@ -4,8 +4,8 @@
 # make bench  measure it, beside the floor of what it has to do
 # make lint   what a reviewer shouldn't have to look for
 #
-# make lab    a Kubernetes control plane to play with, docs/lab.md
-# make test-lab  the tests that need one
+# make lab       boot a Kubernetes control plane to play with, see docs/lab.md
+# make test-lab  run the tests that need one
 #
 # Needs Go and a Debian or Ubuntu. Tests and demo boot hosts and so need root:
 # make asks for it through sudo where it isn't run as root.
@@ -17,7 +17,7 @@ LDFLAGS := -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 export GOFLAGS     ?= -trimpath -buildvcs=false
 # Where the lab keeps what it has built, for all checkouts.
-export RUNBOOK_LAB_CACHE ?= $(HOME)/.cache/runbook-lab
+export RUNBOOK_LAB_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runbook-lab
 
 ifeq ($(shell id -u),0)
 AS_ROOT :=
@@ -29,8 +29,8 @@ EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 # The packages whose tests need the lab.
 LAB := ^runbook/test/(kubehost|e2e/lab)\b
 
-.PHONY: all setup build tools test lint bench demo clean \
-	setup-lab lab-tools lab lab-shell lab-down test-lab clean-lab
+.PHONY: all setup build tools test lint bench bench-restore demo clean \
+	setup-lab lab-tools lab lab-shell lab-down test-lab bench-lab clean-lab
 
 all: setup build tools
 
@@ -40,9 +40,10 @@ setup:
 build:
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/runbook ./cmd/runbook
 
-# What the tests need beside the product. The first time takes a minute or two.
+# What the tests need beside the product. The first time takes some minutes, most
+# of them for the API server of Kubernetes.
 tools:
-	@$(GO) run ./test/binaries/build etcd etcd35 etcd36 etcdctl etcdutl staticcheck
+	@$(GO) run ./test/binaries/build etcd etcd35 etcd36 etcdctl etcdutl staticcheck kube-apiserver
 
 test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
@@ -60,6 +61,13 @@ lint: tools
 
 bench: build
 	@$(GO) run ./test/bench
+	@$(GO) build -o bin/bench-restore ./test/bench/restore
+	@$(AS_ROOT) bin/bench-restore
+
+# The restore alone, of a small and a large snapshot. It takes 30 GB and a while.
+bench-restore: build
+	@$(GO) build -o bin/bench-restore ./test/bench/restore
+	@$(AS_ROOT) bin/bench-restore -sizes 1.2,8
 
 demo: setup build tools
 	@$(GO) build -o bin/demo ./test/demo
@@ -84,6 +92,11 @@ lab-down:
 
 test-lab: setup-lab build lab-tools
 	$(GO) test -p 1 -timeout 40m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -E '$(LAB)')
+
+# A recovery by runbook beside one by hand.
+bench-lab: setup-lab build lab-tools
+	@$(GO) build -o bin/bench-lab ./test/bench/lab
+	@$(AS_ROOT) bin/bench-lab
 
 # What the lab keeps between runs. The next one builds Kubernetes again.
 clean-lab:

@@ -12,6 +12,7 @@ import (
 	"runbook/actions/file"
 	"runbook/actions/flow"
 	"runbook/actions/http"
+	"runbook/actions/kube"
 	"runbook/actions/machine"
 	"runbook/actions/staticpod"
 	"runbook/actions/systemd"
@@ -23,13 +24,14 @@ import (
 // say goes to log.
 func Registry(log hclog.Logger) *engine.Registry {
 	etcd.SetLogger(log)
+	kube.SetLogger(log)
 	return &engine.Registry{
 		Actions: slices.Concat(
 			file.Actions(), systemd.Actions(), etcd.Actions(),
-			staticpod.Actions(),
+			staticpod.Actions(), kube.Actions(),
 			command.Actions(), wait.Actions(), http.Actions(), flow.Actions(), fault.Actions(),
 		),
-		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data()),
+		Data:  slices.Concat(file.Data(), etcd.Data(), systemd.Data(), machine.Data(), http.Data(), kube.Data()),
 		Facts: systemd.Facts{},
 	}
 }

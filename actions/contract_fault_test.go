@@ -27,6 +27,7 @@ func faultCases() []contract.Case {
 		{Name: "a stray directory instead", Action: "fault_remove", Setup: loseMember("directory")},
 		{Name: "a small disk", Action: "fault_fill_disk", Setup: fillSmallDisk, Syscalls: []string{"fallocate"}, Bad: badFill()},
 		{Name: "two processes", Action: "fault_kill_process", Setup: killTwo, Syscalls: []string{"pidfd_send_signal"}, Bad: badKill()},
+		{Name: "a drill that went well", Action: "drill_score", Setup: scored, Bad: badScore(), Fails: failingScore()},
 		{Name: "a port", Action: "fault_network", Setup: cutOffPort, Syscalls: []string{"sendmsg", "sendto"}, Bad: badNetwork()},
 	}
 }
@@ -295,6 +296,36 @@ func cutOffPort(t *testing.T) contract.Scene {
 				t.Error("the port is still open")
 			}
 		},
+	}
+}
+
+func scored(*testing.T) contract.Scene {
+	texts := func(all ...string) cty.Value {
+		var vals []cty.Value
+		for _, s := range all {
+			vals = append(vals, cty.StringVal(s))
+		}
+		return cty.ListVal(vals)
+	}
+	return contract.Scene{
+		Config: config{
+			"since": cty.StringVal(time.Now().Add(-time.Minute).Format(time.RFC3339)), "within_seconds": cty.NumberIntVal(3600),
+			"found": texts("wal_missing", "stray"), "expected": texts("wal_missing", "wal_empty"),
+		},
+		Observe: func(*testing.T) string { return "" },
+	}
+}
+
+func badScore() []contract.Bad {
+	return []contract.Bad{{Name: "no time", Attribute: "since", Message: "RFC 3339", Set: func(_ *testing.T, c config) { c["since"] = cty.StringVal("yesterday") }}}
+}
+
+func failingScore() []contract.Bad {
+	return []contract.Bad{
+		{Name: "something else was found", Attribute: "found", Message: "none of wal_missing", Set: func(_ *testing.T, c config) {
+			c["found"] = cty.ListVal([]cty.Value{cty.StringVal("stray")})
+		}},
+		{Name: "too late", Attribute: "within_seconds", Message: "it took", Set: func(_ *testing.T, c config) { c["within_seconds"] = cty.NumberIntVal(30) }},
 	}
 }
 

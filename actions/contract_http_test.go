@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -124,8 +125,21 @@ func read(t *testing.T, source string, c config) engine.Result {
 	if !ok {
 		t.Fatalf("there is no data source %s", source)
 	}
+	res, err := host.NewLocal(reg).Read(t.Context(), engine.DataRequest{Type: source, Config: withDefaults(t, spec.Attributes, c)})
+	must(t, err)
+	_, err = engine.ResultValue(spec.Results, res, false)
+	must(t, err)
+	if len(res) != len(spec.Results) {
+		t.Errorf("%s: %d results, %d declared", source, len(res), len(spec.Results))
+	}
+	return res
+}
+
+// withDefaults encodes a configuration as the language would.
+func withDefaults(t *testing.T, attributes []engine.Attribute, c config) json.RawMessage {
+	t.Helper()
 	all := config{}
-	for _, a := range spec.Attributes {
+	for _, a := range attributes {
 		switch v, set := c[a.Name]; {
 		case set:
 			all[a.Name] = v
@@ -135,16 +149,9 @@ func read(t *testing.T, source string, c config) engine.Result {
 			all[a.Name] = cty.NullVal(a.Type)
 		}
 	}
-	raw, err := engine.EncodeConfig(spec.Attributes, cty.ObjectVal(all))
+	raw, err := engine.EncodeConfig(attributes, cty.ObjectVal(all))
 	must(t, err)
-	res, err := host.NewLocal(reg).Read(t.Context(), engine.DataRequest{Type: source, Config: raw})
-	must(t, err)
-	_, err = engine.ResultValue(spec.Results, res, false)
-	must(t, err)
-	if len(res) != len(spec.Results) {
-		t.Errorf("%s: %d results, %d declared", source, len(res), len(spec.Results))
-	}
-	return res
+	return raw
 }
 
 func TestHTTPData(t *testing.T) {

@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"runbook/engine"
 	"runbook/engine/lang"
 	"runbook/test/contract"
+	"runbook/test/kubeapi"
 	"runbook/test/systemdhost"
 )
 
@@ -23,7 +25,16 @@ func TestMain(m *testing.M) {
 		return
 	}
 	contract.Child(actions.Registry(hclog.NewNullLogger()))
-	systemdhost.Main(m)
+	o := systemdhost.Options{Name: "host", Disk: []string{"/tmp", "/var/lib", "/var/backups"}}
+	if !systemdhost.Inside() {
+		dir, err := kubeapi.Programs(context.Background())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		o.Bind = append(o.Bind, dir)
+	}
+	systemdhost.MainIn(m, o)
 }
 
 // families are the cases of all actions. Those of one family share a place on
@@ -31,7 +42,7 @@ func TestMain(m *testing.M) {
 func families() map[string][]contract.Case {
 	return map[string][]contract.Case{
 		"file": fileCases(), "systemd": unitCases(), "etcd": slices.Concat(etcdCases(), salvageCases()), "command": commandCases(),
-		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(),
+		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(), "kube": kubeCases(),
 	}
 }
 

@@ -31,6 +31,11 @@ type World interface {
 	Unit(ctx context.Context, name string) (UnitFact, error)
 	// Run tells which run is planned or applied.
 	Run() RunInfo
+	// Touched names the last of the earlier steps that will have changed
+	// something, and is empty where none will. It is for actions that look at
+	// what is no fact of a host, such as what an API server holds: whatever a
+	// step before them does may be what brings that server up, or changes it.
+	Touched() string
 }
 
 // RunInfo names a run. While only planning, ID is the placeholder "<run-id>",
@@ -90,7 +95,7 @@ type UnitFact struct {
 }
 
 // Effect is a fact that holds once a step is done. Exactly one of the
-// pointers is set.
+// pointers, Elsewhere and Anything is set.
 type Effect struct {
 	Moved   *Moved    `json:"moved,omitempty"`
 	Created *Created  `json:"created,omitempty"`
@@ -98,6 +103,9 @@ type Effect struct {
 	Owned   *Owned    `json:"owned,omitempty"`
 	Removed *Removed  `json:"removed,omitempty"`
 	Unit    *UnitFact `json:"unit,omitempty"`
+	// Elsewhere names what changes that is no fact of a host, such as
+	// "kubernetes". Only Touched tells of it.
+	Elsewhere string `json:"elsewhere,omitempty"`
 	// Anything says that what the step will do can't be known yet, so nothing
 	// that later steps look at is certain.
 	Anything bool `json:"anything,omitempty"`

@@ -1,17 +1,35 @@
 runbook "etcd-restore" {
-  description = "Rebuild a single-member etcd under systemd from its newest good snapshot."
+  description = "Rebuild the etcd of a kubeadm control plane from its newest good snapshot, and prove that everything is back."
   time_budget = "50m"
 
   goal {
-    condition = !var.force && data.etcd_status.now.healthy && local.recovered
-    message   = "etcd is healthy and holds the data of ${data.etcd_snapshot.backup.path}. To go back to that snapshot all the same, give --var force=true."
+    condition = !var.force && data.etcd_status.now.healthy && local.recovered && local.control_plane_is_on
+    message   = "etcd is healthy, holds the data of ${data.etcd_snapshot.backup.path}, and the control plane's manifests are in place. To go back to that snapshot all the same, give --var force=true."
   }
 }
 
-variable "unit" {
-  description = "The systemd unit that runs etcd."
+variable "manifests_dir" {
+  description = "The folder from which kubelet runs static pods."
   type        = string
-  default     = "etcd.service"
+  default     = "/etc/kubernetes/manifests"
+}
+
+variable "stopped_dir" {
+  description = "Where the manifests are while the control plane is down; it has to be outside of manifests_dir."
+  type        = string
+  default     = "/etc/kubernetes/manifests.stopped"
+}
+
+variable "kubelet" {
+  description = "The systemd unit that runs kubelet."
+  type        = string
+  default     = "kubelet.service"
+}
+
+variable "kubeconfig" {
+  description = "The kubeconfig with which the API server is checked."
+  type        = string
+  default     = "/etc/kubernetes/admin.conf"
 }
 
 variable "backup_dir" {
@@ -27,13 +45,13 @@ variable "snapshot" {
 }
 
 variable "name" {
-  description = "The member's name, if you want it checked: it is read from the unit."
+  description = "The member's name, if you want it checked: it is read from the manifest."
   type        = string
   default     = null
 }
 
 variable "peer_url" {
-  description = "The member's peer URL, if you want it checked: it is read from the unit."
+  description = "The member's peer URL, if you want it checked: it is read from the manifest."
   type        = string
   default     = null
 }
@@ -44,22 +62,32 @@ variable "cluster_token" {
   default     = null
 }
 
+variable "data_dir" {
+  description = "Restore into this directory instead of the member's own, and have the manifest point to it: for a disk that is broken."
+  type        = string
+  default     = null
+}
+
 variable "force" {
   description = "Restore even where etcd is healthy, and lose what was written since the snapshot."
   type        = bool
   default     = false
 }
 
-# Both are read before anything is stopped, and stay what they are for the
+# All of this is read before anything is stopped, and stays what it is for the
 # whole run, however often it is resumed.
 data "etcd_member" "this" {
-  unit = var.unit
+  manifest = local.manifest
 }
 
 data "etcd_snapshot" "backup" {
   directory = var.snapshot == null ? var.backup_dir : null
   path      = var.snapshot
   pattern   = "*.db"
+}
+
+data "etcd_inventory" "backup" {
+  path = data.etcd_snapshot.backup.path
 }
 
 data "etcd_status" "now" {
@@ -69,6 +97,11 @@ data "etcd_status" "now" {
 }
 
 locals {
+  active = "${var.manifests_dir}/etcd.yaml"
+  # Where an earlier attempt has left the manifests aside, they are read there.
+  manifest            = path(local.active).exists ? local.active : "${var.stopped_dir}/etcd.yaml"
+  control_plane_is_on = path(local.active).exists && path("${var.manifests_dir}/kube-apiserver.yaml").exists
+
   # Restored from this very snapshot, or never without its keys.
   recovered = (
     data.etcd_member.this.restored_from == data.etcd_snapshot.backup.content_hash ||
@@ -78,32 +111,62 @@ locals {
   behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
 }
 
-step "systemd_unit" "stop_etcd" {
-  description = "Stop etcd, and with it the loop that keeps starting it."
-  unit        = var.unit
+# Without kubelet the runtime stops the pods at once. Started again, kubelet has
+# forgotten how often etcd has crashed, after which it would let it wait, and
+# what it watched in the old cluster. Workloads run on meanwhile.
+step "systemd_unit" "stop_kubelet" {
+  description = "Stop kubelet, which would start etcd on its broken data again and again."
+  unit        = var.kubelet
   state       = "stopped"
 
   precondition {
-    condition     = var.force || !data.etcd_status.now.healthy || local.behind
+    condition     = var.force || !data.etcd_status.now.healthy || local.behind || local.recovered
     error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
   }
+}
+
+step "static_pod_move" "stop_control_plane" {
+  description = "Take the control plane down, the API server first, and wait until its containers are gone."
+  from        = var.manifests_dir
+  to          = var.stopped_dir
+  pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"]
+  timeout     = "5m"
+
+  # Without an etcd that answers, an API server would use all the time it gets.
+  grace_seconds = data.etcd_status.now.healthy ? 10 : 1
 }
 
 step "etcd_snapshot_restore" "restore" {
   description = "Build the new data directory beside the old one, check it, and swap the two."
   snapshot    = data.etcd_snapshot.backup.path
   member      = data.etcd_member.this
+  data_dir    = var.data_dir
   name        = var.name
 
   initial_advertise_peer_urls = var.peer_url == null ? null : [var.peer_url]
   initial_cluster_token       = var.cluster_token
 }
 
-step "systemd_unit" "start_etcd" {
-  description = "Start etcd on the restored data."
-  unit        = var.unit
+step "static_pod_edit" "point_to_new_disk" {
+  description = "Have the manifest name the new data directory."
+  when        = var.data_dir != null && var.data_dir != data.etcd_member.this.data_dir
+  manifest    = "${var.stopped_dir}/etcd.yaml"
+  flags       = { data-dir = var.data_dir }
+  host_paths  = { etcd-data = var.data_dir }
+}
+
+step "systemd_unit" "start_kubelet" {
+  description = "Start kubelet; there is nothing of the control plane for it to run yet."
+  unit        = var.kubelet
   state       = "started"
-  timeout     = "3m"
+}
+
+step "static_pod_move" "start_etcd" {
+  description = "Start etcd alone: nobody is let in before its data is proved."
+  from        = var.stopped_dir
+  to          = var.manifests_dir
+  pods        = ["etcd"]
+  timeout     = "5m"
 }
 
 step "etcd_health" "healthy" {
@@ -112,8 +175,8 @@ step "etcd_health" "healthy" {
   tls         = data.etcd_member.this.tls
 
   retry {
-    attempts = 60
-    delay    = "1s"
+    attempts = 120
+    delay    = "500ms"
   }
 }
 
@@ -125,8 +188,45 @@ step "etcd_members" "membership" {
 }
 
 step "etcd_compare" "all_keys_back" {
-  description = "Healthy does not mean that the data is back: compare every key with the snapshot."
+  description = "Healthy does not mean that the data is back: compare every key with the snapshot, at the revision that was restored."
   endpoints   = data.etcd_member.this.client_urls
   tls         = data.etcd_member.this.tls
   snapshot    = data.etcd_snapshot.backup.path
+  revision    = step.restore.revision
+}
+
+step "static_pod_move" "start_control_plane" {
+  description = "Start the API server, then what works through it. None of them remembers the old cluster."
+  from        = var.stopped_dir
+  to          = var.manifests_dir
+  pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+  timeout     = "5m"
+}
+
+step "kubernetes_ready" "cluster_is_ready" {
+  description     = "The API server is ready, and the nodes report to it again."
+  kubeconfig      = var.kubeconfig
+  timeout_seconds = 300
+}
+
+step "kubernetes_compare" "all_objects_back" {
+  description     = "All that the snapshot held of Kubernetes is in the cluster again, by kind and namespace."
+  kubeconfig      = var.kubeconfig
+  expect          = data.etcd_inventory.backup.counts
+  timeout_seconds = 300
+}
+
+output "revision" {
+  description = "The revision at which etcd starts."
+  value       = step.restore.revision
+}
+
+output "objects" {
+  description = "How many Kubernetes objects are back."
+  value       = step.all_objects_back.total
+}
+
+output "kept" {
+  description = "Where the old data is."
+  value       = step.restore.kept
 }

@@ -2,10 +2,14 @@ package etcd
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
 
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/actions/etcd/diagnose"
+	"runbook/actions/etcd/unseen"
 	"runbook/engine"
 )
 
@@ -126,11 +130,26 @@ func (d *diagnosisData) Read(ctx context.Context, w engine.World) (engine.Result
 	if err != nil {
 		return nil, err
 	}
+	if err := mayLook(o.DataDir); err != nil {
+		return nil, err
+	}
 	r, err := diagnose.Look(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	return diagnosisResult(r), nil
+}
+
+// mayLook fails where this user may not look: what is closed to the one who
+// looks isn't damaged.
+func mayLook(dataDir string) error {
+	for _, dir := range []string{dataDir, filepath.Join(dataDir, "member"), filepath.Join(dataDir, "member", "snap")} {
+		if _, err := unseen.ReadDir(dir); errors.Is(err, fs.ErrPermission) {
+			return engine.Errorf(dir, "this user may not look into it").
+				WithHint("Look as root, or as the user that etcd runs as.").WithAttribute("data_dir")
+		}
+	}
+	return nil
 }
 
 func diagnosisResult(r *diagnose.Report) engine.Result {

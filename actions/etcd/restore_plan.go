@@ -269,7 +269,7 @@ func (a *restore) verify(ctx context.Context, w engine.World) (inspect.Info, err
 	if err != nil {
 		return inspect.Info{}, err
 	}
-	info, err := inspect.File(ctx, now)
+	info, err := inspect.Again(ctx, now)
 	var damaged *inspect.Damaged
 	if errors.As(err, &damaged) {
 		return inspect.Info{}, unusable(a.Snapshot, damaged.Reason)

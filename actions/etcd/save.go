@@ -150,7 +150,7 @@ func inspectSource(ctx context.Context, w engine.World, path string) (inspect.In
 	if err != nil {
 		return inspect.Info{}, err
 	}
-	info, err := inspect.File(ctx, now)
+	info, err := inspect.Again(ctx, now)
 	info.Path = path
 	return info, err
 }
@@ -171,8 +171,7 @@ func (a *save) Apply(ctx context.Context, c engine.Change, rep engine.Reporter) 
 	if err != nil {
 		return nil, err
 	}
-	rep.Progress(engine.Progress{Doing: "verifying the snapshot"})
-	info, err := inspect.File(ctx, a.Path)
+	info, err := watched(ctx, a.Path, rep)
 	if err != nil {
 		return nil, engine.Errorf(a.Path, "verifying the saved snapshot: %w", err).
 			WithHint("Look at the disk that it is on, then save it elsewhere.").WithAttribute("path")
@@ -206,8 +205,7 @@ func (a *save) fetch(ctx context.Context, r saved, rep engine.Reporter) error {
 }
 
 func (a *save) accept(ctx context.Context, part string, rep engine.Reporter) error {
-	rep.Progress(engine.Progress{Doing: "verifying the snapshot"})
-	info, err := inspect.File(ctx, part)
+	info, err := watched(ctx, part, rep)
 	if err == nil && info.Hash == "" {
 		err = errors.New("it came without its SHA-256")
 	}

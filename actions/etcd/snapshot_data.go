@@ -105,7 +105,7 @@ func (d *snapshotData) Read(ctx context.Context, w engine.World) (engine.Result,
 	}
 	rejected := []rejection{}
 	for _, c := range files {
-		info, err := inspect.File(ctx, c.path)
+		info, err := inspect.Again(ctx, c.path)
 		var damaged *inspect.Damaged
 		if errors.As(err, &damaged) {
 			rejected = append(rejected, rejection{Path: c.path, Reason: damaged.Reason})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -73,12 +74,24 @@ func (a *verify) Plan(ctx context.Context, w engine.World) (engine.Change, error
 
 // Apply implements engine.Action.
 func (a *verify) Apply(ctx context.Context, _ engine.Change, rep engine.Reporter) (engine.Result, error) {
-	rep.Progress(engine.Progress{Doing: "verifying " + a.Path})
-	info, err := inspect.File(ctx, a.Path)
+	info, err := watched(ctx, a.Path, rep)
 	if err != nil {
 		return nil, a.refusal(err)
 	}
 	return snapshotResult(info), a.expect(info)
+}
+
+// watched checks the file at path completely and reports how far it is.
+func watched(ctx context.Context, path string, rep engine.Reporter) (inspect.Info, error) {
+	var total int64
+	if st, err := os.Stat(path); err == nil {
+		total = st.Size()
+	}
+	tell := func(done int64) {
+		rep.Progress(engine.Progress{Doing: "verifying " + path, Done: done, Total: total})
+	}
+	tell(0)
+	return inspect.Watched(ctx, path, tell)
 }
 
 // Undo implements engine.Action; there is nothing to undo.

@@ -18,7 +18,7 @@ import (
 
 // Actions lists the actions that do damage.
 func Actions() []engine.Spec {
-	return []engine.Spec{truncateSpec, scribbleSpec, removeSpec, fillDiskSpec, killProcessSpec, networkSpec}
+	return []engine.Spec{truncateSpec, scribbleSpec, removeSpec, fillDiskSpec, killProcessSpec, networkSpec, scoreSpec}
 }
 
 // onlyInDrills ends the Doc of every fault.

@@ -103,6 +103,8 @@ func (world) Unit(context.Context, string) (engine.UnitFact, error) {
 	return engine.UnitFact{LoadState: "not-found"}, nil
 }
 
+func (world) Touched() string { return "" }
+
 func (world) Run() engine.RunInfo { return engine.RunInfo{ID: "run1"} }
 
 // listener remembers what an action said.

@@ -29,6 +29,14 @@ var _ engine.World = (*overlay)(nil)
 
 func (o *overlay) Run() engine.RunInfo { return o.run }
 
+// Touched implements engine.World.
+func (o *overlay) Touched() string {
+	if o.n == 0 {
+		return ""
+	}
+	return o.past.effects[o.n-1].Step
+}
+
 // origin is where a path of the predicted world comes from.
 type origin struct {
 	path    string          // where it is now
@@ -226,7 +234,10 @@ func (o *overlay) Source(_ context.Context, path string) (string, error) {
 	if from.absent {
 		return "", engine.Errorf(path, "step %s will have taken it away: %w", from.step, fs.ErrNotExist)
 	}
-	if _, err := os.Lstat(from.path); err != nil {
+	switch _, err := os.Lstat(from.path); {
+	case absent(err): // a parent that is a file makes it so too
+		return "", engine.Errorf(path, "%w", fs.ErrNotExist)
+	case err != nil:
 		return "", &engine.Error{Where: path, Err: err}
 	}
 	return from.path, nil

@@ -175,7 +175,7 @@ func TestSource(t *testing.T) {
 	if got, err := w.Source(t.Context(), d+"/new/a/one"); err != nil || got != d+"/data/a/one" {
 		t.Errorf("got %s, %v", got, err)
 	}
-	for _, path := range []string{d + "/data", d + "/none"} {
+	for _, path := range []string{d + "/data", d + "/none", d + "/new/a/one/below-a-file"} {
 		if _, err := w.Source(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v is not ErrNotExist", path, err)
 		}
@@ -359,5 +359,21 @@ func TestHistoriesGrowWithTheirList(t *testing.T) {
 	other := cache.of([]engine.Effect{moved("/a", "/b")})
 	if len(other.effects) != 1 {
 		t.Errorf("another list has %d effects", len(other.effects))
+	}
+}
+
+func TestTouched(t *testing.T) {
+	past := func(effects ...engine.Effect) *overlay {
+		return newOverlay(fakeFacts{}, engine.RunInfo{}, (&histories{}).of(effects))
+	}
+	if got := past().Touched(); got != "" {
+		t.Errorf("untouched: %q", got)
+	}
+	elsewhere := engine.Effect{Elsewhere: "kubernetes", Step: "applier"}
+	if got := past(removed("/a"), elsewhere).Touched(); got != "applier" {
+		t.Errorf("touched by %q", got)
+	}
+	if _, err := past(elsewhere).Stat(t.Context(), "/"); err != nil {
+		t.Errorf("what changes elsewhere says nothing of the host: %v", err)
 	}
 }

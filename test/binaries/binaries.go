@@ -16,20 +16,16 @@ import (
 // versions is the file that names the versions of the programs in test/tools.
 const versions = "test/tools/go.mod"
 
-// program is where a program of test/tools comes from.
-type program struct {
-	module string // the directory of the module that names its version
-	pkg    string
+var packages = map[string]string{
+	"etcd":        "go.etcd.io/etcd/server/v3",
+	"etcdctl":     "go.etcd.io/etcd/etcdctl/v3",
+	"etcdutl":     "go.etcd.io/etcd/etcdutl/v3",
+	"staticcheck": "honnef.co/go/tools/cmd/staticcheck",
 }
 
-var programs = map[string]program{
-	"etcd":        {"test/tools", "go.etcd.io/etcd/server/v3"},
-	"etcd35":      {"test/tools/etcd35", "go.etcd.io/etcd/server/v3"},
-	"etcd36":      {"test/tools/etcd36", "go.etcd.io/etcd/server/v3"},
-	"etcdctl":     {"test/tools", "go.etcd.io/etcd/etcdctl/v3"},
-	"etcdutl":     {"test/tools", "go.etcd.io/etcd/etcdutl/v3"},
-	"staticcheck": {"test/tools", "honnef.co/go/tools/cmd/staticcheck"},
-}
+// older names the modules below test/tools that hold older versions: one
+// module can't hold two.
+var older = map[string]string{"etcd35": "etcd35", "etcd36": "etcd36"}
 
 // Path returns the path of a program, and builds it first if need be. The
 // first build downloads sources and takes a minute or two, so do it outside of
@@ -69,16 +65,20 @@ type build struct {
 }
 
 func buildOf(root, name string) (build, error) {
-	p, ok := programs[name]
+	pkg, ok := packages[name]
+	module := filepath.Join(root, filepath.Dir(versions))
+	if sub := older[name]; sub != "" {
+		pkg, ok, module = packages["etcd"], true, filepath.Join(module, sub)
+	}
 	if !ok {
 		return labBuild(filepath.Join(root, "test", "lab"), name)
 	}
 	path := filepath.Join(root, ".cache", "bin", name)
 	return build{
-		module:  filepath.Join(root, p.module),
-		pkg:     p.pkg,
+		module:  module,
+		pkg:     pkg,
 		path:    path,
-		current: func() bool { return current(filepath.Join(root, p.module, "go.mod"), path) },
+		current: func() bool { return current(module, path) },
 	}, nil
 }
 
@@ -98,13 +98,14 @@ func root() (string, error) {
 	}
 }
 
-// current reports whether a program is at least as new as the list of versions.
-func current(versions, path string) bool {
+// current reports whether a program is at least as new as its module's list of
+// versions.
+func current(module, path string) bool {
 	binary, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	list, err := os.Stat(versions)
+	list, err := os.Stat(filepath.Join(module, "go.mod"))
 	return err == nil && !binary.ModTime().Before(list.ModTime())
 }
 

@@ -128,7 +128,7 @@ A running etcd serves from memory and shows nothing.`)
 
 func (s *story) plan(ctx context.Context) error {
 	s.chapter("What would the restore do?", "Planning only looks. The host is as broken afterwards as it was before.")
-	return s.run(ctx, "runbook plan runbooks/etcd-restore.hcl")
+	return s.run(ctx, "runbook plan runbooks/etcd-restore-systemd.hcl")
 }
 
 // kill runs the restore under strace, which kills it at the instruction that
@@ -138,7 +138,7 @@ func (s *story) kill(ctx context.Context) error {
 data in place: nothing can be cleaned up, nothing can be said any more.`)
 	const killed = 128 + 9
 	return s.fails(ctx, killed, "strace -f -qqq -o /dev/null -P /var/lib/etcd -e inject='?rename,?renameat,renameat2:signal=KILL' \\\n"+
-		"       runbook run runbooks/etcd-restore.hcl --yes")
+		"       runbook run runbooks/etcd-restore-systemd.hcl --yes")
 }
 
 func (s *story) look(ctx context.Context) error {

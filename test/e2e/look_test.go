@@ -60,6 +60,7 @@ func TestLookingChangesNothing(t *testing.T) {
 		for _, args := range [][]string{
 			{"plan", restore}, {"validate", restore}, {"explain"}, {"explain", "step"}, {"list"}, {"show"}, {"report"}, {"report", "--html"},
 			{"fmt", "--check", restore}, {"fmt", "--diff", restore},
+			{"read", "etcd_diagnosis", "unit=etcd.service", `backups=["/var/backups/etcd"]`},
 		} {
 			if found := s.changesBy(args...); len(found) > 0 {
 				t.Errorf("RUNBOOK_NO_LANDLOCK=%q runbook %s:\n%s", off, strings.Join(args, " "), strings.Join(found, "\n"))

@@ -136,7 +136,7 @@ func (s *scene) contains(text string, parts ...string) {
 }
 
 const (
-	restore  = "../../runbooks/etcd-restore.hcl"
+	restore  = "../../runbooks/etcd-restore-systemd.hcl"
 	backup   = "../../runbooks/etcd-backup.hcl"
 	schedule = "../../runbooks/etcd-backup-schedule.hcl"
 )

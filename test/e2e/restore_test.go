@@ -284,7 +284,7 @@ func TestRunsDoWhatTheirPlansSaid(t *testing.T) {
 	plan := filepath.Join(t.TempDir(), "plan")
 	for _, args := range [][]string{
 		{backup}, {backup, "--var", "keep_last=1", "--var", copies, "--var", `archive=["/etc/default"]`},
-		append([]string{schedule}, scheduleVars...), {restore},
+		{schedule, "--var", "binary=/tmp/runbook", "--var", copies}, {restore},
 	} {
 		if args[0] == restore {
 			s.breakEtcd()

@@ -14,7 +14,8 @@ import (
 var staticPods = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 
 // AwaitReady waits until every static pod is ready and the node is, or ctx
-// ends.
+// ends. It believes the API: an etcd that was restored tells for a while what
+// was so when its backup was taken.
 func (h *Host) AwaitReady(ctx context.Context) error {
 	return h.Await(ctx, "the control plane is up", func() error { return h.notReady(ctx) })
 }

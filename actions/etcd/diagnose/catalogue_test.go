@@ -136,6 +136,14 @@ func walRows() map[string]row {
 			damage: inWAL(func(t *testing.T, path string, e []span) { must(t, os.Truncate(path, e[len(e)-1].from+30)) })},
 		"WAL torn tail after a clean stop": {class: "wal_cut", cure: Salvage,
 			damage: func(t *testing.T, dir string) { tearTail(t, dir) }},
+		"a WAL file is missing between two": {class: "wal_missing", cure: Salvage, says: "A file of the log is gone",
+			damage: inWAL(func(t *testing.T, path string, _ []span) {
+				data, err := os.ReadFile(path)
+				must(t, err)
+				must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "0000000000000002-0000000000000400.wal"), data, 0o600))
+			})},
+		"WAL repaired before": {class: "wal_repaired", cure: Restart,
+			damage: inWAL(func(t *testing.T, path string, _ []span) { must(t, os.WriteFile(path+".broken", nil, 0o600)) })},
 		"WAL record too large": {class: "wal_record_too_large", cure: Salvage, says: "max entry size limit exceeded",
 			damage: inWAL(func(t *testing.T, path string, e []span) {
 				overwrite(t, path, e[len(e)/2].from, []byte{0, 0, 0, 0, 1})
@@ -162,6 +170,10 @@ func dbRows() map[string]row {
 			overwrite(t, path, at+pageHeader+4, bytes.Repeat([]byte{0xff}, 64))
 		})},
 		"branch overwritten": {class: "db_page", cure: Restore, damage: on(branch, zero)},
+		"db is a directory": {class: "db_unreadable", cure: Restore, damage: func(t *testing.T, dir string) {
+			must(t, os.Remove(dbPath(dir)))
+			must(t, os.Mkdir(dbPath(dir), 0o700))
+		}},
 		"db truncated": {class: "db_truncated", cure: Restore, damage: func(t *testing.T, dir string) {
 			must(t, os.Truncate(dbPath(dir), size(t, dbPath(dir))*2/3&^4095))
 		}},
@@ -214,6 +226,9 @@ func directoryRows() map[string]row {
 			files, err := filepath.Glob(filepath.Join(dir, "member", "snap", "*.snap"))
 			must(t, err)
 			flip(t, files[len(files)-1], 2000)
+		}},
+		"snap set aside": {class: "snap_broken", cure: Restart, damage: func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, "member", "snap", "0000000000000002-0000000000000065.snap.broken"), nil, 0o600))
 		}},
 		"empty directory": {class: "empty_directory", cure: Restore, damage: gone},
 		"no directory":    {class: "empty_directory", cure: Restore, damage: func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) }},

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,15 +20,11 @@ func FuzzDB(f *testing.F) {
 		f.Add(at+8, []byte{0x10, 0, 0xff, 0xff, 0xff}, uint32(0))
 	}
 	f.Add(uint32(0), []byte{}, uint32(9000))
-	path := filepath.Join(f.TempDir(), "db")
-	f.Fuzz(func(t *testing.T, at uint32, bytes []byte, cut uint32) {
-		data := change(good, at, bytes, cut)
+	f.Fuzz(func(_ *testing.T, at uint32, with []byte, cut uint32) {
+		data := change(good, at, with, cut)
 		fixMetas(data)
-		must(t, os.WriteFile(path, data, 0o600))
-		db, err := readDB(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		db := DB{Exists: true, Size: int64(len(data))}
+		db.read(bytes.NewReader(data))
 		r := &Report{DB: db, WAL: WAL{Files: []WALFile{{}}}}
 		r.judgeDB()
 		r.climb()
@@ -39,19 +36,18 @@ func FuzzWAL(f *testing.F) {
 	d := dirs(f, "3.7")
 	good, err := os.ReadFile(walPath(f, d.Killed))
 	must(f, err)
-	for _, s := range spans(f, walPath(f, d.Killed)) {
+	for i, s := range spans(f, walPath(f, d.Killed)) {
+		if i%25 != 0 {
+			continue
+		}
 		f.Add(uint32(s.from), []byte{0xff}, uint32(0))
 		f.Add(uint32(s.to-9), []byte{0, 1, 2, 3}, uint32(0))
 		f.Add(uint32(0), []byte{}, uint32(s.from+12))
 	}
-	dir := f.TempDir()
-	path := filepath.Join(dir, filepath.Base(walPath(f, d.Killed)))
-	f.Fuzz(func(t *testing.T, at uint32, bytes []byte, cut uint32) {
-		must(t, os.WriteFile(path, change(good, at, bytes, cut), 0o600))
-		w, err := readWAL(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+	f.Fuzz(func(_ *testing.T, at uint32, with []byte, cut uint32) {
+		data := change(good, at, with, cut)
+		var w WAL
+		(&walScan{wal: &w}).contents("/x.wal", &records{r: bytes.NewReader(data), size: int64(len(data)), last: true})
 		r := &Report{DB: DB{Exists: true, Size: 1, Buckets: true, ConsistentIndex: 305}, WAL: w}
 		r.judgeWAL()
 		r.climb()
@@ -73,10 +69,10 @@ func FuzzSnap(f *testing.F) {
 }
 
 // change is data with some bytes of it replaced, cut off where cut isn't 0.
-func change(data []byte, at uint32, bytes []byte, cut uint32) []byte {
+func change(data []byte, at uint32, with []byte, cut uint32) []byte {
 	out := append([]byte{}, data...)
 	if int(at) < len(out) {
-		copy(out[at:], bytes)
+		copy(out[at:], with)
 	}
 	if cut > 0 && int(cut) < len(out) {
 		out = out[:cut]

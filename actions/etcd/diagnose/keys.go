@@ -68,11 +68,22 @@ type live struct {
 
 // keys takes stock of the bucket "key", record by record.
 type keys struct {
-	db   *DB
-	live map[string]live
+	db    *DB
+	live  map[string]live
+	words map[string]string // each kind and provider once, however many objects
 }
 
-func newKeys(d *DB) *keys { return &keys{db: d, live: map[string]live{}} }
+func newKeys(d *DB) *keys { return &keys{db: d, live: map[string]live{}, words: map[string]string{}} }
+
+// once is a word as it was seen first, so that memory grows with the keys
+// alone.
+func (k *keys) once(word string) string {
+	if first, ok := k.words[word]; ok {
+		return first
+	}
+	k.words[word] = word
+	return word
+}
 
 func (k *keys) visit(e element) error {
 	rev, deletion, ok := revisionOf(e.key)
@@ -106,6 +117,7 @@ func (k *keys) put(rev int64, key string, kv *mvccpb.KeyValue) {
 	if err != nil {
 		k.bad(rev, key, err.Error())
 	}
+	o.kind, o.provider = k.once(o.kind), k.once(o.provider)
 	k.live[key] = live{object: o, bad: err != nil}
 }
 

@@ -135,7 +135,7 @@ func (p *pages) read(id uint64) (page, error) {
 	if id >= p.limit {
 		return page{}, errors.New("it is behind the file's end")
 	}
-	head := make([]byte, pageHeader)
+	head := make([]byte, p.meta.pageSize)
 	if _, err := p.r.ReadAt(head, p.offset(id)); err != nil {
 		return page{}, fmt.Errorf("it can't be read: %w", err)
 	}
@@ -146,8 +146,12 @@ func (p *pages) read(id uint64) (page, error) {
 	if out.pages > p.limit-id {
 		return page{}, fmt.Errorf("its %d pages reach behind the file's end", out.pages)
 	}
+	if out.data = head; out.pages == 1 {
+		return out, nil
+	}
 	out.data = make([]byte, int64(out.pages)*p.meta.pageSize)
-	if _, err := p.r.ReadAt(out.data, p.offset(id)); err != nil {
+	copy(out.data, head)
+	if _, err := p.r.ReadAt(out.data[len(head):], p.offset(id+1)); err != nil {
 		return page{}, fmt.Errorf("it can't be read: %w", err)
 	}
 	return out, nil

@@ -23,7 +23,7 @@ func TestRestartWhereItIsRecommended(t *testing.T) {
 	rows := catalogue()
 	for version := range etcddir.Versions {
 		for name, keys := range map[string]int{
-			"nothing killed": 320, "WAL torn tail": 319, "WAL ends within a record": 319,
+			"nothing killed": 320, "WAL torn tail": 320, "WAL ends within a record": 320,
 			"first meta page": 300, "second meta page": 300, "newest snap damaged": 300,
 			"db_missing with the whole log": 300,
 		} {
@@ -38,8 +38,10 @@ func TestRestartWhereItIsRecommended(t *testing.T) {
 					from = d.Killed
 				}
 				dir := copyOf(t, from)
+				whole := lastIndex(t, dir)
 				r.damage(t, dir)
-				if r.cure == Repair { // the advice
+				keys := keys - int(whole-lastIndex(t, dir)) // the last entries are a key each
+				if r.cure == Repair {                       // the advice
 					for _, n := range names(t, filepath.Dir(dbPath(dir))) {
 						must(t, os.Remove(filepath.Join(filepath.Dir(dbPath(dir)), n)))
 					}
@@ -54,6 +56,14 @@ func TestRestartWhereItIsRecommended(t *testing.T) {
 			})
 		}
 	}
+}
+
+// lastIndex is the last entry of a directory's log that can be read.
+func lastIndex(t *testing.T, dir string) uint64 {
+	t.Helper()
+	w, err := readWAL(filepath.Join(dir, "member", "wal"))
+	must(t, err)
+	return w.LastIndex
 }
 
 // A running etcd is looked at, left in peace, and not said to be damaged.
@@ -103,6 +113,28 @@ func TestRestored(t *testing.T) {
 				t.Errorf("recommends %q", rep.Recommended)
 			}
 		})
+	}
+}
+
+// A member of several is told that the others may have it all; its log may be
+// in a directory of its own.
+func TestOneOfThree(t *testing.T) {
+	etcdutl, err := binaries.Path(t.Context(), "etcdutl")
+	must(t, err)
+	d := dirs(t, "3.6")
+	restored, wal := filepath.Join(t.TempDir(), "etcd"), filepath.Join(t.TempDir(), "wal")
+	cluster := "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380"
+	out, err := exec.CommandContext(t.Context(), etcdutl, "snapshot", "restore", filepath.Join(d.Backups, "backup-1.db"), "--data-dir", restored, "--wal-dir", wal,
+		"--name", "m1", "--initial-cluster", cluster, "--initial-advertise-peer-urls", "http://10.0.0.1:2380", "--bump-revision", "1000000", "--mark-compacted").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	o := optionsFor(d, restored, d.Backups)
+	o.WALDir, o.PeerURLs = wal, []string{"http://10.0.0.1:2380"}
+	rep, err := Look(t.Context(), o)
+	must(t, err)
+	if !rep.Has("other_members") || !rep.Healthy() || rep.Has("no_revision_bump") || rep.WAL.Dir != wal || rep.Recommended != Restart {
+		t.Errorf("recommends %q: %+v", rep.Recommended, rep.Findings)
 	}
 }
 

@@ -154,10 +154,14 @@ func (s *walScan) file(path string, last bool) {
 	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
 		size = st.Size()
 	}
-	r := &records{r: f, size: size, last: last, crc: s.crc}
+	s.contents(path, &records{r: f, size: size, last: last, crc: s.crc})
+}
+
+// contents reads what is in a file.
+func (s *walScan) contents(path string, r *records) {
 	s.records(path, r)
 	s.crc = r.crc
-	s.wal.Files = append(s.wal.Files, WALFile{Name: name, Size: size, Records: r.number})
+	s.wal.Files = append(s.wal.Files, WALFile{Name: filepath.Base(path), Size: r.size, Records: r.number})
 }
 
 // records goes through a file's records, and on behind a damaged one where

@@ -53,11 +53,11 @@ func child(task, path string, more []string, stdout io.Writer) error {
 		err = answer(enc, info, tipErr)
 	case task == taskKeys:
 		err = keysTask(path, enc)
+	case task == taskInventory && len(more) == 1:
+		err = inventoryTask(path, more[0], enc)
 	case task == taskCompare && len(more) == 2:
 		info, compareErr := compare(path, more[0], more[1])
 		err = answer(enc, info, compareErr)
-	case task == taskInventory && len(more) == 1:
-		err = inventoryTask(path, more[0], enc)
 	default:
 		err = fmt.Errorf("unknown task %q", task)
 	}

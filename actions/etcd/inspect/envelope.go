@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -124,10 +123,7 @@ func LooksSound(path string) error {
 	if err != nil {
 		return err
 	}
-	if rest := size % 512; rest != 0 && rest != sha256.Size {
-		err = damagedf("its size of %d bytes is neither that of a snapshot nor that of a database: it is truncated, or something else", size)
-	}
-	if err == nil {
+	if _, err = bodySize(size); err == nil {
 		_, err = checkMetas(f, size)
 	}
 	_ = f.Close() // only read from

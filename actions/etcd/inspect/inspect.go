@@ -74,7 +74,7 @@ const (
 	taskKeys      = "keys"      // list the live keys' records
 	taskTip       = "tip"       // tell how far it got, without checking it
 	taskCompare   = "compare"   // check a restored database and compare it with its snapshot
-	taskInventory = "inventory" // the same as check, and count Kubernetes objects
+	taskInventory = "inventory" // the same as check, and count Kubernetes' objects
 )
 
 // File checks the file at path completely and returns what it holds. The

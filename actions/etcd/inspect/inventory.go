@@ -7,8 +7,8 @@ import (
 	"io"
 
 	bolt "go.etcd.io/bbolt"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"runbook/actions/etcd/keyspace"
 	"runbook/actions/etcd/registry"
 )
 
@@ -37,12 +37,12 @@ func CountObjects(ctx context.Context, path, prefix string) (Inventory, error) {
 	err := runChild(ctx, []string{taskInventory, path, prefix}, func(stdout io.Reader) error {
 		return json.NewDecoder(stdout).Decode(&rep)
 	})
+	if rep.Damage != "" {
+		return Inventory{}, &Damaged{Reason: rep.Damage}
+	}
 	var crash *crashed
 	if errors.As(err, &crash) {
 		return Inventory{}, &Damaged{Reason: crash.Error()}
-	}
-	if rep.Damage != "" {
-		return Inventory{}, &Damaged{Reason: rep.Damage}
 	}
 	return rep.Inventory, err
 }
@@ -68,8 +68,8 @@ func (inv *Inventory) count(tx *bolt.Tx, prefix string) error {
 	if err != nil {
 		return err
 	}
-	return live.eachValue(tx, func(kv *mvccpb.KeyValue) error {
-		o, ok := registry.Parse(prefix, kv.GetKey(), kv.GetValue())
+	return live.each(tx, func(f keyspace.Fields) error {
+		o, ok := registry.Parse(prefix, f.Key, f.Value)
 		if !ok {
 			inv.Other++
 			return nil

@@ -4,10 +4,8 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
-	"google.golang.org/protobuf/proto"
 
 	"runbook/actions/etcd/keyspace"
 )
@@ -26,7 +24,7 @@ func listKeys(path string, fn func(keyspace.Record) error) error {
 		if err != nil {
 			return err
 		}
-		return live.each(tx, fn)
+		return live.each(tx, func(f keyspace.Fields) error { return fn(f.Record()) })
 	})
 }
 
@@ -59,30 +57,8 @@ func (l liveKeys) note(k, key []byte) {
 	}
 }
 
-// each calls fn for every live key's record, in key order.
-func (l liveKeys) each(tx *bolt.Tx, fn func(keyspace.Record) error) error {
-	return l.eachEntry(tx, func(key string, entry []byte) error {
-		f, err := keyspace.Parse(entry)
-		if err != nil {
-			return damagedf("the value of key %q can't be decoded: %v", key, err)
-		}
-		return fn(f.Record())
-	})
-}
-
-// eachValue calls fn for every live key with its value, in key order.
-func (l liveKeys) eachValue(tx *bolt.Tx, fn func(*mvccpb.KeyValue) error) error {
-	return l.eachEntry(tx, func(key string, entry []byte) error {
-		var kv mvccpb.KeyValue
-		if err := proto.Unmarshal(entry, &kv); err != nil {
-			return damagedf("the value of key %q can't be decoded: %v", key, err)
-		}
-		return fn(&kv)
-	})
-}
-
-// eachEntry calls fn for every live key's entry of the bucket "key".
-func (l liveKeys) eachEntry(tx *bolt.Tx, fn func(key string, entry []byte) error) error {
+// each calls fn for every live key, in key order.
+func (l liveKeys) each(tx *bolt.Tx, fn func(keyspace.Fields) error) error {
 	keys := make([]string, 0, len(l))
 	for k := range l {
 		keys = append(keys, k)
@@ -91,7 +67,11 @@ func (l liveKeys) eachEntry(tx *bolt.Tx, fn func(key string, entry []byte) error
 	bucket := tx.Bucket(schema.Key.Name())
 	for _, k := range keys {
 		rev := l[k]
-		if err := fn(k, bucket.Get(rev[:])); err != nil {
+		f, err := keyspace.Parse(bucket.Get(rev[:]))
+		if err != nil {
+			return damagedf("the value of key %q can't be decoded: %v", k, err)
+		}
+		if err := fn(f); err != nil {
 			return err
 		}
 	}

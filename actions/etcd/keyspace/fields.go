@@ -24,7 +24,7 @@ var errNotKeyValue = errors.New("it isn't the protocol buffer of a key and its v
 func Parse(b []byte) (f Fields, err error) {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
+		if n < 0 || number > protowire.MaxValidNumber {
 			return f, errNotKeyValue
 		}
 		b = b[n:]

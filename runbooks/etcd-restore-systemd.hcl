@@ -1,0 +1,132 @@
+runbook "etcd-restore-systemd" {
+  description = "Rebuild a single-member etcd under systemd from its newest good snapshot."
+  time_budget = "50m"
+
+  goal {
+    condition = !var.force && data.etcd_status.now.healthy && local.recovered
+    message   = "etcd is healthy and holds the data of ${data.etcd_snapshot.backup.path}. To go back to that snapshot all the same, give --var force=true."
+  }
+}
+
+variable "unit" {
+  description = "The systemd unit that runs etcd."
+  type        = string
+  default     = "etcd.service"
+}
+
+variable "backup_dir" {
+  description = "Directory that holds the snapshots. The newest one that verifies is taken."
+  type        = string
+  default     = "/var/backups/etcd"
+}
+
+variable "snapshot" {
+  description = "Take this snapshot instead of the newest one."
+  type        = string
+  default     = null
+}
+
+variable "name" {
+  description = "The member's name, if you want it checked: it is read from the unit."
+  type        = string
+  default     = null
+}
+
+variable "peer_url" {
+  description = "The member's peer URL, if you want it checked: it is read from the unit."
+  type        = string
+  default     = null
+}
+
+variable "cluster_token" {
+  description = "The restored cluster's token. It must be a new one, and is made up where it isn't given."
+  type        = string
+  default     = null
+}
+
+variable "force" {
+  description = "Restore even where etcd is healthy, and lose what was written since the snapshot."
+  type        = bool
+  default     = false
+}
+
+# Both are read before anything is stopped, and stay what they are for the
+# whole run, however often it is resumed.
+data "etcd_member" "this" {
+  unit = var.unit
+}
+
+data "etcd_snapshot" "backup" {
+  directory = var.snapshot == null ? var.backup_dir : null
+  path      = var.snapshot
+  pattern   = "*.db"
+}
+
+data "etcd_status" "now" {
+  endpoints = data.etcd_member.this.client_urls
+  tls       = data.etcd_member.this.tls
+  snapshot  = data.etcd_snapshot.backup.path
+}
+
+locals {
+  # Restored from this very snapshot, or never without its keys.
+  recovered = (
+    data.etcd_member.this.restored_from == data.etcd_snapshot.backup.content_hash ||
+    data.etcd_status.now.holds_snapshot
+  )
+  # An etcd that came up empty is healthy too, but far behind the snapshot.
+  behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
+}
+
+step "systemd_unit" "stop_etcd" {
+  description = "Stop etcd, and with it the loop that keeps starting it."
+  unit        = var.unit
+  state       = "stopped"
+
+  precondition {
+    condition     = var.force || !data.etcd_status.now.healthy || local.behind
+    error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
+  }
+}
+
+step "etcd_snapshot_restore" "restore" {
+  description = "Build the new data directory beside the old one, check it, and swap the two."
+  snapshot    = data.etcd_snapshot.backup.path
+  member      = data.etcd_member.this
+  name        = var.name
+
+  initial_advertise_peer_urls = var.peer_url == null ? null : [var.peer_url]
+  initial_cluster_token       = var.cluster_token
+}
+
+step "systemd_unit" "start_etcd" {
+  description = "Start etcd on the restored data."
+  unit        = var.unit
+  state       = "started"
+  timeout     = "3m"
+}
+
+step "etcd_health" "healthy" {
+  description = "Wait until etcd answers reads that need a leader."
+  endpoints   = data.etcd_member.this.client_urls
+  tls         = data.etcd_member.this.tls
+
+  retry {
+    attempts = 60
+    delay    = "1s"
+  }
+}
+
+step "etcd_members" "membership" {
+  description = "This member and no other."
+  endpoints   = data.etcd_member.this.client_urls
+  tls         = data.etcd_member.this.tls
+  expect      = { (data.etcd_member.this.name) = data.etcd_member.this.peer_urls }
+}
+
+step "etcd_compare" "all_keys_back" {
+  description = "Healthy does not mean that the data is back: compare every key with the snapshot."
+  endpoints   = data.etcd_member.this.client_urls
+  tls         = data.etcd_member.this.tls
+  snapshot    = data.etcd_snapshot.backup.path
+}
