@@ -43,6 +43,7 @@ func families() map[string][]contract.Case {
 	return map[string][]contract.Case{
 		"file": fileCases(), "systemd": unitCases(), "etcd": slices.Concat(etcdCases(), salvageCases()), "command": commandCases(),
 		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(), "kube": kubeCases(),
+		"drill": drillCases(),
 	}
 }
 

@@ -82,6 +82,12 @@ variable "archive_exclude" {
   default     = ["/etc/kubernetes/tmp"]
 }
 
+variable "drill" {
+  description = "Whether each backup is rehearsed as well: restored into a scratch directory, and an etcd booted on it."
+  type        = bool
+  default     = false
+}
+
 variable "keep_within" {
   description = "Keep all snapshots that are younger than this; null for no such rule. One that no rule keeps is deleted, but never the last good one."
   type        = string
@@ -121,6 +127,7 @@ locals {
     copies          = var.copies
     archive         = var.archive
     archive_exclude = var.archive_exclude
+    drill           = var.drill
     keep_within     = var.keep_within
     keep_last       = var.keep_last
     keep_hourly     = var.keep_hourly

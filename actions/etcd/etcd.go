@@ -13,6 +13,7 @@ func Actions() []engine.Spec {
 	return []engine.Spec{
 		alarmDisarmSpec(),
 		compareSpec(),
+		drillSpec(),
 		healthSpec(),
 		membersSpec(),
 		pruneSpec(),
@@ -42,5 +43,5 @@ func Data() []engine.DataSpec {
 // then has to exit. Every binary that uses this package, tests included, calls
 // it first thing in main.
 func ChildMain(args []string) bool {
-	return inspect.ChildMain(args) || diagnose.ChildMain(args) || replay.ChildMain(args)
+	return inspect.ChildMain(args) || diagnose.ChildMain(args) || replay.ChildMain(args) || drillMain(args)
 }

@@ -35,8 +35,9 @@ func killMain(args []string) bool {
 	if err == nil {
 		err = json.Unmarshal(data, &step)
 	}
-	if err == nil && args[1] == "apply" {
-		_, err = testHost.Apply(mainContext, step.Request, step.Change, quiet{})
+	part, stops := strings.CutPrefix(args[1], "apply-until-")
+	if err == nil && (stops || args[1] == "apply") {
+		_, err = testHost.Apply(mainContext, step.Request, step.Change, killSelf{part})
 	} else if err == nil {
 		err = testHost.Undo(mainContext, step.Request, step.Change, quiet{})
 	}
@@ -79,10 +80,7 @@ func TestRestoreKilled(t *testing.T) {
 	before := tree(t, f.data)
 	req := request(t, "etcd_snapshot_restore", f.attrs())
 	c := plan(t, req)
-	step := filepath.Join(t.TempDir(), "step.json")
-	data, err := json.Marshal(map[string]any{"Request": req, "Change": c})
-	must(t, err)
-	must(t, os.WriteFile(step, data, 0o600))
+	step := writeStep(t, req, c)
 	for _, call := range killCalls {
 		n := 1
 		for ; killAt(t, "apply", step, call, n); n++ {
@@ -104,6 +102,16 @@ func TestRestoreKilled(t *testing.T) {
 		leftovers(t, f, f.data+".undone-run1")
 	}
 	killUndo(t, f, req, c, step)
+}
+
+// writeStep writes what killMain is to do.
+func writeStep(t *testing.T, req engine.StepRequest, c engine.Change) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "step.json")
+	data, err := json.Marshal(map[string]any{"Request": req, "Change": c})
+	must(t, err)
+	must(t, os.WriteFile(path, data, 0o600))
+	return path
 }
 
 func killUndo(t *testing.T, f fixture, req engine.StepRequest, c engine.Change, step string) {

@@ -131,7 +131,8 @@ finished one can be rolled back.`,
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals (RUNBOOK_STATE_DIR)")
 	root.AddCommand(
 		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
-		a.approveCommand(), a.listCommand(), a.showCommand(), a.reportCommand(), a.abandonCommand(), a.pruneCommand(), a.readCommand(), a.explainCommand(),
+		a.approveCommand(), a.listCommand(), a.showCommand(), a.reportCommand(), a.abandonCommand(), a.pruneCommand(), a.readCommand(),
+		a.drillCommand(), a.explainCommand(),
 		a.fmtCommand(), a.manCommand(),
 	)
 	a.log.flags(root)

@@ -27,6 +27,7 @@ func (a *app) complete(root *cobra.Command) {
 		"rollback": once(a.completeRuns(func(s run.Summary) bool { return s.State != nil && canRollBack(s) })),
 		"explain":  once(a.completeTopics),
 		"read":     a.completeData,
+		"drill":    once(completeSnapshots),
 	}
 	for _, cmd := range root.Commands() {
 		cmd.ValidArgsFunction = follows[cmd.Name()]
@@ -54,6 +55,11 @@ func once(f completer) completer {
 // completeFiles lets the shell look for *.hcl files.
 func completeFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return []string{"hcl"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// completeSnapshots lets the shell look for *.db files.
+func completeSnapshots(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"db"}, cobra.ShellCompDirectiveFilterFileExt
 }
 
 // completeBooks offers runbook files, directories that may have some, and the

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exit": exitWith, "holdlock": holdLock, "nobodyreads": nobodyReads, "fakecollector": fakeCollector,
-			"validjson": validJSON,
+			"validjson": validJSON, "snapshot": makeSnapshot, "damage": damage,
 		},
 	})
 }

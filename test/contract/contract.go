@@ -35,6 +35,9 @@ type Case struct {
 	Repeats bool
 	// Looks says that the action changes nothing in this case.
 	Looks bool
+	// Kills says that the action is killed even though it changes nothing that
+	// lasts: it makes something to work with, and removes it.
+	Kills bool
 	// AlwaysFails says that Apply has to fail; how, Fails tells.
 	AlwaysFails bool
 	// Syscalls are calls to be killed at beside those that change files; for

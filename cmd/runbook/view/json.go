@@ -38,6 +38,7 @@ type document struct {
 	Plan          *jsonPlan    `json:"plan,omitempty"`
 	Runs          []jsonListed `json:"runs,omitzero"`
 	Run           *jsonRun     `json:"run,omitempty"`
+	Drill         *jsonDrill   `json:"drill,omitempty"`
 	Type          string       `json:"type,omitempty"`
 	Result        any          `json:"result,omitempty"`
 	Notes         []string     `json:"notes,omitempty"`

@@ -30,6 +30,8 @@ type View interface {
 	Show(s *run.State, busy bool, log []run.LogEntry)
 	// Read shows what a data source says.
 	Read(s engine.DataSpec, r engine.Result)
+	// Drill shows what a drill found.
+	Drill(d Drill)
 	// Changed shows how a runbook has changed since its run began, and what
 	// follows.
 	Changed(diff, what string)
