@@ -3,6 +3,7 @@ package diagnose_test
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -114,6 +115,27 @@ func TestCures(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A run may salvage, see that it didn't help, and restore: what each of them
+// replaced is kept.
+func TestSalvageThenRestore(t *testing.T) {
+	dir, backups, d := diagnose.Rows("3.7")["WAL files gone"].Make(t, "3.7")
+	values := map[string]cty.Value{
+		"data_dir": cty.StringVal(dir), "name": cty.StringVal(etcddir.Name), "initial_advertise_peer_urls": texts(d.PeerURL),
+	}
+	cure(t, "etcd_salvage", values)
+	values["snapshot"] = cty.StringVal(filepath.Join(backups, "backup-1.db"))
+	res := cure(t, "etcd_snapshot_restore", values)
+	for kept, marked := range map[string]bool{dir + ".before-run1-salvaged": false, res["kept"].(string): true} {
+		if _, err := os.Stat(filepath.Join(kept, "member", "snap", "db")); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(kept, "member", "runbook-restore.json")); (err == nil) != marked {
+			t.Errorf("%s isn't what it is said to be: %v", kept, err)
+		}
+	}
+	serves(t, "3.7", dir, d.PeerURL, etcddir.Keys/2)
 }
 
 // A torn tail is cut off, also where etcd would do it by itself, and what was
