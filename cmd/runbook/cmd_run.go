@@ -117,7 +117,7 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 // drive runs or rolls back until it ends, and says what to do next if it
 // ended early.
 func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Context) error) error {
-	beThrifty(r.Book())
+	beThrifty(r.Book().Sources)
 	if a.terminal() {
 		r.Ask = a.ask
 	}

@@ -35,22 +35,23 @@ func (a *app) load(name string) (*lang.Runbook, error) {
 	if err != nil {
 		return nil, err
 	}
+	beThrifty(src)
 	book, diags := lang.Load(src, a.registry())
 	if diags.HasErrors() {
 		return nil, &lang.Error{Book: book, Diags: diags}
 	}
-	beThrifty(book)
+	beThrifty(src)
 	return book, nil
 }
 
-// manySteps is where a runbook takes tens of megabytes.
-const manySteps = 1000
+// muchText is where a runbook takes tens of megabytes of memory.
+const muchText = 64 << 10
 
-// beThrifty gives a little time for much memory where a runbook is large: a
-// machine in trouble may have little left. What reading it has left behind goes
-// back at once. GOGC has its way where it is set.
-func beThrifty(book *lang.Runbook) {
-	if len(book.Steps) >= manySteps && os.Getenv("GOGC") == "" {
+// beThrifty gives a little time for much memory where a runbook is long: a
+// machine in trouble may have little left. What was left behind so far goes back
+// at once. GOGC has its way where it is set.
+func beThrifty(src *lang.Sources) {
+	if src.Size() >= muchText && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(33)
 		debug.FreeOSMemory()
 	}

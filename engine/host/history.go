@@ -89,6 +89,14 @@ type histories struct {
 	last *history
 }
 
+// forget drops the index and the effects in it: of a long plan they take
+// megabytes, and a run asks for none.
+func (c *histories) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = nil
+}
+
 // of returns the index of effects, which nobody may change afterwards.
 func (c *histories) of(effects []engine.Effect) *history {
 	if len(effects) == 0 {

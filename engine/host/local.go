@@ -37,6 +37,9 @@ func (l *Local) Plan(ctx context.Context, s engine.StepRequest) (engine.Change, 
 	if err != nil {
 		return engine.Change{}, err
 	}
+	if len(s.Effects) == 0 { // a plan begins, or a step is carried out
+		l.past.forget()
+	}
 	c, err := a.Plan(ctx, l.world(s.Run, s.Effects))
 	c.Effects = settled(c.Effects)
 	return c, err

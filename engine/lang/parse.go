@@ -24,13 +24,13 @@ var rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 // the diagnostics hold no error, but its Files are always set.
 func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
 	main := src.All()[0]
-	file, diags := hclsyntax.ParseConfig([]byte(main.Text), main.Name, hcl.InitialPos)
+	body, file, diags := parseFile(main)
 	rb := &Runbook{Sources: src, broken: map[string]bool{}, Files: map[string]*hcl.File{main.Name: file}}
 	if diags.HasErrors() {
 		return rb, diags
 	}
-	p := &parser{rb: rb, reg: reg, trail: []string{main.Name}}
-	p.root(file.Body)
+	p := &parser{rb: rb, reg: reg, text: main.Text, trail: []string{main.Name}}
+	p.root(body)
 	p.add(checkExpressions(rb))
 	return rb, inOrder(append(diags, p.diags...))
 }
@@ -55,6 +55,7 @@ func inOrder(diags hcl.Diagnostics) hcl.Diagnostics {
 type parser struct {
 	rb    *Runbook
 	reg   *engine.Registry
+	text  string // of the file
 	diags hcl.Diagnostics
 	trail []string // the files that lead here, each a step of the one before
 }

@@ -59,14 +59,14 @@ func (p *parser) step(b *hcl.Block) {
 	p.rb.Steps = append(p.rb.Steps, s)
 }
 
-// blockText is a block as it is written.
+// blockText is a block as it is written. It is a part of the file's text, which
+// is kept anyway, and no copy.
 func (p *parser) blockText(b *hcl.Block) string {
 	body, ok := b.Body.(*hclsyntax.Body)
-	file := p.rb.Files[b.DefRange.Filename]
-	if !ok || file == nil {
+	if !ok {
 		return ""
 	}
-	return string(hcl.RangeBetween(b.DefRange, body.SrcRange).SliceBytes(file.Bytes))
+	return p.text[b.DefRange.Start.Byte:body.SrcRange.End.Byte]
 }
 
 func (p *parser) nearAction(given string) string {

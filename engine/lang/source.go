@@ -70,6 +70,15 @@ func (s *Sources) Path() string { return s.path }
 // All returns the files, the runbook first.
 func (s *Sources) All() []Source { return s.files }
 
+// Size is how much text the files hold, in bytes.
+func (s *Sources) Size() int {
+	n := 0
+	for _, f := range s.files {
+		n += len(f.Text)
+	}
+	return n
+}
+
 // read returns the content of a file that the runbook names.
 func (s *Sources) read(name string) (string, error) {
 	for _, f := range s.files[1:] {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -63,14 +62,14 @@ func (p *parser) subBook(source *hcl.Attribute) *Runbook {
 		p.errorf(source.Expr.Range(), "No such runbook", "%s. The name is relative to the directory of %s.", err, p.trail[0])
 		return nil
 	}
-	file, diags := hclsyntax.ParseConfig([]byte(text), name, hcl.InitialPos)
+	body, file, diags := parseFile(Source{Name: name, Text: text})
 	p.rb.Files[name] = file
 	if p.add(diags); diags.HasErrors() {
 		return nil
 	}
-	inner := &parser{reg: p.reg, trail: append(slices.Clone(p.trail), name),
+	inner := &parser{reg: p.reg, text: text, trail: append(slices.Clone(p.trail), name),
 		rb: &Runbook{Sources: p.rb.Sources, Files: p.rb.Files, broken: map[string]bool{}}}
-	inner.root(file.Body)
+	inner.root(body)
 	inner.add(checkExpressions(inner.rb))
 	p.add(inner.diags)
 	return inner.rb

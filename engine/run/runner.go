@@ -223,11 +223,13 @@ func (r *Runner) append(kind string, data any) error {
 	if err := r.journal.Append(kind, hidden); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("a %s record: %w", kind, err)
+	shown := hidden
+	if len(r.secrets.tokens) > 0 {
+		if shown, err = json.Marshal(data); err != nil {
+			return fmt.Errorf("a %s record: %w", kind, err)
+		}
 	}
-	return r.state.apply(journal.Record{Time: time.Now().UTC(), Kind: kind, Data: raw})
+	return r.state.apply(journal.Record{Time: time.Now().UTC(), Kind: kind, Data: shown})
 }
 
 func (r *Runner) interrupted() error {

@@ -31,7 +31,7 @@ const (
 	keys      = 500
 )
 
-// scene is a host with an etcd that holds keys, and the binary to test.
+// scene is a host with the binary to test, and mostly an etcd that holds keys.
 type scene struct {
 	*testing.T
 	ctx    context.Context
@@ -42,20 +42,34 @@ type scene struct {
 // newScene sets an etcd up from nothing, starts it and puts keys into it.
 func newScene(t *testing.T, o etcdhost.Options) *scene {
 	t.Helper()
+	s := bareScene(t)
+	var err error
+	s.etcd, err = etcdhost.Install(s.ctx, systemdhost.Here{}, o)
+	s.must(err)
+	s.atEnd("systemctl stop " + s.etcd.Unit)
+	s.must(s.etcd.Start(s.ctx))
+	s.must(s.etcd.Seed(s.ctx, keys))
+	s.sh("install -d -m 0700 " + backupDir)
+	return s
+}
+
+// bareScene is a scene without an etcd.
+func bareScene(t *testing.T) *scene {
+	t.Helper()
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &scene{T: t, ctx: t.Context(), binary: binary}
 	s.wipe()
-	if s.etcd, err = etcdhost.Install(s.ctx, systemdhost.Here{}, o); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.ctx = context.Background(); s.sh("systemctl stop " + s.etcd.Unit); s.wipe() })
-	s.must(s.etcd.Start(s.ctx))
-	s.must(s.etcd.Seed(s.ctx, keys))
-	s.sh("install -d -m 0700 " + backupDir)
+	t.Cleanup(func() { s.ctx = context.Background(); s.wipe() })
 	return s
+}
+
+// atEnd runs a shell script after the test, whose own context has ended by then.
+func (s *scene) atEnd(script string) {
+	s.Helper()
+	s.Cleanup(func() { s.ctx = context.Background(); s.sh(script) })
 }
 
 // build builds the binary once for all tests. The host that they run in goes
