@@ -4,6 +4,7 @@ package etcd
 import (
 	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/replay"
 	"runbook/engine"
 )
 
@@ -17,16 +18,20 @@ func Actions() []engine.Spec {
 		membersSpec(),
 		pruneSpec(),
 		restoreSpec(),
+		salvageSpec(),
 		saveSpec(),
 		verifySpec(),
+		walRepairSpec(),
 	}
 }
 
 // Data lists the data sources on etcd.
 func Data() []engine.DataSpec {
 	return []engine.DataSpec{
+		backupsDataSpec(),
 		diagnosisDataSpec(),
 		inventoryDataSpec(),
+		lossDataSpec(),
 		memberDataSpec(),
 		snapshotDataSpec(),
 		statusDataSpec(),
@@ -38,5 +43,5 @@ func Data() []engine.DataSpec {
 // then has to exit. Every binary that uses this package, tests included, calls
 // it first thing in main.
 func ChildMain(args []string) bool {
-	return inspect.ChildMain(args) || diagnose.ChildMain(args) || drillMain(args)
+	return inspect.ChildMain(args) || diagnose.ChildMain(args) || replay.ChildMain(args) || drillMain(args)
 }

@@ -157,6 +157,8 @@ type restored struct {
 	// it where it is a mount point. WAL is that of a separate log.
 	Data swap  `json:"data"`
 	WAL  *swap `json:"wal,omitempty"`
+	// Salvage is set where the snapshot is the old directory's own database.
+	Salvage *salvaged `json:"salvage,omitempty"`
 
 	// oldAt is where the old data is found while planning, and oldLogAt where
 	// a separate log.

@@ -28,25 +28,34 @@ func (a *restore) Apply(ctx context.Context, c engine.Change, rep engine.Reporte
 	if err := c.GetData(r); err != nil {
 		return nil, err
 	}
-	if err := r.refuseInUse(); err != nil {
+	if err := r.apply(ctx, rep); err != nil {
 		return nil, err
+	}
+	return r.result(), nil
+}
+
+// apply makes the new directory and puts it in place, however far an earlier
+// call got.
+func (r *restored) apply(ctx context.Context, rep engine.Reporter) error {
+	if err := r.refuseInUse(); err != nil {
+		return err
 	}
 	staged, err := r.Data.staged()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !staged {
 		if err := r.stage(ctx, rep); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := r.putInPlace(rep); err != nil {
-		return nil, err
+		return err
 	}
 	if err := durable.RemoveAll(r.staging()); err != nil {
-		return nil, err
+		return err
 	}
-	return r.result(), r.confirm()
+	return r.confirm()
 }
 
 // Undo implements engine.Action.
@@ -137,7 +146,11 @@ func (r *restored) stage(ctx context.Context, rep engine.Reporter) error {
 	if err := r.guarded("making the new log", func() error { return r.makeLog(cl) }); err != nil {
 		return err
 	}
-	if err := r.copy(ctx, rep); err != nil {
+	fill := r.copy
+	if r.Salvage != nil {
+		fill = r.salvage
+	}
+	if err := fill(ctx, rep); err != nil {
 		return err
 	}
 	if err := r.guarded("making the new cluster's database", func() error { return r.rewrite(cl) }); err != nil {
@@ -220,6 +233,9 @@ func (r *restored) stagingDB() string {
 
 // verify compares the restored database with the snapshot.
 func (r *restored) verify(ctx context.Context) error {
+	if r.Salvage != nil {
+		return r.verifySalvaged(ctx)
+	}
 	info, err := inspect.Restored(ctx, r.stagingDB(), r.Snapshot, r.Bump)
 	if err == nil && (info.Revision != r.Revision+r.Bump || len(info.Alarms) > 0 || !r.hasMember(info)) {
 		err = fmt.Errorf("it has revision %d, the alarms %v and the members %v", info.Revision, info.Alarms, info.Members)

@@ -67,12 +67,12 @@ func (a *restore) place(ctx context.Context, w engine.World, r *restored) error 
 	if mounted {
 		target = filepath.Join(r.DataDir, "member")
 	}
-	old, err := oldDirectory(ctx, w, newSwap(target, r.Run, identity{}))
+	old, err := oldDirectory(ctx, w, newSwap(target, r.tag(), identity{}))
 	if err != nil {
 		return err
 	}
 	r.oldAt = old.Path
-	r.Data = newSwap(target, r.Run, identity{Inode: old.Inode})
+	r.Data = newSwap(target, r.tag(), identity{Inode: old.Inode})
 	r.Data.Existed = old.Exists
 	if err := a.ownership(r, old); err != nil {
 		return err
@@ -108,12 +108,12 @@ func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) err
 		return engine.Errorf(r.WALDir, "the log's directory is a mount point and can't change places with another").
 			WithHint("Start etcd with a directory below it as its wal-dir.").WithAttribute("wal_dir")
 	}
-	old, err := oldDirectory(ctx, w, newSwap(r.WALDir, r.Run, identity{}))
+	old, err := oldDirectory(ctx, w, newSwap(r.WALDir, r.tag(), identity{}))
 	if err != nil {
 		return err
 	}
 	r.oldLogAt = old.Path
-	s := newSwap(r.WALDir, r.Run, identity{Inode: old.Inode})
+	s := newSwap(r.WALDir, r.tag(), identity{Inode: old.Inode})
 	s.Existed = old.Exists
 	r.WAL = &s
 	return nil
@@ -168,10 +168,11 @@ func oldDirectory(ctx context.Context, w engine.World, s swap) (engine.PathFact,
 	return engine.PathFact{}, nil
 }
 
-// marked reports whether the directory at path is one that this run restored.
+// marked reports whether the directory at path is one that this step restored.
+// The names of the swap tell it from other steps of the run.
 func marked(ctx context.Context, w engine.World, path string, s swap) (bool, error) {
 	m, err := readMarker(ctx, w, path)
-	return m != nil && m.Run == w.Run().ID && m.Data.Target == s.Target, err
+	return m != nil && m.Run == w.Run().ID && m.Data.Target == s.Target && m.Data.Kept == s.Kept, err
 }
 
 // readMarker reads the record in a directory, either a data directory or its
@@ -209,7 +210,7 @@ func decodeMarker(path string, data []byte) (*restored, error) {
 // earlier call of the same run, and nil otherwise.
 func (a *restore) finished(ctx context.Context, w engine.World, r *restored) (engine.Result, error) {
 	m, err := readMarker(ctx, w, r.Data.Target)
-	if err != nil || m == nil || m.Run != r.Run || m.Snapshot != r.Snapshot || m.Data.Target != r.Data.Target {
+	if err != nil || m == nil || m.Run != r.Run || m.Snapshot != r.Snapshot || m.Data.Target != r.Data.Target || m.Data.Kept != r.Data.Kept {
 		return nil, err
 	}
 	swaps := []swap{r.Data}
@@ -221,6 +222,9 @@ func (a *restore) finished(ctx context.Context, w engine.World, r *restored) (en
 		if err != nil || fact.Exists {
 			return nil, err // half-way
 		}
+	}
+	if m.Salvage != nil {
+		return m.salvageResult(), nil
 	}
 	return m.result(), nil
 }

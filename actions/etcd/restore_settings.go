@@ -114,7 +114,7 @@ func alone(name string, urls []string) string {
 func (a *restore) identify(r *restored, run engine.RunInfo) error {
 	r.Token = deref(a.Token)
 	if r.Token == "" {
-		r.Token = fmt.Sprintf("%s-%s-%.8s", cmp.Or(run.Runbook, "runbook"), run.ID, cmp.Or(r.Hash, r.ContentHash))
+		r.Token = fmt.Sprintf("%s-%s-%.8s", cmp.Or(run.Runbook, "runbook"), run.ID, cmp.Or(r.Hash, r.ContentHash, "salvaged"))
 	}
 	cl, err := r.cluster()
 	if err != nil {

@@ -474,6 +474,9 @@ func (p *planner) predict(u *unit, sp StepPlan) hcl.Diagnostics {
 		p.effects = append(p.effects, e)
 	}
 	final := sp.Change.Empty() && len(sp.Change.Checks) == 0
+	if u.policy() == lang.Continue && !final {
+		return nil // it may fail, and its result is null then
+	}
 	v, err := engine.ResultValue(u.Spec.Results, sp.Change.Results, !final)
 	if err != nil {
 		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be planned", err)}

@@ -143,6 +143,20 @@ func TestOnFailureContinue(t *testing.T) {
 	b.want("a b c")
 }
 
+// Whether a step that may fail has failed isn't known before it has run, so a
+// step that is to help out then is neither planned nor passed over.
+func TestOnFailureContinueIsKnownAfterwards(t *testing.T) {
+	text := strings.Replace(failing, "%s", "continue", 1)
+	b := newBench(t, strings.Replace(text, `step "move" "three" {`, `step "move" "three" {
+  when = step.two == null`, 1))
+	p, _, diags := b.plan("r1")
+	if diags.HasErrors() || p.Steps[2].Skip != "" || p.Steps[2].WhenAfter != "two" {
+		t.Fatalf("%+v %v", p, diags)
+	}
+	do(t, b.begin().Run)
+	b.want("x y z")
+}
+
 const approved = `
 step "move" "one" {
   from = "${var.dir}/a"

@@ -106,6 +106,8 @@ func child(task, path string, stdout io.Writer) error {
 		answer, err = readWAL(path)
 	case taskSnap:
 		answer, err = readSnaps(path)
+	case taskLoss:
+		answer, err = findLoss(path)
 	default:
 		err = fmt.Errorf("unknown task %q", task)
 	}

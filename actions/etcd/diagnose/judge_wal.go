@@ -102,7 +102,7 @@ func (r *Report) judgeTail(f *Finding, tail bool, kind string) {
 		f.Advice = "Salvage the database. Copy the directory aside before anything starts: etcd \"repairs\" the log and changes the evidence."
 	case kind == faultZeroed:
 		f.Needs = Repair
-		f.Advice = "etcd refuses to start: \"walpb: crc mismatch\". Cut the tail off, on a copy." + unsaid
+		f.Advice = "etcd refuses to start: \"walpb: crc mismatch\". Cut the tail off, on a copy: runbook plan etcd-recover.hcl, or a step etcd_wal_repair." + unsaid
 	default:
 		f.Needs = Restart
 		f.Advice = "etcd cuts it off by itself when it starts and keeps the file as it was in *.wal.broken." + unsaid

@@ -31,7 +31,7 @@ func (r *Report) climb() {
 var advice = map[string]string{
 	Restart: "Start etcd, and see what it says: nothing here keeps it from running.",
 	Repair:  "Mend what the findings name, on a copy where it is a file of etcd's, then start etcd.",
-	Salvage: "Make a new data directory from the database itself, as from a snapshot: etcd_snapshot_restore takes member/snap/db too.",
+	Salvage: "Make a new data directory from the database and what the log adds to it: runbook plan etcd-recover.hcl, or a step etcd_salvage.",
 	Restore: "Restore the newest good backup: runbook plan etcd-restore.hcl.",
 }
 

@@ -89,7 +89,11 @@ type WALFault struct {
 var walName = regexp.MustCompile(`^([0-9a-f]{16})-([0-9a-f]{16})\.wal$`)
 
 // readWAL reads the log in a directory, in the order in which etcd does.
-func readWAL(dir string) (WAL, error) {
+func readWAL(dir string) (WAL, error) { return scanWAL(dir, func(*raftpb.Entry) {}) }
+
+// scanWAL is readWAL, and calls keep for each entry before the first damage.
+// One with an index that was there before replaces that and all behind it.
+func scanWAL(dir string, keep func(*raftpb.Entry)) (WAL, error) {
 	w := WAL{Dir: dir, Files: []WALFile{}, Broken: []string{}, Snapshots: []uint64{}}
 	entries, err := unseen.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -109,7 +113,7 @@ func readWAL(dir string) (WAL, error) {
 			w.Broken = append(w.Broken, e.Name())
 		}
 	}
-	s := &walScan{wal: &w}
+	s := &walScan{wal: &w, keep: keep}
 	for i, name := range names {
 		s.file(filepath.Join(dir, name), i == len(names)-1)
 	}
@@ -120,6 +124,7 @@ func readWAL(dir string) (WAL, error) {
 // walScan is a reading of a log.
 type walScan struct {
 	wal  *WAL
+	keep func(*raftpb.Entry)
 	crc  uint32
 	next uint64 // the number of the next file; 0 before the first
 }
@@ -253,5 +258,6 @@ func (s *walScan) entry(data []byte) string {
 	}
 	w.Entries++
 	w.LastIndex = e.GetIndex() // an entry replaces those behind it
+	s.keep(&e)
 	return ""
 }

@@ -1,0 +1,181 @@
+package diagnose_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"runbook/actions/etcd"
+	"runbook/actions/etcd/diagnose"
+	"runbook/engine"
+	"runbook/engine/host"
+	"runbook/test/etcddir"
+)
+
+func init() { diagnose.MoreChildren = append(diagnose.MoreChildren, etcd.ChildMain) }
+
+var registry = engine.Registry{Actions: etcd.Actions(), Data: etcd.Data()}
+
+// config encodes the values of a spec's attributes; what isn't among them gets
+// its default.
+func config(t *testing.T, spec []engine.Attribute, values map[string]cty.Value) json.RawMessage {
+	t.Helper()
+	all := map[string]cty.Value{}
+	for _, a := range spec {
+		v, ok := values[a.Name]
+		switch {
+		case !ok && a.Default != cty.NilVal:
+			v = a.Default
+		case !ok:
+			v = cty.NullVal(a.Type.WithoutOptionalAttributesDeep())
+		}
+		all[a.Name] = v
+	}
+	v, err := convert.Convert(cty.ObjectVal(all), engine.ObjectType(spec))
+	must(t, err)
+	raw, err := engine.EncodeConfig(spec, v)
+	must(t, err)
+	return raw
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%v\nhint: %s", err, engine.HintOf(err))
+	}
+}
+
+type quiet struct{}
+
+func (quiet) Progress(engine.Progress) {}
+
+// cure plans and applies an action.
+func cure(t *testing.T, action string, values map[string]cty.Value) engine.Result {
+	t.Helper()
+	spec, _ := registry.Action(action)
+	h := host.NewLocal(&registry)
+	req := engine.StepRequest{Run: engine.RunInfo{ID: "run1", Runbook: "test", Step: "s"}, Action: action, Config: config(t, spec.Attributes, values)}
+	c, err := h.Plan(t.Context(), req)
+	must(t, err)
+	res, err := h.Apply(t.Context(), req, c, quiet{})
+	must(t, err)
+	return res
+}
+
+func texts(list ...string) cty.Value {
+	var vals []cty.Value
+	for _, s := range list {
+		vals = append(vals, cty.StringVal(s))
+	}
+	return cty.ListVal(vals)
+}
+
+// saved is how many keys each cure can save where it isn't what the table
+// says: all of a member that was stopped, the backup's half.
+var saved = map[string]int{
+	"WAL bit flip at the end": etcddir.Keys + 19, // the last of 20 is damaged
+}
+
+// Whatever the damage, the cure that is recommended ends with a healthy etcd
+// of the version that made the directory, and with every key that it can save.
+func TestCures(t *testing.T) {
+	for version := range etcddir.Versions {
+		for name, row := range diagnose.Rows(version) {
+			if row.Cure != diagnose.Salvage && row.Cure != diagnose.Restore {
+				continue
+			}
+			t.Run(version+" "+name, func(t *testing.T) {
+				dir, backups, d := row.Make(t, version)
+				values := map[string]cty.Value{
+					"data_dir": cty.StringVal(dir), "name": cty.StringVal(etcddir.Name), "initial_advertise_peer_urls": texts(d.PeerURL),
+				}
+				want, ok := saved[name]
+				if row.Cure == diagnose.Salvage {
+					if !ok {
+						want = etcddir.Keys
+					}
+					res := cure(t, "etcd_salvage", values)
+					if res["keys"] != int64(want) {
+						t.Errorf("salvaged %v, want %d keys", res, want)
+					}
+				} else {
+					if !ok {
+						want = etcddir.Keys / 2
+					}
+					values["snapshot"] = cty.StringVal(filepath.Join(backups, "backup-1.db"))
+					cure(t, "etcd_snapshot_restore", values)
+				}
+				serves(t, version, dir, d.PeerURL, want)
+			})
+		}
+	}
+}
+
+// A run may salvage, see that it didn't help, and restore: what each of them
+// replaced is kept.
+func TestSalvageThenRestore(t *testing.T) {
+	dir, backups, d := diagnose.Rows("3.7")["WAL files gone"].Make(t, "3.7")
+	values := map[string]cty.Value{
+		"data_dir": cty.StringVal(dir), "name": cty.StringVal(etcddir.Name), "initial_advertise_peer_urls": texts(d.PeerURL),
+	}
+	cure(t, "etcd_salvage", values)
+	values["snapshot"] = cty.StringVal(filepath.Join(backups, "backup-1.db"))
+	res := cure(t, "etcd_snapshot_restore", values)
+	for kept, marked := range map[string]bool{dir + ".before-run1-salvaged": false, res["kept"].(string): true} {
+		if _, err := os.Stat(filepath.Join(kept, "member", "snap", "db")); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(kept, "member", "runbook-restore.json")); (err == nil) != marked {
+			t.Errorf("%s isn't what it is said to be: %v", kept, err)
+		}
+	}
+	serves(t, "3.7", dir, d.PeerURL, etcddir.Keys/2)
+}
+
+// A torn tail is cut off, also where etcd would do it by itself, and what was
+// whole before it is served.
+func TestRepair(t *testing.T) {
+	for version := range etcddir.Versions {
+		for _, name := range []string{"WAL torn tail", "WAL torn tail that etcd refuses", "WAL ends within a record"} {
+			t.Run(version+" "+name, func(t *testing.T) {
+				dir, _, d := diagnose.Rows(version)[name].Make(t, version)
+				whole, err := diagnose.ReadLog(t.Context(), filepath.Join(d.Killed, "member", "wal"))
+				must(t, err)
+				res := cure(t, "etcd_wal_repair", map[string]cty.Value{"data_dir": cty.StringVal(dir)})
+				torn := int(whole.LastIndex - res["last_index"].(uint64))
+				if torn < 1 || torn > 5 {
+					t.Errorf("%d entries were cut off", torn)
+				}
+				serves(t, version, dir, d.PeerURL, etcddir.Keys+d.Ahead-torn)
+			})
+		}
+	}
+}
+
+// serves starts etcd on a directory and compares its keys with what was
+// written: those with the numbers below want.
+func serves(t *testing.T, version, dir, peer string, want int) {
+	t.Helper()
+	m, err := etcddir.StartAt(t.Context(), version, dir, peer)
+	must(t, err)
+	got, err := m.Client.Get(t.Context(), "", clientv3.WithPrefix())
+	must(t, errors.Join(err, m.Put(t.Context(), 0, 1), m.Stop()))
+	if int(got.Count) != want {
+		t.Errorf("%d keys, want %d", got.Count, want)
+	}
+	values := map[string]string{}
+	for _, kv := range got.Kvs {
+		values[string(kv.Key)] = string(kv.Value)
+	}
+	for i := range want {
+		if key, value := etcddir.Object(i); values[key] != string(value) {
+			t.Errorf("%s is not what was written", key)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"runbook/test/etcdhost"
+)
+
+const (
+	recovery = "../../runbooks/etcd-recover.hcl"
+	assess   = "../../runbooks/etcd-assess.hcl"
+	more     = 50 // keys since the backup
+)
+
+// What a broken member is brought back with is the cure that loses least.
+func TestRecover(t *testing.T) {
+	for name, c := range map[string]struct {
+		damage func(*scene)
+		cure   string
+		keys   int
+	}{
+		"log truncated":  {func(s *scene) { s.sh("truncate -s 0 " + dataDir + "/member/wal/*.wal") }, "salvage", keys + more},
+		"log gone":       {func(s *scene) { s.sh("rm -r " + dataDir + "/member/wal") }, "salvage", keys + more},
+		"log torn":       {(*scene).tearLog, "repair", keys + more},
+		"db overwritten": {func(s *scene) { s.must(s.etcd.Damage(s.ctx, etcdhost.OverwriteDB)) }, "restore", keys},
+		"data gone":      {func(s *scene) { s.must(s.etcd.Damage(s.ctx, etcdhost.RemoveData)) }, "restore", keys},
+		"nothing":        {func(*scene) {}, "restart", keys + more},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, etcdhost.Options{})
+			s.takeBackup()
+			s.must(s.etcd.Seed(s.ctx, keys+more))
+			s.stop()
+			c.damage(s)
+			before := tree(t, dataDir, true)
+			s.contains(s.runbook(0, "run", assess, "--yes"), "recommended", c.cure)
+			if tree(t, dataDir, true) != before {
+				t.Error("the assessment changed something")
+			}
+			out, asked := s.recover("")
+			s.contains(out, "cure = "+c.cure)
+			if want := "agree_" + c.cure; strings.Join(asked, " ") != want {
+				t.Errorf("asked for %q, want %s", asked, want)
+			}
+			if d := s.digest(); d.Keys != c.keys {
+				t.Errorf("%d keys after %s, want %d", d.Keys, c.cure, c.keys)
+			}
+			s.contains(s.runbook(0, "plan", recovery), "Nothing to do")
+		})
+	}
+}
+
+// A cure that is declined is passed over, and the next one is asked for; the
+// whole can be taken back.
+func TestRecoverFallsToTheNextRung(t *testing.T) {
+	s := newScene(t, etcdhost.Options{Flags: true})
+	s.takeBackup()
+	s.must(s.etcd.Seed(s.ctx, keys+more))
+	s.stop()
+	s.sh("rm -r " + dataDir + "/member/wal")
+	before := tree(t, dataDir, true)
+	out, asked := s.recover("agree_salvage")
+	s.contains(out, "cure = restore")
+	if got := strings.Join(asked, " "); got != "agree_salvage agree_restore" {
+		t.Errorf("asked for %q", got)
+	}
+	if d := s.digest(); d.Keys != keys {
+		t.Errorf("%d keys, want %d", d.Keys, keys)
+	}
+	s.runbook(0, "rollback", "--yes")
+	if after := tree(t, dataDir, true); after != before {
+		t.Errorf("after the rollback:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+var (
+	runID = regexp.MustCompile(`Run (\S+) of etcd-recover`)
+	steps = regexp.MustCompile(`(?m)^\[\d+/\d+\] (\S+)`)
+)
+
+// recover runs the recovery and agrees to each cure but one, which it passes
+// over. It returns what the last part of the run printed, and what was asked.
+func (s *scene) recover(decline string) (out string, asked []string) {
+	s.Helper()
+	const waiting = 4
+	args := []string{"run", recovery, "--yes"}
+	for range 8 {
+		var code int
+		out, code = s.either(args...)
+		if code == 0 {
+			return out, asked
+		}
+		id, shown := runID.FindStringSubmatch(out), steps.FindAllStringSubmatch(out, -1)
+		if code != waiting || id == nil || len(shown) == 0 {
+			s.Fatalf("runbook %v: exit code %d\n%s", args, code, out)
+		}
+		step := shown[len(shown)-1][1]
+		asked, args = append(asked, step), []string{"resume"}
+		if step == decline {
+			args = append(args, "--skip", step, "--reason", "not this one")
+		} else {
+			s.runbook(0, "approve", id[1], step, "--reason", "test")
+		}
+	}
+	s.Fatalf("it asks without end: %v", asked)
+	return "", nil
+}
+
+// tearLog leaves a record at the log's end that was never written as a whole,
+// in a way that etcd refuses.
+func (s *scene) tearLog() {
+	s.Helper()
+	files, err := filepath.Glob(dataDir + "/member/wal/*.wal")
+	s.must(err)
+	path := files[len(files)-1]
+	data, err := os.ReadFile(path)
+	s.must(err)
+	end := (len(bytes.TrimRight(data, "\x00")) + 7) &^ 7
+	const size = 40
+	binary.LittleEndian.PutUint64(data[end:], size)
+	copy(data[end+8:], bytes.Repeat([]byte{0xff}, size-4))
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	s.must(err)
+	_, err = f.WriteAt(data[end:end+8+size], int64(end))
+	s.must(err)
+	s.must(f.Close())
+}
+
+// either runs the binary and returns what it printed and its exit code.
+func (s *scene) either(args ...string) (string, int) {
+	s.Helper()
+	out, err := s.command(args...).CombinedOutput()
+	return string(out), exitCode(err)
+}
+
+func (s *scene) command(args ...string) *exec.Cmd {
+	return exec.CommandContext(s.ctx, s.binary, args...)
+}
