@@ -26,6 +26,12 @@ variable "pods" {
   default     = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"]
 }
 
+variable "ask" {
+  description = "Whether to ask before each cure. Without that, the gentlest that is possible is taken, and the next where it doesn't work."
+  type        = bool
+  default     = true
+}
+
 variable "backup_dirs" {
   description = "The directories that hold backups. The newest that verifies is the last resort."
   type        = list(string)
@@ -75,7 +81,8 @@ locals {
   salvage = !local.behind && contains(local.possible, "salvage")
 
   # What each cure loses, for the questions.
-  losses = { for rung in data.etcd_diagnosis.now.ladder : rung.cure => "It would lose ${rung.loss}." }
+  lost   = { for rung in data.etcd_diagnosis.now.ladder : rung.cure => rung.loss }
+  losses = { for cure, loss in local.lost : cure => "It would lose ${loss}." }
   others = [for pod in var.pods : pod if pod != "etcd"]
 }
 
@@ -114,16 +121,29 @@ step "static_pod_move" "stop_pods" {
   }
 }
 
+# Which rung is to be tried, and which one has been agreed to.
+locals {
+  try_restart = local.restart
+  try_repair  = local.repair && step.restarted == null
+  try_salvage = local.salvage && step.restarted == null && step.repaired == null
+  try_restore = local.backup != null && step.restarted == null && step.repaired == null && step.salvaged == null
+
+  go_restart = step.agree_restart != null || !var.ask && local.try_restart
+  go_repair  = step.agree_repair != null || !var.ask && local.try_repair
+  go_salvage = step.agree_salvage != null || !var.ask && local.try_salvage
+  go_restore = step.agree_restore != null || !var.ask && local.try_restore
+}
+
 # First rung: nothing keeps etcd from starting, it loses nothing.
 step "confirm" "agree_restart" {
   description = "Ask before this cure. To pass it over: runbook resume --skip agree_restart --reason …"
-  when        = local.restart
+  when        = var.ask && local.try_restart
   message     = "Start etcd on its data as it is? ${local.losses.restart}"
 }
 
 step "systemd_unit" "start_restarted" {
   description = "Start etcd on its data as it is."
-  when        = step.agree_restart != null && !local.pod
+  when        = local.go_restart && !local.pod
   on_failure  = "continue"
   unit        = var.unit
   state       = "started"
@@ -132,7 +152,7 @@ step "systemd_unit" "start_restarted" {
 
 step "static_pod_move" "start_pod_restarted" {
   description = "Start etcd on its data as it is."
-  when        = step.agree_restart != null && local.pod
+  when        = local.go_restart && local.pod
   on_failure  = "continue"
   from        = local.stopped
   to          = local.folder
@@ -161,20 +181,20 @@ step "etcd_health" "restarted" {
 # Second rung: a torn tail of the log.
 step "confirm" "agree_repair" {
   description = "Ask before this cure. To pass it over: runbook resume --skip agree_repair --reason …"
-  when        = local.repair && step.restarted == null
+  when        = var.ask && local.try_repair
   message     = "Cut the torn tail off the log? ${local.losses.repair}"
 }
 
 step "systemd_unit" "stop_before_repair" {
   description = "Stop what the cure before has started in vain."
-  when        = step.agree_repair != null && !local.pod
+  when        = local.go_repair && !local.pod
   unit        = var.unit
   state       = "stopped"
 }
 
 step "static_pod_move" "stop_pod_before_repair" {
   description = "Stop what the cure before has started in vain."
-  when        = step.agree_repair != null && local.pod
+  when        = local.go_repair && local.pod
   from        = local.folder
   to          = local.stopped
   pods        = ["etcd"]
@@ -182,7 +202,7 @@ step "static_pod_move" "stop_pod_before_repair" {
 
 step "etcd_wal_repair" "repair" {
   description = "Cut the tail off, on a copy that takes the file's place."
-  when        = step.agree_repair != null
+  when        = local.go_repair
   on_failure  = "continue"
   member      = data.etcd_member.this
 }
@@ -227,20 +247,20 @@ step "etcd_health" "repaired" {
 # Third rung: the database itself, with what the log still adds to it.
 step "confirm" "agree_salvage" {
   description = "Ask before this cure. To pass it over: runbook resume --skip agree_salvage --reason …"
-  when        = local.salvage && step.restarted == null && step.repaired == null
+  when        = var.ask && local.try_salvage
   message     = "Make a new data directory from the database and the log? ${local.losses.salvage}"
 }
 
 step "systemd_unit" "stop_before_salvage" {
   description = "Stop what the cure before has started in vain."
-  when        = step.agree_salvage != null && !local.pod
+  when        = local.go_salvage && !local.pod
   unit        = var.unit
   state       = "stopped"
 }
 
 step "static_pod_move" "stop_pod_before_salvage" {
   description = "Stop what the cure before has started in vain."
-  when        = step.agree_salvage != null && local.pod
+  when        = local.go_salvage && local.pod
   from        = local.folder
   to          = local.stopped
   pods        = ["etcd"]
@@ -248,7 +268,7 @@ step "static_pod_move" "stop_pod_before_salvage" {
 
 step "etcd_salvage" "salvage" {
   description = "Build a new data directory from the old one's database, replay the log, and swap the two."
-  when        = step.agree_salvage != null
+  when        = local.go_salvage
   on_failure  = "continue"
   member      = data.etcd_member.this
 }
@@ -293,20 +313,20 @@ step "etcd_health" "salvaged" {
 # Last rung: the newest good backup.
 step "confirm" "agree_restore" {
   description = "Ask before this cure. To pass it over: runbook resume --skip agree_restore --reason …"
-  when        = local.backup != null && step.restarted == null && step.repaired == null && step.salvaged == null
+  when        = var.ask && local.try_restore
   message     = "Restore ${data.etcd_backups.all.newest}, and lose what was written since? ${local.losses.restore} Lost: ${data.etcd_loss.if_restored.summary}"
 }
 
 step "systemd_unit" "stop_before_restore" {
   description = "Stop what the cure before has started in vain."
-  when        = step.agree_restore != null && !local.pod
+  when        = local.go_restore && !local.pod
   unit        = var.unit
   state       = "stopped"
 }
 
 step "static_pod_move" "stop_pod_before_restore" {
   description = "Stop what the cure before has started in vain."
-  when        = step.agree_restore != null && local.pod
+  when        = local.go_restore && local.pod
   from        = local.folder
   to          = local.stopped
   pods        = ["etcd"]
@@ -314,7 +334,7 @@ step "static_pod_move" "stop_pod_before_restore" {
 
 step "etcd_snapshot_restore" "restore" {
   description = "Build a new data directory from the backup, check it, and swap the two."
-  when        = step.agree_restore != null
+  when        = local.go_restore
   snapshot    = data.etcd_backups.all.newest
   member      = data.etcd_member.this
 }
@@ -365,11 +385,27 @@ step "static_pod_move" "start_pods" {
   timeout     = "10m"
 }
 
-output "cure" {
-  value = (step.restarted != null ? "restart" : step.repaired != null ? "repair" :
+locals {
+  cure = (step.restarted != null ? "restart" : step.repaired != null ? "repair" :
   step.salvaged != null ? "salvage" : "restore")
 }
 
+output "found" {
+  description = "The classes of damage that the diagnosis found."
+  value       = data.etcd_diagnosis.now.classes
+}
+
+output "cure" {
+  description = "The cure that worked."
+  value       = local.cure
+}
+
+output "lost" {
+  description = "What it lost, in words."
+  value       = local.cure == "restore" ? data.etcd_loss.if_restored.summary : lookup(local.lost, local.cure, "nothing")
+}
+
 output "revision" {
-  value = step.healthy.revision
+  description = "The revision at which etcd serves."
+  value       = step.healthy.revision
 }
