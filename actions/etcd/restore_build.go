@@ -9,9 +9,9 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/snap"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v2store"
 	"go.etcd.io/etcd/server/v3/etcdserver/cindex"
 	"go.etcd.io/etcd/server/v3/storage/backend"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
@@ -95,29 +95,15 @@ func (r *restored) fillLog(log *wal.WAL, cl *membership.RaftCluster) error {
 	if err := log.Save(&raftpb.HardState{Term: &term, Vote: &voters[0], Commit: &commit}, entries); err != nil {
 		return err
 	}
-	data, err := membersAsV2(cl)
-	if err != nil {
-		return err
-	}
 	state := &raftpb.ConfState{Voters: voters}
 	err = snap.New(zapLogger(), filepath.Dir(r.stagingDB())).SaveSnap(&raftpb.Snapshot{
-		Data:     data,
+		Data:     etcdserver.GetMembershipInfoInV2Format(zapLogger(), cl),
 		Metadata: &raftpb.SnapshotMetadata{Index: &commit, Term: &term, ConfState: state},
 	})
 	if err != nil {
 		return err
 	}
 	return log.SaveSnapshot(&walpb.Snapshot{Index: &commit, Term: &term, ConfState: state})
-}
-
-// membersAsV2 is the members in the form in which a raft snapshot holds them: a
-// store of version 2. The package etcdserver has a function for it, and with it
-// all of etcd, which would be set up whenever the program starts.
-func membersAsV2(cl *membership.RaftCluster) ([]byte, error) {
-	const members, keys = "/0", "/1" // etcdserver.StoreClusterPrefix and StoreKeysPrefix
-	store := v2store.New(members, keys)
-	cl.Store(store)
-	return store.SaveNoCopy()
 }
 
 // additions are the log's entries that add the members.
