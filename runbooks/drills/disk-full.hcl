@@ -1,0 +1,121 @@
+# The disk of etcd is full, and the log was cut to nothing by a write that failed.
+runbook "drill-disk-full" {
+  description = "Drill: the disk is full and the log is cut to nothing. Then recover, and tell the score."
+  drill       = true
+  time_budget = "15m"
+}
+
+variable "manifest" {
+  description = "The manifest of etcd's static pod. null where a unit runs etcd."
+  type        = string
+  default     = "/etc/kubernetes/manifests/etcd.yaml"
+}
+
+variable "unit" {
+  description = "The systemd unit that runs etcd, where manifest is null."
+  type        = string
+  default     = "etcd.service"
+}
+
+variable "backup_dirs" {
+  description = "The directories that hold backups."
+  type        = list(string)
+  default     = ["/var/backups/etcd"]
+}
+
+variable "within_seconds" {
+  description = "How long all of it may take, in seconds."
+  type        = number
+  default     = 900
+}
+
+variable "largest_disk" {
+  description = "The most free room, in bytes, that the drill may fill."
+  type        = number
+  default     = 4294967296
+}
+
+variable "keep_in" {
+  description = "Where what is destroyed is saved first: on another disk."
+  type        = string
+  default     = "/var/lib/runbook/drills"
+}
+
+data "etcd_member" "this" {
+  unit     = var.manifest == null ? var.unit : null
+  manifest = var.manifest
+}
+
+data "etcd_backups" "all" {
+  directories = var.backup_dirs
+}
+
+step "etcd_health" "well_before" {
+  description = "A drill begins with an etcd that is well, and a backup that is good."
+  endpoints   = data.etcd_member.this.client_urls
+  tls         = data.etcd_member.this.tls
+
+  precondition {
+    condition     = data.etcd_backups.all.good > 0
+    error_message = "There is no good backup in ${join(", ", var.backup_dirs)}. Take one first: runbook run etcd-backup.hcl"
+  }
+}
+
+step "fault_fill_disk" "fill" {
+  path = data.etcd_member.this.data_dir
+
+  precondition {
+    condition     = path(data.etcd_member.this.data_dir).free < var.largest_disk
+    error_message = "The file system of ${data.etcd_member.this.data_dir} has more room than this drill may fill. Rehearse where etcd has a small disk of its own, or raise largest_disk."
+  }
+}
+
+step "fault_truncate" "log" {
+  path    = "${data.etcd_member.this.data_dir}/member/wal/*.wal"
+  keep_in = var.keep_in
+}
+
+step "fault_kill_process" "crash" {
+  description = "etcd has to start anew, and meets the damage."
+  name        = "etcd"
+}
+
+step "runbook" "assess" {
+  description = "Look before anything is touched."
+  source      = "../etcd-assess.hcl"
+  late        = true
+  variables   = { manifest = var.manifest, unit = var.unit, backup_dirs = var.backup_dirs }
+}
+
+step "command" "make_room" {
+  description = "What an operator does first: find what fills the disk, and delete it."
+  argv        = ["rm", "-f", step.fill.file]
+  unless      = ["test", "!", "-e", step.fill.file]
+  probe       = ["test", "!", "-e", step.fill.file]
+
+  rollback "none" {
+    reason = "what fills the disk holds nothing"
+  }
+}
+
+step "runbook" "recover" {
+  description = "Look, and take the cure that loses least."
+  source      = "../etcd-recover.hcl"
+  late        = true
+  variables   = { manifest = var.manifest, unit = var.unit, backup_dirs = var.backup_dirs, ask = false }
+}
+
+step "drill_score" "score" {
+  description    = "Found for what it was, back in time, at what loss."
+  since          = run.started
+  within_seconds = var.within_seconds
+  found          = step.recover.found
+  expected       = ["wal_truncated", "wal_missing", "wal_cut"]
+  cure           = step.recover.cure
+  lost           = step.recover.lost
+}
+
+output "score" {
+  description = "The score, in a sentence."
+  value       = step.score.score
+}

@@ -1,0 +1,82 @@
+# Somebody has cleaned up: where the member was, there is an empty file.
+runbook "drill-member-replaced" {
+  description = "Drill: an empty file takes the place of the member's directory. Then recover, and tell the score."
+  drill       = true
+  time_budget = "15m"
+}
+
+variable "manifest" {
+  description = "The manifest of etcd's static pod. null where a unit runs etcd."
+  type        = string
+  default     = "/etc/kubernetes/manifests/etcd.yaml"
+}
+
+variable "unit" {
+  description = "The systemd unit that runs etcd, where manifest is null."
+  type        = string
+  default     = "etcd.service"
+}
+
+variable "backup_dirs" {
+  description = "The directories that hold backups."
+  type        = list(string)
+  default     = ["/var/backups/etcd"]
+}
+
+variable "within_seconds" {
+  description = "How long all of it may take, in seconds."
+  type        = number
+  default     = 900
+}
+
+data "etcd_member" "this" {
+  unit     = var.manifest == null ? var.unit : null
+  manifest = var.manifest
+}
+
+data "etcd_backups" "all" {
+  directories = var.backup_dirs
+}
+
+step "etcd_health" "well_before" {
+  description = "A drill begins with an etcd that is well, and a backup that is good."
+  endpoints   = data.etcd_member.this.client_urls
+  tls         = data.etcd_member.this.tls
+
+  precondition {
+    condition     = data.etcd_backups.all.good > 0
+    error_message = "There is no good backup in ${join(", ", var.backup_dirs)}. Take one first: runbook run etcd-backup.hcl"
+  }
+}
+
+step "fault_remove" "member" {
+  path         = "${data.etcd_member.this.data_dir}/member"
+  replace_with = "file"
+}
+
+step "fault_kill_process" "crash" {
+  description = "etcd has to start anew, and meets the damage."
+  name        = "etcd"
+}
+
+step "runbook" "recover" {
+  description = "Look, and take the cure that loses least."
+  source      = "../etcd-recover.hcl"
+  late        = true
+  variables   = { manifest = var.manifest, unit = var.unit, backup_dirs = var.backup_dirs, ask = false }
+}
+
+step "drill_score" "score" {
+  description    = "Found for what it was, back in time, at what loss."
+  since          = run.started
+  within_seconds = var.within_seconds
+  found          = step.recover.found
+  expected       = ["empty_directory", "foreign_directory", "db_missing"]
+  cure           = step.recover.cure
+  lost           = step.recover.lost
+}
+
+output "score" {
+  description = "The score, in a sentence."
+  value       = step.score.score
+}
