@@ -46,6 +46,7 @@ func TestRecover(t *testing.T) {
 			}
 			out, asked := s.recover("")
 			s.contains(out, "cure = "+c.cure)
+			s.samePlanAndRecord(t)
 			if want := "agree_" + c.cure; strings.Join(asked, " ") != want {
 				t.Errorf("asked for %q, want %s", asked, want)
 			}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -308,8 +309,8 @@ func (s *scene) samePlanAndRecord(t *testing.T) {
 	}
 	for _, p := range state.Header.Plan.Steps {
 		did := state.Steps[p.Name]
-		if p.KnownAfter != "" {
-			t.Logf("step %s was known only after %s", p.Name, p.KnownAfter)
+		if after := cmp.Or(p.KnownAfter, p.WhenAfter); after != "" {
+			t.Logf("step %s was known only after %s", p.Name, after)
 			continue
 		}
 		if !did.Change().SameAs(p.Change) {

@@ -12,8 +12,10 @@ import (
 var compared = map[string]string{
 	"baseline.hcl":             "TestRecovery",
 	"cluster-validate.hcl":     "TestRecovery",
+	"etcd-assess.hcl":          "TestRecover",
 	"etcd-backup-schedule.hcl": "TestRunsDoWhatTheirPlansSaid",
 	"etcd-backup.hcl":          "TestRunsDoWhatTheirPlansSaid",
+	"etcd-recover.hcl":         "TestRecover",
 	"etcd-restore-systemd.hcl": "TestRunsDoWhatTheirPlansSaid",
 	"etcd-restore.hcl":         "TestRecovery",
 	"postgresql-move-data.hcl": "TestPostgresqlMoves",
