@@ -1,7 +1,6 @@
 package runbooks_test
 
 import (
-	"io/fs"
 	"testing"
 
 	"runbook/engine/lang"
@@ -10,11 +9,7 @@ import (
 
 // The shipped runbooks are laid out as `runbook fmt` does it.
 func TestFormatted(t *testing.T) {
-	names, err := fs.Glob(runbooks.FS, "*.hcl")
-	if err != nil || len(names) == 0 {
-		t.Fatal(names, err)
-	}
-	for _, name := range names {
+	for _, name := range runbooks.Names() {
 		text, err := runbooks.FS.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

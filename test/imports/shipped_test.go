@@ -10,15 +10,19 @@ import (
 // compared names, for each shipped runbook, the test that compares what its plan
 // said with what its run did.
 var compared = map[string]string{
-	"baseline.hcl":             "TestRecovery",
-	"cluster-validate.hcl":     "TestRecovery",
-	"etcd-assess.hcl":          "TestRecover",
-	"etcd-backup-schedule.hcl": "TestRunsDoWhatTheirPlansSaid",
-	"etcd-backup.hcl":          "TestRunsDoWhatTheirPlansSaid",
-	"etcd-recover.hcl":         "TestRecover",
-	"etcd-restore-systemd.hcl": "TestRunsDoWhatTheirPlansSaid",
-	"etcd-restore.hcl":         "TestRecovery",
-	"postgresql-move-data.hcl": "TestPostgresqlMoves",
+	"baseline.hcl":                   "TestRecovery",
+	"cluster-validate.hcl":           "TestRecovery",
+	"drills/data-directory-lost.hcl": "TestDrills",
+	"drills/db-overwritten.hcl":      "TestDrills",
+	"drills/disk-full.hcl":           "TestDrills",
+	"drills/member-replaced.hcl":     "TestDrills",
+	"etcd-assess.hcl":                "TestRecover",
+	"etcd-backup-schedule.hcl":       "TestRunsDoWhatTheirPlansSaid",
+	"etcd-backup.hcl":                "TestRunsDoWhatTheirPlansSaid",
+	"etcd-recover.hcl":               "TestRecover",
+	"etcd-restore-systemd.hcl":       "TestRunsDoWhatTheirPlansSaid",
+	"etcd-restore.hcl":               "TestRecovery",
+	"postgresql-move-data.hcl":       "TestPostgresqlMoves",
 }
 
 // No runbook ships whose plan isn't held against a run of it.
