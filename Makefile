@@ -47,7 +47,7 @@ tools:
 
 test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
-	$(GO) test -timeout 20m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -Ev '^runbook/engine\b|$(LAB)')
+	$(GO) test -timeout 40m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -Ev '^runbook/engine\b|$(LAB)')
 
 lint: tools
 	@unformatted=$$(gofmt -l .) && \

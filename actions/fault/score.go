@@ -85,7 +85,8 @@ func (a *score) Apply(context.Context, engine.Change, engine.Reporter) (engine.R
 	if a.Cure != "" {
 		text += " with " + a.Cure
 	}
-	return engine.Result{"detected": true, "seconds": int64(took.Seconds()), "score": text + ". Lost: " + a.Lost + "."}, nil
+	text += ". Lost: " + strings.TrimRight(a.Lost, ".") + "."
+	return engine.Result{"detected": true, "seconds": int64(took.Seconds()), "score": text}, nil
 }
 
 func (a *score) detected() bool {

@@ -237,6 +237,10 @@ func directoryRows() map[string]row {
 			must(t, os.MkdirAll(filepath.Join(dir, "member"), 0o700))
 			must(t, os.WriteFile(filepath.Join(dir, "member", "cluster_id"), []byte("1"), 0o600))
 		}},
+		"a file in place of the member": {class: "empty_directory", says: "there is a file", cure: Restore, damage: func(t *testing.T, dir string) {
+			gone(t, dir)
+			must(t, os.WriteFile(filepath.Join(dir, "member"), nil, 0o600))
+		}},
 		"nothing to restore": {class: "empty_directory", cure: "", damage: gone, options: func(o *Options) { o.Backups = nil }},
 		"foreign cluster":    {class: "foreign_directory", cure: Restore, damage: func(*testing.T, string) {}, options: func(o *Options) { o.ClusterID = "0xabc" }},
 		"too few keys":       {class: "foreign_directory", says: "are expected", cure: Restart, damage: func(*testing.T, string) {}, options: func(o *Options) { o.Keys = 5000 }},

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ func (r *Report) judgeDirectory() {
 }
 
 func (r *Report) stray() string {
+	if info, err := os.Lstat(filepath.Join(r.Options.DataDir, "member")); err == nil && !info.IsDir() {
+		return " What is called member there is a file."
+	}
 	if exists(filepath.Join(r.Options.DataDir, "member", "cluster_id")) {
 		return " There is a stray member/cluster_id."
 	}

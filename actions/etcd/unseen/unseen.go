@@ -15,11 +15,15 @@ import (
 )
 
 // Open opens path for reading. The kernel leaves the access time alone only
-// for the owner and for root; for others the file is opened all the same.
+// for the owner and for root; for others the file is opened all the same. What
+// would be below a file is as absent as what is below no directory.
 func Open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOATIME|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	}
 	return f, err
 }
