@@ -6,13 +6,13 @@ runbook "drill-data-directory-lost" {
 }
 
 variable "manifest" {
-  description = "The manifest of etcd's static pod. null where a unit runs etcd."
+  description = "The manifest of etcd's static pod. Where there is none, a unit runs etcd."
   type        = string
   default     = "/etc/kubernetes/manifests/etcd.yaml"
 }
 
 variable "unit" {
-  description = "The systemd unit that runs etcd, where manifest is null."
+  description = "The systemd unit that runs etcd, where there is no manifest."
   type        = string
   default     = "etcd.service"
 }
@@ -29,9 +29,17 @@ variable "within_seconds" {
   default     = 900
 }
 
+data "file" "manifest" {
+  path = var.manifest
+}
+
+locals {
+  manifest = data.file.manifest.exists ? var.manifest : null
+}
+
 data "etcd_member" "this" {
-  unit     = var.manifest == null ? var.unit : null
-  manifest = var.manifest
+  unit     = local.manifest == null ? var.unit : null
+  manifest = local.manifest
 }
 
 data "etcd_backups" "all" {
@@ -62,7 +70,7 @@ step "runbook" "recover" {
   description = "Look, and take the cure that loses least."
   source      = "../etcd-recover.hcl"
   late        = true
-  variables   = { manifest = var.manifest, unit = var.unit, backup_dirs = var.backup_dirs, ask = false }
+  variables   = { manifest = local.manifest, unit = var.unit, backup_dirs = var.backup_dirs, ask = false }
 }
 
 step "drill_score" "score" {
