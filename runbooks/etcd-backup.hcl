@@ -90,7 +90,7 @@ data "etcd_member" "this" {
 }
 
 locals {
-  name    = "backup-${formatdate("YYYYMMDD-hhmmss", run.started)}"
+  name    = "backup-${run.id}"
   archive = var.archive != null ? var.archive : var.manifest != null ? ["/etc/kubernetes"] : []
   prune   = var.keep_within != null || var.keep_last + var.keep_hourly + var.keep_daily + var.keep_weekly > 0
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"runbook/engine"
 )
 
@@ -234,10 +236,11 @@ func (o *overlay) Source(_ context.Context, path string) (string, error) {
 	if from.absent {
 		return "", engine.Errorf(path, "step %s will have taken it away: %w", from.step, fs.ErrNotExist)
 	}
-	switch _, err := os.Lstat(from.path); {
-	case absent(err): // a parent that is a file makes it so too
-		return "", engine.Errorf(path, "%w", fs.ErrNotExist)
-	case err != nil:
+	_, err = os.Lstat(from.path)
+	if errors.Is(err, unix.ENOTDIR) { // below a file there is nothing
+		err = &fs.PathError{Op: "lstat", Path: from.path, Err: unix.ENOENT}
+	}
+	if err != nil {
 		return "", &engine.Error{Where: path, Err: err}
 	}
 	return from.path, nil

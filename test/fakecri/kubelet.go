@@ -157,9 +157,15 @@ func (f *Fake) tellHealth() error {
 	if f.behaviour.Down || f.healthz != nil {
 		return nil
 	}
-	f.healthz = f.serve("127.0.0.1:"+strconv.Itoa(f.Port), func() bool { return true })
-	if f.healthz == nil {
-		return errors.New("kubelet's port is taken")
+	// While it was closed, a connection of somebody else's may have been given
+	// its port.
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range 200 {
+		if f.healthz = f.serve("127.0.0.1:"+strconv.Itoa(f.Port), func() bool { return true }); f.healthz != nil {
+			return nil
+		}
+		<-tick.C
 	}
-	return nil
+	return errors.New("kubelet's port is taken")
 }

@@ -258,7 +258,11 @@ func changeMember(t *testing.T, dir string) {
 	data, err := os.ReadFile(dbPath(dir))
 	must(t, err)
 	other := slices.Clone(id)
-	other[len(other)-1] ^= 1
+	if last := &other[len(other)-1]; *last == '0' { // it stays a number in hexadecimal
+		*last = '1'
+	} else {
+		*last = '0'
+	}
 	must(t, os.WriteFile(dbPath(dir), bytes.ReplaceAll(data, id, other), 0o600))
 }
 

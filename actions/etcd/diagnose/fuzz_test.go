@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
 )
 
 // Whatever stands in a database: reading it ends, and brings nobody down.
@@ -47,7 +49,7 @@ func FuzzWAL(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, at uint32, with []byte, cut uint32) {
 		data := change(good, at, with, cut)
 		var w WAL
-		(&walScan{wal: &w}).contents("/x.wal", &records{r: bytes.NewReader(data), size: int64(len(data)), last: true})
+		(&walScan{wal: &w, keep: func(*raftpb.Entry) {}}).contents("/x.wal", &records{r: bytes.NewReader(data), size: int64(len(data)), last: true})
 		r := &Report{DB: DB{Exists: true, Size: 1, Buckets: true, ConsistentIndex: 305}, WAL: w}
 		r.judgeWAL()
 		r.climb()

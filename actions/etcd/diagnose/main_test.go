@@ -19,12 +19,15 @@ import (
 var scratch string
 
 func TestMain(m *testing.M) {
+	if crashingChild(os.Args[1:]) {
+		return
+	}
 	for _, child := range MoreChildren {
 		if child(os.Args[1:]) {
 			return
 		}
 	}
-	if crashingChild(os.Args[1:]) || ChildMain(os.Args[1:]) || inspect.ChildMain(os.Args[1:]) {
+	if ChildMain(os.Args[1:]) || inspect.ChildMain(os.Args[1:]) {
 		return
 	}
 	os.Exit(inScratch(m))

@@ -23,7 +23,7 @@ func Open(path string) (*os.File, error) {
 		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	}
 	if errors.Is(err, unix.ENOTDIR) {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
 	}
 	return f, err
 }
