@@ -29,6 +29,7 @@ func compareSpec() engine.Spec {
 				Doc: `Resources that don't count, as "RESOURCE.GROUP", where * stands for any part of a name.`}),
 			waitingAttributes(300)...),
 		Results: []engine.Attribute{
+			{Name: "counts", Type: cty.Map(cty.Number), Doc: "How many there are of what is expected, by the keys of expect."},
 			{Name: "total", Type: cty.Number, Doc: "How many objects there are of what is expected."},
 			{Name: "more", Type: cty.Number, Doc: "How many there are beyond what is expected."},
 			{Name: "seconds", Type: cty.Number, Doc: "How long it took."},
@@ -107,6 +108,7 @@ func (a *compare) Apply(ctx context.Context, _ engine.Change, r engine.Reporter)
 		kinds[resourceOf(key)] = true
 	}
 	var total, more int
+	counts := map[string]int{}
 	_, took, err := a.poll().until(ctx, r, func(ctx context.Context) (bool, string, error) {
 		cli.resources = nil // what custom resources define may have come back meanwhile
 		names, err := cli.count(ctx, func(name string) bool { return kinds[name] })
@@ -115,12 +117,15 @@ func (a *compare) Apply(ctx context.Context, _ engine.Change, r engine.Reporter)
 		}
 		var missing []string
 		missing, total, more = a.differences(want, names)
+		for key := range want {
+			counts[key] = len(names[key])
+		}
 		return len(missing) == 0, short(missing), nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return engine.Result{"total": total, "more": more, "seconds": took}, nil
+	return engine.Result{"counts": counts, "total": total, "more": more, "seconds": took}, nil
 }
 
 // differences lists what isn't as expected.
