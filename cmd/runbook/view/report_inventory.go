@@ -35,7 +35,17 @@ type column struct {
 	Title string
 	At    time.Time
 	of    map[string]float64
+	// only says that nothing else was counted: what isn't there isn't gone.
+	only bool
 }
+
+// sameKeys names those that count by the same keys, "RESOURCE.GROUP/NAMESPACE",
+// and so stand in one table.
+var sameKeys = map[string]string{
+	"etcd_inventory": kubernetesObjects, "kubernetes_inventory": kubernetesObjects, "kubernetes_compare": kubernetesObjects,
+}
+
+const kubernetesObjects = "Objects of Kubernetes"
 
 type countRow struct {
 	Key    string
@@ -69,11 +79,12 @@ func inventories(s *run.State) []inventory {
 		if !ok {
 			return
 		}
-		i := slices.IndexFunc(all, func(inv inventory) bool { return inv.Type == kind })
+		table := cmp.Or(sameKeys[kind], kind)
+		i := slices.IndexFunc(all, func(inv inventory) bool { return inv.Type == table })
 		if i < 0 {
-			i, all = len(all), append(all, inventory{Type: kind})
+			i, all = len(all), append(all, inventory{Type: table})
 		}
-		all[i].Columns = append(all[i].Columns, column{Title: title, At: at, of: of})
+		all[i].Columns = append(all[i].Columns, column{Title: title, At: at, of: of, only: kind == "kubernetes_compare"})
 	}
 	for _, d := range s.Readings() {
 		add(d.Type, strings.TrimPrefix(d.Step+" data "+d.Name, " "), d.At, d.Result)
@@ -108,8 +119,11 @@ func (inv *inventory) compare() {
 		for _, c := range inv.Columns {
 			row.Counts = append(row.Counts, numeral(c.of, key))
 		}
-		first, last := inv.Columns[0].of, inv.Columns[len(inv.Columns)-1].of
-		if row.Change, row.Less = difference(first, last, key); row.Change != "" {
+		first, last := inv.Columns[0], inv.Columns[len(inv.Columns)-1]
+		if row.Change, row.Less = difference(first.of, last.of, key); row.Change == "gone" && last.only {
+			row.Change = ""
+		}
+		if row.Change != "" {
 			inv.Differ = append(inv.Differ, row)
 		} else {
 			inv.Same = append(inv.Same, row)

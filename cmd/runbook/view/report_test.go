@@ -328,3 +328,21 @@ func TestSpokenDurations(t *testing.T) {
 		}
 	}
 }
+
+// What a step has compared with a snapshot stands beside what was counted in
+// the snapshot; what it didn't look at isn't gone.
+func TestComparedObjectsStandSideBySide(t *testing.T) {
+	m := newMade(t, `{"runbook":"etcd-restore","host":"cp1",
+		"data":[{"type":"etcd_inventory","name":"backup","result":{"counts":{"secrets/a":3,"pods/a":2,"endpoints/a":9}}}],
+		"steps":[{"name":"back","action":"kubernetes_compare","change":{"checks":["all is there"]}}]}`)
+	m.add(time.Second, "done", `{"step":"back","unchanged":true,"took_ns":1,"result":{"counts":{"secrets/a":4,"pods/a":2}}}`)
+	text := m.report(restoreBook, false)
+	for _, want := range []string{"### Objects of Kubernetes", "data backup", "step back", "+1"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "gone") || strings.Contains(text, "### kubernetes") {
+		t.Errorf("what wasn't compared counts:\n%s", text)
+	}
+}
