@@ -1,6 +1,7 @@
 # make        set this machine up and build bin/runbook
 # make demo   lose an etcd and bring it back, in front of your eyes
 # make test   run every test, on real hosts with a real systemd
+# make torture  try to break every promise in every way there is a test for; takes hours
 # make bench  measure it, beside the floor of what it has to do
 # make lint   what a reviewer shouldn't have to look for
 #
@@ -29,7 +30,7 @@ EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 # The packages whose tests need the lab.
 LAB := ^runbook/test/(kubehost|e2e/lab)\b
 
-.PHONY: all setup build tools test lint bench bench-restore demo clean \
+.PHONY: all setup build tools test torture lint bench bench-restore demo clean \
 	setup-lab lab-tools lab lab-shell lab-down test-lab bench-lab clean-lab
 
 all: setup build tools
@@ -48,6 +49,11 @@ tools:
 test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
 	$(GO) test -timeout 40m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -Ev '^runbook/engine\b|$(LAB)')
+
+# Everything that the tests know to try, of which `make test` tries a selection.
+torture: setup build tools
+	@$(GO) build -o bin/torture ./test/torture
+	@$(AS_ROOT) bin/torture
 
 lint: tools
 	@unformatted=$$(gofmt -l .) && \
