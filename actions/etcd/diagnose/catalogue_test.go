@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"runbook/actions/etcd/boltfile"
 	"runbook/test/etcddir"
 )
 
@@ -152,9 +153,7 @@ func walRows() map[string]row {
 }
 
 func dbRows() map[string]row {
-	leaf := func(p page) bool { return p.flags == leafFlag }
-	branch := func(p page) bool { return p.flags == branchFlag }
-	on := func(want func(page) bool, f func(t *testing.T, path string, at int64)) func(*testing.T, string) {
+	on := func(want func(boltfile.Page) bool, f func(t *testing.T, path string, at int64)) func(*testing.T, string) {
 		return func(t *testing.T, dir string) { f(t, dbPath(dir), findPage(t, dbPath(dir), want)) }
 	}
 	zero := func(t *testing.T, path string, at int64) { overwrite(t, path, at, make([]byte, os.Getpagesize())) }
@@ -165,11 +164,11 @@ func dbRows() map[string]row {
 		}},
 		"first meta page":  {class: "db_meta_one", cure: Restart, says: "first", damage: func(t *testing.T, dir string) { flip(t, dbPath(dir), 30) }},
 		"second meta page": {class: "db_meta_one", cure: Restart, says: "second", damage: func(t *testing.T, dir string) { flip(t, dbPath(dir), int64(os.Getpagesize())+30) }},
-		"leaf overwritten": {class: "db_page", cure: Restore, says: "It hides the revisions", damage: on(leaf, zero)},
-		"leaf scribbled on": {class: "db_page", cure: Restore, damage: on(leaf, func(t *testing.T, path string, at int64) {
-			overwrite(t, path, at+pageHeader+4, bytes.Repeat([]byte{0xff}, 64))
+		"leaf overwritten": {class: "db_page", cure: Restore, says: "It hides the revisions", damage: on(boltfile.Page.Leaf, zero)},
+		"leaf scribbled on": {class: "db_page", cure: Restore, damage: on(boltfile.Page.Leaf, func(t *testing.T, path string, at int64) {
+			overwrite(t, path, at+16+4, bytes.Repeat([]byte{0xff}, 64))
 		})},
-		"branch overwritten": {class: "db_page", cure: Restore, damage: on(branch, zero)},
+		"branch overwritten": {class: "db_page", cure: Restore, damage: on(boltfile.Page.Branch, zero)},
 		"db is a directory": {class: "db_unreadable", cure: Restore, damage: func(t *testing.T, dir string) {
 			must(t, os.Remove(dbPath(dir)))
 			must(t, os.Mkdir(dbPath(dir), 0o700))
@@ -213,7 +212,7 @@ func changeValue(from, to string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		data, err := os.ReadFile(dbPath(dir))
 		must(t, err)
-		leaf := findPage(t, dbPath(dir), func(p page) bool { return p.flags == leafFlag })
+		leaf := findPage(t, dbPath(dir), boltfile.Page.Leaf)
 		at := leaf + int64(bytes.Index(data[leaf:], []byte(from)))
 		overwrite(t, dbPath(dir), at, []byte(to))
 	}

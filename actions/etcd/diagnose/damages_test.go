@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
 	"google.golang.org/protobuf/proto"
 
+	"runbook/actions/etcd/boltfile"
 	"runbook/actions/etcd/unseen"
 )
 
@@ -114,30 +115,30 @@ func tearTail(t testing.TB, dir string) {
 }
 
 // page is the first of a database's pages for which want holds.
-func findPage(t testing.TB, path string, want func(page) bool) (at int64) {
+func findPage(t testing.TB, path string, want func(boltfile.Page) bool) (at int64) {
 	t.Helper()
 	f, err := os.Open(path)
 	must(t, err)
 	defer f.Close()
-	ms := readMetas(f)
-	m, _ := ms.used()
-	tr := newTree(newPages(f, size(t, path), m))
-	b := tr.buckets()["key"]
+	ms := boltfile.ReadMetas(f)
+	m, _ := ms.Used()
+	tr := boltfile.NewTree(f, size(t, path), m)
+	b := tr.Buckets()["key"]
 	found := int64(0)
 	var walk func(id uint64)
 	walk = func(id uint64) {
-		p, err := tr.read(id)
+		p, err := tr.Read(id)
 		must(t, err)
 		if want(p) && found == 0 {
-			found = tr.offset(id)
+			found = tr.Offset(id)
 		}
-		for i := range p.count {
-			if e, err := p.element(i); err == nil && p.flags == branchFlag {
-				walk(e.child)
+		for i := range p.Count {
+			if e, err := p.Element(i); err == nil && p.Branch() {
+				walk(e.Child)
 			}
 		}
 	}
-	walk(le.Uint64(b.value))
+	walk(le.Uint64(b.Value))
 	return found
 }
 

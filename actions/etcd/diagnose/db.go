@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 
+	"runbook/actions/etcd/boltfile"
 	"runbook/actions/etcd/unseen"
 )
 
@@ -116,34 +117,30 @@ type file interface {
 
 // read reads all of a file that isn't empty.
 func (d *DB) read(f file) {
-	ms := readMetas(f)
-	m, ok := ms.used()
+	ms := boltfile.ReadMetas(f)
+	m, ok := ms.Used()
 	if !ok {
-		d.Fatal = fmt.Sprintf("both meta pages are invalid: the first %v, the second %v", ms.firstErr, ms.secondErr)
+		d.Fatal = fmt.Sprintf("both meta pages are invalid: the first %v, the second %v", ms.FirstErr, ms.SecondErr)
 		return
 	}
 	d.metaFault(ms)
-	d.PageSize, d.Pages = m.pageSize, m.pages
-	if m.pages > 1<<40 {
-		d.Fatal = "its meta page tells an impossible size"
-		return
-	}
-	d.Short = max(0, int64(m.pages)*m.pageSize-d.Size)
-	t := newTree(newPages(f, d.Size, m))
+	d.PageSize, d.Pages = m.PageSize, m.Pages
+	d.Short = max(0, m.Bytes()-d.Size)
+	t := boltfile.NewTree(f, d.Size, m)
 	d.contents(t)
-	t.freelist()
-	d.Damaged = t.count
-	for _, x := range t.damage {
-		d.Damage = append(d.Damage, Place{Bucket: x.bucket, Page: x.page, Offset: t.offset(x.page), Reason: x.reason, From: bound(x.bucket, x.from), To: bound(x.bucket, x.to)})
+	t.Freelist()
+	d.Damaged = t.Damaged
+	for _, x := range t.Damage {
+		d.Damage = append(d.Damage, Place{Bucket: x.Bucket, Page: x.Page, Offset: t.Offset(x.Page), Reason: x.Reason, From: bound(x.Bucket, x.From), To: bound(x.Bucket, x.To)})
 	}
 }
 
-func (d *DB) metaFault(ms metas) {
+func (d *DB) metaFault(ms boltfile.Metas) {
 	switch {
-	case ms.firstErr != nil:
-		d.MetaFault = fmt.Sprintf("the first meta page %v", ms.firstErr)
-	case ms.secondErr != nil:
-		d.MetaFault, d.MetaAt = fmt.Sprintf("the second meta page %v", ms.secondErr), ms.first.pageSize
+	case ms.FirstErr != nil:
+		d.MetaFault = fmt.Sprintf("the first meta page %v", ms.FirstErr)
+	case ms.SecondErr != nil:
+		d.MetaFault, d.MetaAt = fmt.Sprintf("the second meta page %v", ms.SecondErr), ms.First.PageSize
 	}
 }
 
@@ -166,27 +163,27 @@ func printable(b []byte) string {
 }
 
 // contents reads the buckets that etcd keeps.
-func (d *DB) contents(t *tree) {
-	buckets := t.buckets()
+func (d *DB) contents(t *boltfile.Tree) {
+	buckets := t.Buckets()
 	_, key := buckets["key"]
 	_, metas := buckets["meta"]
 	d.Buckets = key && metas
 	keys := newKeys(d)
-	readers := map[string]visit{
+	readers := map[string]boltfile.Visit{
 		"key": keys.visit, "meta": d.meta, "cluster": d.cluster,
 		"members": d.member, "alarm": d.alarm,
 	}
 	for _, name := range sorted(buckets) {
 		fn, ok := readers[name]
 		if !ok {
-			fn = func(element) error { return nil }
+			fn = func(boltfile.Element) error { return nil }
 		}
-		t.bucket(name, buckets[name], fn)
+		t.Bucket(name, buckets[name], fn)
 	}
 	keys.finish()
 }
 
-func sorted(m map[string]element) []string {
+func sorted(m map[string]boltfile.Element) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {
 		names = append(names, name)
@@ -195,53 +192,53 @@ func sorted(m map[string]element) []string {
 	return names
 }
 
-func (d *DB) meta(e element) error {
+func (d *DB) meta(e boltfile.Element) error {
 	number := func() uint64 {
-		if len(e.value) != 8 {
+		if len(e.Value) != 8 {
 			return 0
 		}
-		return binary.BigEndian.Uint64(e.value)
+		return binary.BigEndian.Uint64(e.Value)
 	}
-	switch string(e.key) {
+	switch string(e.Key) {
 	case "consistent_index":
 		d.ConsistentIndex = number()
 	case "term":
 		d.Term = number()
 	case "storageVersion":
-		d.StorageVersion = printable(e.value)
+		d.StorageVersion = printable(e.Value)
 	case "scheduledCompactRev", "finishedCompactRev":
-		if rev, _, ok := revisionOf(e.value); ok {
+		if rev, _, ok := revisionOf(e.Value); ok {
 			d.CompactRevision = max(d.CompactRevision, rev)
 		}
 	}
 	return nil
 }
 
-func (d *DB) cluster(e element) error {
-	if string(e.key) == "clusterVersion" {
-		d.ClusterVersion = printable(e.value)
+func (d *DB) cluster(e boltfile.Element) error {
+	if string(e.Key) == "clusterVersion" {
+		d.ClusterVersion = printable(e.Value)
 	}
 	return nil
 }
 
-func (d *DB) member(e element) error {
+func (d *DB) member(e boltfile.Element) error {
 	var m struct {
 		Name       string   `json:"name"`
 		PeerURLs   []string `json:"peerURLs"`
 		ClientURLs []string `json:"clientURLs"`
 		IsLearner  bool     `json:"isLearner"`
 	}
-	if err := json.Unmarshal(e.value, &m); err != nil {
+	if err := json.Unmarshal(e.Value, &m); err != nil {
 		return errors.New("the member can't be decoded")
 	}
-	d.Members = append(d.Members, Member{ID: strings.TrimSpace(printable(e.key)), Name: m.Name,
+	d.Members = append(d.Members, Member{ID: strings.TrimSpace(printable(e.Key)), Name: m.Name,
 		PeerURLs: append([]string{}, m.PeerURLs...), ClientURLs: append([]string{}, m.ClientURLs...), Learner: m.IsLearner})
 	return nil
 }
 
-func (d *DB) alarm(e element) error {
+func (d *DB) alarm(e boltfile.Element) error {
 	var a etcdserverpb.AlarmMember
-	if err := proto.Unmarshal(e.key, &a); err != nil {
+	if err := proto.Unmarshal(e.Key, &a); err != nil {
 		return errors.New("the alarm can't be decoded")
 	}
 	d.Alarms = append(d.Alarms, Alarm{Member: fmt.Sprintf("%x", a.GetMemberID()), Alarm: fmt.Sprint(a.GetAlarm())})

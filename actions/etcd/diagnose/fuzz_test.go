@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"bytes"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"testing"
@@ -85,9 +86,12 @@ func change(data []byte, at uint32, with []byte, cut uint32) []byte {
 // fixMetas makes the sums of both meta pages right, so that what they say is
 // believed.
 func fixMetas(data []byte) {
-	for _, at := range []int{pageHeader, os.Getpagesize() + pageHeader} {
-		if at+metaLen <= len(data) {
-			le.PutUint64(data[at+56:], metaSum(data[at:at+56]))
+	const header, body = 16, 56
+	for _, at := range []int{header, os.Getpagesize() + header} {
+		if at+body+8 <= len(data) {
+			h := fnv.New64a()
+			h.Write(data[at : at+body])
+			le.PutUint64(data[at+body:], h.Sum64())
 		}
 	}
 }

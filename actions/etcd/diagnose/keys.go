@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
+
+	"runbook/actions/etcd/boltfile"
 )
 
 // Contents is what of the keys can be read.
@@ -85,14 +87,14 @@ func (k *keys) once(word string) string {
 	return word
 }
 
-func (k *keys) visit(e element) error {
-	rev, deletion, ok := revisionOf(e.key)
+func (k *keys) visit(e boltfile.Element) error {
+	rev, deletion, ok := revisionOf(e.Key)
 	if !ok {
-		return fmt.Errorf("%q is no revision", printable(e.key))
+		return fmt.Errorf("%q is no revision", printable(e.Key))
 	}
 	k.db.Contents.Revisions++
 	var kv mvccpb.KeyValue
-	if err := proto.Unmarshal(e.value, &kv); err != nil {
+	if err := proto.Unmarshal(e.Value, &kv); err != nil {
 		k.bad(rev, "", "it can't be decoded")
 		return nil
 	}

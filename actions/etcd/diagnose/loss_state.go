@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	kube "runbook/actions/etcd/registry"
+	"runbook/actions/etcd/boltfile"
 	"runbook/actions/etcd/unseen"
 )
 
@@ -69,26 +70,26 @@ func (s *state) load(path string) error {
 		return err
 	}
 	defer f.Close() // only read from
-	ms := readMetas(f)
-	m, ok := ms.used()
+	ms := boltfile.ReadMetas(f)
+	m, ok := ms.Used()
 	if !ok {
 		return errors.New("the database has changed while it was read")
 	}
-	t := newTree(newPages(f, s.db.Size, m))
-	buckets := t.buckets()
-	for name, fn := range map[string]visit{"key": s.record, "lease": s.lease} {
+	t := boltfile.NewTree(f, s.db.Size, m)
+	buckets := t.Buckets()
+	for name, fn := range map[string]boltfile.Visit{"key": s.record, "lease": s.lease} {
 		if head, ok := buckets[name]; ok {
-			t.bucket(name, head, fn)
+			t.Bucket(name, head, fn)
 		}
 	}
 	return nil
 }
 
-func (s *state) record(e element) error {
-	_, deletion, ok := revisionOf(e.key)
+func (s *state) record(e boltfile.Element) error {
+	_, deletion, ok := revisionOf(e.Key)
 	var kv mvccpb.KeyValue
-	if !ok || proto.Unmarshal(e.value, &kv) != nil {
-		return fmt.Errorf("%q can't be decoded", printable(e.key))
+	if !ok || proto.Unmarshal(e.Value, &kv) != nil {
+		return fmt.Errorf("%q can't be decoded", printable(e.Key))
 	}
 	switch key := string(kv.GetKey()); {
 	case key == "": // what a restore with a bump leaves behind
@@ -100,10 +101,10 @@ func (s *state) record(e element) error {
 	return nil
 }
 
-func (s *state) lease(e element) error {
-	if len(e.key) != 8 {
+func (s *state) lease(e boltfile.Element) error {
+	if len(e.Key) != 8 {
 		return errors.New("it is no lease")
 	}
-	s.leases[int64(binary.BigEndian.Uint64(e.key))] = true
+	s.leases[int64(binary.BigEndian.Uint64(e.Key))] = true
 	return nil
 }

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
 	"google.golang.org/protobuf/proto"
 )
+
+var le = binary.LittleEndian
 
 // The layout of a log's file: frames of a length, a record and a padding. The
 // length's upper byte holds the padding. etcd's own reader says where it

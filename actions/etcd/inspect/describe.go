@@ -5,10 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"os"
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
+
+	"runbook/actions/etcd/boltfile"
 )
 
 // describe checks all of the file and describes it. Its SHA-256 is computed
@@ -36,7 +39,7 @@ func describe(path string, progress func(int64)) (Info, error) {
 	}()
 	found := Info{}
 	if metaErr == nil {
-		metaErr = view(path, func(tx *bolt.Tx) error { return scan(tx, &found) })
+		metaErr = scan(f, body, &found)
 	}
 	// That the contents aren't what etcd wrote says more than what is wrong
 	// with them.
@@ -117,15 +120,25 @@ func (c *counting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scan checks the database's structure and fills info from its buckets.
-func scan(tx *bolt.Tx, info *Info) error {
-	if err := checkStructure(tx); err != nil {
+// scan checks the structure of the database in the first size bytes of a file
+// and fills info from its buckets.
+func scan(f *os.File, size int64, info *Info) error {
+	count := func(boltfile.Element) error { info.TotalKeys++; return nil }
+	err := structure(f, size, func(bucket string) boltfile.Visit {
+		if bucket == string(schema.Key.Name()) {
+			return count
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	if err := readBuckets(tx, info); err != nil {
-		return err
-	}
-	return digestKeys(tx, info)
+	return view(f.Name(), func(tx *bolt.Tx) error {
+		if err := readBuckets(tx, info); err != nil {
+			return err
+		}
+		return digestKeys(tx, info)
+	})
 }
 
 // readBuckets fills info from all buckets but the keys'.

@@ -33,21 +33,6 @@ func view(path string, fn func(*bolt.Tx) error) error {
 	return errors.Join(db.View(fn), db.Close())
 }
 
-// checkStructure runs bbolt's own check of all pages.
-func checkStructure(tx *bolt.Tx) error {
-	var first error
-	count := 0
-	for err := range tx.Check() {
-		if count++; first == nil {
-			first = err
-		}
-	}
-	if first == nil {
-		return nil
-	}
-	return damagedf("its database is inconsistent (%d findings): %v", count, first)
-}
-
 func readMetaBucket(tx *bolt.Tx, info *Info) {
 	bucket := tx.Bucket(schema.Meta.Name())
 	if v := schema.ReadStorageVersionFromSnapshot(tx); v != nil {
