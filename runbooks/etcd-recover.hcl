@@ -77,8 +77,15 @@ locals {
   behind = data.etcd_status.now.healthy && data.etcd_status.now.revision < data.etcd_backups.all.newest_revision
 
   restart = !local.behind && contains(local.possible, "restart")
-  repair  = !local.behind && contains(local.possible, "repair") && contains(data.etcd_diagnosis.now.classes, "wal_torn")
+  repair  = !local.behind && contains(local.possible, "repair") && length(setsubtract(local.to_mend, ["wal_torn", "ownership"])) == 0
   salvage = !local.behind && contains(local.possible, "salvage")
+
+  # What has to be mended in place, of which this runbook can do two kinds.
+  to_mend  = toset([for finding in data.etcd_diagnosis.now.findings : finding.class if finding.needs == "repair"])
+  tail     = contains(local.to_mend, "wal_torn")
+  owner    = contains(local.to_mend, "ownership")
+  mend     = join(", and ", compact([local.tail ? "cut the torn tail off the log" : "", local.owner ? "give the files to the user that etcd runs as" : ""]))
+  of_owner = "${data.etcd_member.this.uid}:${data.etcd_member.this.gid}"
 
   # What each cure loses, for the questions.
   lost   = { for rung in data.etcd_diagnosis.now.ladder : rung.cure => rung.loss }
@@ -178,11 +185,11 @@ step "etcd_health" "restarted" {
   }
 }
 
-# Second rung: a torn tail of the log.
+# Second rung: a torn tail of the log, files that belong to somebody else.
 step "confirm" "agree_repair" {
   description = "Ask before this cure. To pass it over: runbook resume --skip agree_repair --reason …"
   when        = var.ask && local.try_repair
-  message     = "Cut the torn tail off the log? ${local.losses.repair}"
+  message     = "Mend etcd's files (${local.mend})? ${local.losses.repair}"
 }
 
 step "systemd_unit" "stop_before_repair" {
@@ -202,14 +209,32 @@ step "static_pod_move" "stop_pod_before_repair" {
 
 step "etcd_wal_repair" "repair" {
   description = "Cut the tail off, on a copy that takes the file's place."
-  when        = local.go_repair
+  when        = local.go_repair && local.tail
   on_failure  = "continue"
   member      = data.etcd_member.this
 }
 
+step "chown" "own_data" {
+  description = "Give the data to the user that etcd runs as."
+  when        = local.go_repair && local.owner
+  on_failure  = "continue"
+  path        = data.etcd_member.this.data_dir
+  owner       = local.of_owner
+  recursive   = true
+}
+
+step "chown" "own_log" {
+  description = "Likewise the log, where it has a directory of its own."
+  when        = local.go_repair && local.owner && data.etcd_member.this.wal_dir != null
+  on_failure  = "continue"
+  path        = coalesce(data.etcd_member.this.wal_dir, "/")
+  owner       = local.of_owner
+  recursive   = true
+}
+
 step "systemd_unit" "start_repaired" {
-  description = "Start etcd on the repaired log."
-  when        = step.repair != null && !local.pod
+  description = "Start etcd on the repaired files."
+  when        = (step.repair != null || step.own_data != null) && !local.pod
   on_failure  = "continue"
   unit        = var.unit
   state       = "started"
@@ -217,8 +242,8 @@ step "systemd_unit" "start_repaired" {
 }
 
 step "static_pod_move" "start_pod_repaired" {
-  description = "Start etcd on the repaired log."
-  when        = step.repair != null && local.pod
+  description = "Start etcd on the repaired files."
+  when        = (step.repair != null || step.own_data != null) && local.pod
   on_failure  = "continue"
   from        = local.stopped
   to          = local.folder

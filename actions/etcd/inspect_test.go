@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +39,7 @@ func TestInspect(t *testing.T) {
 		"cut at a page":        {func() []byte { return good[:2*page] }, "truncated: its database has"},
 		"not a database":       {func() []byte { return make([]byte, 8*page) }, "not a bbolt database"},
 		"one bit flipped":      {damage(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), "don't match its SHA-256"},
-		"root page, rehash":    {damage(func(b []byte) []byte { clear(b[rootPage(b)*page:][:16]); return rehash(b) }), "damaged"},
+		"root page, rehash":    {damage(func(b []byte) []byte { clear(b[rootPage(b)*page:][:16]); return rehash(b) }), "identifies itself as page 0"},
 		"both metas, rehash":   {damage(func(b []byte) []byte { b[20] ^= 1; b[page+20] ^= 1; return rehash(b) }), "not a bbolt database"},
 		"all pages, rehash":    {damage(func(b []byte) []byte { clear(b[2*page : len(b)-32]); return rehash(b) }), ""},
 		"garbage pages rehash": {damage(func(b []byte) []byte { scribble(b[2*page : len(b)-32]); return rehash(b) }), ""},
@@ -159,11 +160,14 @@ func TestMemberData(t *testing.T) {
 		t.Errorf("got %+v", res)
 	}
 	must(t, os.Mkdir(data, 0o750))
-	must(t, os.Chown(data, 12, 34))
-	res, err = read(t, "etcd_member", attrs{"unit": "etcd"})
-	must(t, err)
-	if res["uid"] != 12 || res["gid"] != 34 || res["mode"] != "0750" {
-		t.Errorf("got %+v", res)
+	for _, c := range []struct{ user, owner, uid, gid int }{{1, 1, 1, 34}, {1, 12, 1, 1}, {0, 12, 12, 34}} {
+		must(t, os.WriteFile(filepath.Join(dir, "lib", "etcd.service"), fmt.Appendf(nil, "[Service]\nUser=%d\nExecStart=/usr/bin/etcd\n", c.user), 0o600))
+		must(t, os.Chown(data, c.owner, 34))
+		res, err = read(t, "etcd_member", attrs{"unit": "etcd"})
+		must(t, err)
+		if res["uid"] != c.uid || res["gid"] != c.gid || res["mode"] != "0750" {
+			t.Errorf("etcd runs as %d, its data is user %d's: got %+v", c.user, c.owner, res)
+		}
 	}
 	conf := filepath.Join(dir, "etcd.yaml")
 	must(t, os.WriteFile(conf, []byte("name: n2\ndata-dir: "+data+"\n"), 0o600))

@@ -54,7 +54,7 @@ func memberResults() []engine.Attribute {
 		{Name: "initial_cluster", Type: cty.String, Doc: "The initial cluster, as name=url,name=url."},
 		{Name: "initial_cluster_token", Type: cty.String, Doc: "The initial cluster's token."},
 		{Name: "tls", Type: tlsType, Doc: "Certificate, key and CA with which a client on this host can connect; null without TLS."},
-		{Name: "owner", Type: cty.String, Doc: "The data directory's user; where there is none, the user that etcd runs as."},
+		{Name: "owner", Type: cty.String, Doc: "Whose the data directory is to be: its user, or the user that etcd runs as where that is another one than root, or where there is no directory."},
 		{Name: "group", Type: cty.String, Doc: "Likewise the group."},
 		{Name: "uid", Type: cty.Number, Doc: "The number of owner."},
 		{Name: "gid", Type: cty.Number, Doc: "The number of group."},
@@ -172,8 +172,8 @@ func memberResult(m member.Member, f *found) engine.Result {
 	return res
 }
 
-// ownership adds whose the data directory is. Where it is gone, it is to
-// belong to the user that etcd runs as.
+// ownership adds whose the data directory is to be: whose it is, unless etcd
+// runs as somebody else who couldn't use it, or it is gone.
 func ownership(ctx context.Context, w engine.World, dataDir string, f *found, res engine.Result) error {
 	fact, err := w.Stat(ctx, dataDir)
 	if err != nil {
@@ -184,12 +184,16 @@ func ownership(ctx context.Context, w engine.World, dataDir string, f *found, re
 			return err
 		}
 	}
+	uid, gid, err := lookup(f.owner, f.grp)
 	if !fact.Exists {
 		fact.Mode = 0o700
-		if fact.UID, fact.GID, err = lookup(f.owner, f.grp); err != nil {
+		if err != nil {
 			return err
 		}
-		fact.Owner, fact.Group = ownerNames(fact.UID, fact.GID)
+	}
+	if err == nil && (!fact.Exists || uid != 0 && uid != fact.UID) {
+		fact.UID, fact.GID = uid, gid
+		fact.Owner, fact.Group = ownerNames(uid, gid)
 	}
 	res["owner"], res["group"] = fact.Owner, fact.Group
 	res["uid"], res["gid"] = fact.UID, fact.GID

@@ -92,7 +92,7 @@ func restoreAttributes() []engine.Attribute {
 			Doc: "The member as data.etcd_member reads it. The other attributes default to what it says."},
 		{Name: "data_dir", Type: cty.String, Check: checkAbsolute, Doc: "The data directory to rebuild. Required without member."},
 		{Name: "wal_dir", Type: cty.String, Check: checkAbsolute, Doc: "The separate directory of the write-ahead log, if etcd is started with one."},
-		{Name: "owner", Type: cty.String, Doc: "The new directory's user, by name or number. Default: the old directory's, else the member's."},
+		{Name: "owner", Type: cty.String, Doc: "The new directory's user, by name or number. Default: the member's, else the old directory's."},
 		{Name: "group", Type: cty.String, Doc: "Likewise the group."},
 		{Name: "bump_revision", Type: cty.Number, Check: checkBump,
 			Doc: "How many revisions to skip, so that none is served twice with different contents; 0 for none. " +

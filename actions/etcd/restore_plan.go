@@ -230,16 +230,17 @@ func (a *restore) finished(ctx context.Context, w engine.World, r *restored) (en
 }
 
 // ownership decides whose the new directory is to be: as the attributes say,
-// else as the old one was, else as the member says.
+// else as the member says, which knows whom etcd runs as, else as the old one
+// was. Its mode is the old one's.
 func (a *restore) ownership(r *restored, old engine.PathFact) error {
 	r.Mode = 0o700
 	var err error
-	switch m := a.Member; {
-	case old.Exists:
+	if old.Exists {
 		r.UID, r.GID, r.Mode = old.UID, old.GID, old.Mode
-	case m != nil && m.UID != nil && m.GID != nil:
+	}
+	if m := a.Member; m != nil && m.UID != nil && m.GID != nil {
 		r.UID, r.GID = *m.UID, *m.GID
-		if mode := deref(m.Mode); mode != "" {
+		if mode := deref(m.Mode); mode != "" && !old.Exists {
 			if r.Mode, err = parseMode(mode); err != nil {
 				return err
 			}

@@ -26,12 +26,14 @@ func TestRecover(t *testing.T) {
 		cure   string
 		keys   int
 	}{
-		"log truncated":  {func(s *scene) { s.sh("truncate -s 0 " + dataDir + "/member/wal/*.wal") }, "salvage", keys + more},
-		"log gone":       {func(s *scene) { s.sh("rm -r " + dataDir + "/member/wal") }, "salvage", keys + more},
-		"log torn":       {(*scene).tearLog, "repair", keys + more},
-		"db overwritten": {func(s *scene) { s.must(s.etcd.Damage(s.ctx, etcdhost.OverwriteDB)) }, "restore", keys},
-		"data gone":      {func(s *scene) { s.must(s.etcd.Damage(s.ctx, etcdhost.RemoveData)) }, "restore", keys},
-		"nothing":        {func(*scene) {}, "restart", keys + more},
+		"log truncated":    {func(s *scene) { s.sh("truncate -s 0 " + dataDir + "/member/wal/*.wal") }, "salvage", keys + more},
+		"log gone":         {func(s *scene) { s.sh("rm -r " + dataDir + "/member/wal") }, "salvage", keys + more},
+		"log torn":         {(*scene).tearLog, "repair", keys + more},
+		"not etcd's":       {func(s *scene) { s.sh("chown -R root:root " + dataDir) }, "repair", keys + more},
+		"torn, not etcd's": {func(s *scene) { s.tearLog(); s.sh("chown root:root " + dataDir + "/member/wal/*") }, "repair", keys + more},
+		"db overwritten":   {func(s *scene) { s.must(s.etcd.Damage(s.ctx, etcdhost.OverwriteDB)) }, "restore", keys},
+		"data gone":        {func(s *scene) { s.must(s.etcd.Damage(s.ctx, etcdhost.RemoveData)) }, "restore", keys},
+		"nothing":          {func(*scene) {}, "restart", keys + more},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, etcdhost.Options{})

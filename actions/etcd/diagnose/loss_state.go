@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 
-	kube "runbook/actions/etcd/registry"
 	"runbook/actions/etcd/boltfile"
+	kube "runbook/actions/etcd/registry"
 	"runbook/actions/etcd/unseen"
 )
 
