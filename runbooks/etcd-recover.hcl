@@ -225,9 +225,9 @@ step "chown" "own_data" {
 
 step "chown" "own_log" {
   description = "Likewise the log, where it has a directory of its own."
-  when        = local.go_repair && local.owner && data.etcd_member.this.wal_dir != null
+  when        = local.go_repair && local.owner
   on_failure  = "continue"
-  path        = coalesce(data.etcd_member.this.wal_dir, "/")
+  path        = data.etcd_diagnosis.now.wal_dir
   owner       = local.of_owner
   recursive   = true
 }

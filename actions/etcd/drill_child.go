@@ -5,16 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"golang.org/x/sys/unix"
 
+	"runbook/actions/etcd/child"
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
 )
@@ -30,10 +29,7 @@ func drillMain(args []string) bool {
 	}
 	// The inherited lock is this process's alone.
 	unix.CloseOnExec(3)
-	go func() { // until the parent's end
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(1)
-	}()
+	child.EndWithParent()
 	d := drillWork{out: json.NewEncoder(os.Stdout), found: drilled{Objects: map[string]int64{}, Seconds: map[string]float64{}}}
 	err := json.Unmarshal([]byte(args[1]), &d.order)
 	if err == nil {
@@ -65,14 +61,7 @@ func drillBounds(memory int64) error {
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("offering to be ended first: %w", err)
 	}
-	debug.SetMemoryLimit(memory / 2)
-	// The limit is on private memory: the database is mapped, far beyond its
-	// size, and doesn't count.
-	limit := unix.Rlimit{Cur: uint64(memory), Max: uint64(memory)}
-	if err := unix.Setrlimit(unix.RLIMIT_DATA, &limit); err != nil {
-		return fmt.Errorf("limiting the memory: %w", err)
-	}
-	return nil
+	return child.Limit(uint64(memory), 0)
 }
 
 // drillWork is a drill in hand.

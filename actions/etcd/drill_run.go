@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/child"
 	"runbook/engine"
 )
 
@@ -65,13 +65,9 @@ type drillWatch struct {
 
 // run starts the child and listens to it until its end.
 func (w *drillWatch) run(ctx context.Context, s *scratch, order string) (waitErr, err error) {
-	// /proc/self/exe is this very binary even if it was replaced on disk.
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", drillArgument, order)
+	// It is in a process group of its own, and its priority is lowered as a whole.
+	cmd := child.Command(ctx, drillArgument, order)
 	cmd.Dir = s.path // a socket's path is short: it is named from here
-	cmd.Env = []string{"GOTRACEBACK=none"}
-	// In a process group of its own no Ctrl-C reaches it, and its priority is
-	// lowered as a whole.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// The directory stays locked as long as the child lives.
 	cmd.ExtraFiles = []*os.File{s.dir}
 	cmd.Stderr = &w.stderr
@@ -79,8 +75,7 @@ func (w *drillWatch) run(ctx context.Context, s *scratch, order string) (waitErr
 	if err != nil {
 		return nil, engine.Errorf(w.snapshot, "preparing the drill: %w", err)
 	}
-	// The child ends when this pipe closes, so it never outlives its parent.
-	if _, err := cmd.StdinPipe(); err != nil {
+	if err := child.Tie(cmd); err != nil {
 		return nil, engine.Errorf(w.snapshot, "preparing the drill: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
@@ -120,7 +115,10 @@ func (w *drillWatch) verdict(ctx context.Context, waitErr error) (drilled, error
 	if w.last.Found != nil {
 		found = *w.last.Found
 	}
-	words, outside := inspect.HowItEnded(waitErr, w.stderr.String())
+	words, outside := "", child.FromOutside(waitErr)
+	if waitErr != nil {
+		words = child.LastWords(w.stderr.String(), waitErr)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return found, engine.Errorf(w.snapshot, "the drill was ended: %w", context.Cause(ctx))

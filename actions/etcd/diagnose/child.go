@@ -8,13 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime/debug"
-	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"runbook/actions/etcd/child"
 )
 
 // childArgument is the hidden first argument that makes the binary a child.
@@ -49,35 +45,26 @@ func inChild(ctx context.Context, task, path string, out any) error {
 func inChildWith(ctx context.Context, environ []string, task, path string, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, childTime, fmt.Errorf("reading took longer than %v", childTime))
 	defer cancel()
-	// /proc/self/exe is this very binary even if it was replaced on disk.
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, task, path)
-	cmd.Env = append([]string{"GOTRACEBACK=none"}, environ...)
-	// A Ctrl-C is for this process to heed, not for the child.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd := child.Command(ctx, childArgument, task, path)
+	cmd.Env = append(cmd.Env, environ...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	err := child.Tie(cmd)
+	if err == nil {
+		err = cmd.Run()
+	}
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return context.Cause(ctx)
 	case ctx.Err() != nil:
 		return &crashed{context.Cause(ctx).Error()}
 	case err != nil:
-		return &crashed{lastWords(stderr.String(), err)}
+		return &crashed{child.LastWords(stderr.String(), err)}
 	}
 	if err := json.Unmarshal(stdout.Bytes(), out); err != nil {
 		return &crashed{"its answer can't be understood: " + err.Error()}
 	}
 	return nil
-}
-
-// lastWords is the line in which a child said why it ended.
-func lastWords(stderr string, err error) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
-	if line == "" {
-		return err.Error()
-	}
-	return line
 }
 
 // ChildMain does a child's work where args, the process's arguments without
@@ -86,14 +73,15 @@ func ChildMain(args []string) bool {
 	if len(args) != 3 || args[0] != childArgument {
 		return false
 	}
-	if err := child(args[1], args[2], os.Stdout); err != nil {
+	child.EndWithParent()
+	if err := carryOut(args[1], args[2], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	return true
 }
 
-func child(task, path string, stdout io.Writer) error {
+func carryOut(task, path string, stdout io.Writer) error {
 	if err := limit(path); err != nil {
 		return err
 	}
@@ -118,15 +106,11 @@ func child(task, path string, stdout io.Writer) error {
 }
 
 // limit bounds the child's memory and processor time, whatever the file makes
-// it do. The limit is on private memory: address space says little of a Go
-// program.
+// it do.
 func limit(path string) error {
 	most := uint64(childMemory)
 	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
 		most += uint64(st.Size())
 	}
-	debug.SetMemoryLimit(int64(most / 2))
-	data := unix.Rlimit{Cur: most, Max: most}
-	cpu := unix.Rlimit{Cur: uint64(childTime / time.Second), Max: uint64(childTime / time.Second)}
-	return errors.Join(unix.Setrlimit(unix.RLIMIT_DATA, &data), unix.Setrlimit(unix.RLIMIT_CPU, &cpu))
+	return child.Limit(most, childTime)
 }

@@ -9,8 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 
-	"golang.org/x/sys/unix"
-
+	"runbook/actions/etcd/child"
 	"runbook/actions/etcd/keyspace"
 )
 
@@ -21,22 +20,15 @@ func ChildMain(args []string) bool {
 	if len(args) < 3 || args[0] != childArgument {
 		return false
 	}
-	go exitWithParent()
-	if err := child(args[1], args[2], args[3:], os.Stdout); err != nil {
+	child.EndWithParent()
+	if err := carryOut(args[1], args[2], args[3:], os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "panic: %v\n", err)
 		os.Exit(1)
 	}
 	return true
 }
 
-// exitWithParent waits for the end of the standard input, which the parent
-// holds open and never writes to.
-func exitWithParent() {
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	os.Exit(1)
-}
-
-func child(task, path string, more []string, stdout io.Writer) error {
+func carryOut(task, path string, more []string, stdout io.Writer) error {
 	if err := limitMemory(path); err != nil {
 		return err
 	}
@@ -108,19 +100,13 @@ func keysTask(path string, enc *json.Encoder) error {
 	return enc.Encode(keyLine{End: true})
 }
 
-// limitMemory bounds what a damaged file can make the child allocate. The
-// limit is on private memory: the file itself is mapped and doesn't count.
+// limitMemory bounds what a damaged file can make the child allocate.
 func limitMemory(path string) error {
 	limit := uint64(1 << 30)
 	if st, err := os.Stat(path); err == nil {
 		limit += uint64(st.Size())
 	}
-	debug.SetMemoryLimit(int64(limit / 2))
 	// What is held is held to the end, so collecting early costs little.
 	debug.SetGCPercent(30)
-	rl := unix.Rlimit{Cur: limit, Max: limit}
-	if err := unix.Setrlimit(unix.RLIMIT_DATA, &rl); err != nil {
-		return fmt.Errorf("limiting the memory: %w", err)
-	}
-	return nil
+	return child.Limit(limit, 0)
 }

@@ -13,11 +13,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"runbook/actions/etcd/child"
 	"runbook/actions/etcd/keyspace"
 	"runbook/engine"
 )
@@ -205,20 +204,14 @@ func runChild(ctx context.Context, args []string, read func(io.Reader) error) er
 	path := args[1]
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// /proc/self/exe is this very binary even if it was replaced on disk.
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{childArgument}, args...)...)
-	cmd.Env = []string{"GOTRACEBACK=none"}
-	// A Ctrl-C goes to the terminal's whole foreground group. It asks this
-	// process to stop; were it to end the child, the file would look damaged.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd := child.Command(ctx, append([]string{childArgument}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return engine.Errorf(path, "preparing its inspection: %w", err)
 	}
-	// The child ends when this pipe closes, so it never outlives its parent.
-	if _, err := cmd.StdinPipe(); err != nil {
+	if err := child.Tie(cmd); err != nil {
 		return engine.Errorf(path, "preparing its inspection: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
@@ -255,44 +248,13 @@ func verdict(ctx context.Context, path string, readErr, waitErr error, stderr st
 		return damaged
 	case ctx.Err() != nil:
 		return engine.Errorf(path, "its inspection was ended: %w", context.Cause(ctx))
-	case endedFromOutside(waitErr):
+	case child.FromOutside(waitErr):
 		return engine.Errorf(path, "its inspection was ended from outside: %w", waitErr).
 			WithHint("This says nothing about the file. Was the host out of memory (dmesg)? Then try again.")
 	case waitErr != nil:
-		return &crashed{lastWords(stderr, waitErr)}
+		return &crashed{child.LastWords(stderr, waitErr)}
 	case readErr != nil:
 		return engine.Errorf(path, "understanding its inspection: %w", readErr)
 	}
 	return nil
-}
-
-// endedFromOutside reports whether somebody ended the child: an operator, or
-// the kernel for want of memory. What a damaged file does to it is a panic or
-// a signal of its own making.
-func endedFromOutside(waitErr error) bool {
-	var exit *exec.ExitError
-	if !errors.As(waitErr, &exit) {
-		return false
-	}
-	status, ok := exit.Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() {
-		return false
-	}
-	switch status.Signal() {
-	case syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:
-		return true
-	}
-	return false
-}
-
-// lastWords is the line in which the Go runtime said why the child ended.
-func lastWords(stderr string, waitErr error) string {
-	for _, line := range strings.Split(stderr, "\n") {
-		for _, start := range []string{"panic: ", "fatal error: ", "unexpected fault address", "runtime: "} {
-			if strings.HasPrefix(line, start) {
-				return strings.TrimSpace(strings.TrimPrefix(line, "panic: "))
-			}
-		}
-	}
-	return waitErr.Error()
 }

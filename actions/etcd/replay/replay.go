@@ -12,10 +12,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"strings"
 	"syscall"
 
+	"runbook/actions/etcd/child"
 	"runbook/engine"
 )
 
@@ -39,12 +38,10 @@ type Outcome struct {
 // behind it, up to the log's first damage. The database has to be a sound copy
 // that nobody else uses; it isn't synced.
 func Run(ctx context.Context, db, wal string) (Outcome, error) {
-	// /proc/self/exe is this very binary even if it was replaced on disk.
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", childArgument, db, wal)
-	cmd.Env = []string{"GOTRACEBACK=none"}
-	// A Ctrl-C is for this process to heed. A child that outlived it would
-	// write to a file that a resumed run has begun again.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd := child.Command(ctx, childArgument, db, wal)
+	// A child that outlived this process, be it for a moment, would write to a
+	// file that a resumed run has begun again.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -52,7 +49,7 @@ func Run(ctx context.Context, db, wal string) (Outcome, error) {
 	case ctx.Err() != nil:
 		return Outcome{}, engine.Errorf(db, "replaying the log was ended: %w", context.Cause(ctx))
 	case err != nil:
-		return Outcome{}, engine.Errorf(db, "replaying the log of %s: %s", wal, lastWords(stderr.String(), err)).
+		return Outcome{}, engine.Errorf(db, "replaying the log of %s: %s", wal, child.LastWords(stderr.String(), err)).
 			WithHint("Nothing was changed: this was a copy. etcd itself would most likely fail at the same entry; restore a backup.")
 	}
 	var o Outcome
@@ -62,29 +59,20 @@ func Run(ctx context.Context, db, wal string) (Outcome, error) {
 	return o, nil
 }
 
-// lastWords is the line in which a child said why it ended.
-func lastWords(stderr string, err error) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
-	if line == "" {
-		return err.Error()
-	}
-	return line
-}
-
 // ChildMain does a child's work where args, the process's arguments without
 // its name, ask for it, and reports whether they did.
 func ChildMain(args []string) bool {
 	if len(args) != 3 || args[0] != childArgument {
 		return false
 	}
-	if err := child(args[1], args[2], os.Stdout); err != nil {
+	if err := answer(args[1], args[2], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	return true
 }
 
-func child(db, wal string, stdout io.Writer) error {
+func answer(db, wal string, stdout io.Writer) error {
 	o, err := replay(db, wal)
 	if err != nil {
 		return err
