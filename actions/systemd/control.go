@@ -7,15 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/dbus"
-
 	"runbook/engine"
 )
 
 // control brings one unit to a state. Each of its methods looks first and
 // does nothing where the unit is there already.
 type control struct {
-	conn   *dbus.Conn
+	conn   *connection
 	unit   string
 	report engine.Reporter
 }
@@ -35,7 +33,7 @@ func (s state) up() bool   { return active(s.UnitFact) && !s.pending }
 func (s state) down() bool { return settledDown(s.UnitFact) && !s.pending }
 
 func (k control) read(ctx context.Context) (state, error) {
-	props, err := properties(ctx, k.conn, k.unit)
+	props, err := k.conn.properties(ctx, k.unit)
 	if err != nil {
 		return state{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	"github.com/zclconf/go-cty/cty"
@@ -34,16 +35,20 @@ func (Facts) Unit(ctx context.Context, name string) (engine.UnitFact, error) {
 		return engine.UnitFact{}, err
 	}
 	defer conn.Close()
-	props, err := properties(ctx, conn, name)
+	props, err := conn.properties(ctx, name)
 	if err != nil {
 		return engine.UnitFact{}, err
 	}
 	return fact(name, props), nil
 }
 
+// connection is one to the host's systemd, and is made anew when that has
+// re-executed itself: it then closes all that it has.
+type connection struct{ *dbus.Conn }
+
 // connect opens a connection to the host's systemd: to its own socket, which
 // works while D-Bus is down, or for other users than root the system bus.
-func connect(ctx context.Context) (*dbus.Conn, error) {
+func connect(ctx context.Context) (*connection, error) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
 		return nil, engine.Errorf("systemd", "no systemd on this host: %w", err).
 			WithHint("Steps and facts on units need a host that was booted with systemd.")
@@ -56,13 +61,41 @@ func connect(ctx context.Context) (*dbus.Conn, error) {
 		return nil, engine.Errorf("systemd", "it doesn't answer: %w", err).
 			WithHint("Run as root, and see whether systemctl status works.")
 	}
-	return conn, nil
+	return &connection{conn}, nil
+}
+
+// reexecution bounds how long systemd may not answer while it re-executes
+// itself.
+const reexecution = 30 * time.Second
+
+// again connects anew.
+func (c *connection) again(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reexecution)
+	defer cancel()
+	for {
+		next, err := connect(ctx)
+		if err == nil {
+			c.Close()
+			c.Conn = next.Conn
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // properties reads a unit's properties. For a unit that isn't loaded systemd
 // looks at the unit's file, but keeps nothing of it.
-func properties(ctx context.Context, conn *dbus.Conn, name string) (map[string]any, error) {
-	props, err := conn.GetAllPropertiesContext(ctx, name)
+func (c *connection) properties(ctx context.Context, name string) (map[string]any, error) {
+	props, err := c.GetAllPropertiesContext(ctx, name)
+	for err != nil && ctx.Err() == nil && !c.Connected() {
+		if err = c.again(ctx); err == nil {
+			props, err = c.GetAllPropertiesContext(ctx, name)
+		}
+	}
 	if err != nil {
 		return nil, engine.Errorf("unit "+name, "reading its state: %w", err)
 	}

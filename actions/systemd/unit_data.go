@@ -52,7 +52,7 @@ func (d *unitData) Read(ctx context.Context, _ engine.World) (engine.Result, err
 		return nil, err
 	}
 	defer conn.Close()
-	props, err := properties(ctx, conn, d.Name)
+	props, err := conn.properties(ctx, d.Name)
 	if err != nil {
 		return nil, err
 	}
