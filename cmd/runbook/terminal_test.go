@@ -194,3 +194,24 @@ func TestPlainTerminals(t *testing.T) {
 		t.Errorf("colours with NO_COLOR: %q", x.raw.String())
 	}
 }
+
+// The terminal goes away, as with an SSH session that drops: the run stops in an
+// orderly way, and knows it.
+func TestTerminalGoesAway(t *testing.T) {
+	x := onTerminal(t, 80, 24)
+	x.until(`\[2/2\] two 0:`)
+	if err := x.master.Close(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(time.Minute, func() { _ = x.cmd.Process.Kill() })
+	defer late.Stop()
+	if err := x.cmd.Wait(); x.cmd.ProcessState.ExitCode() != int(exitStopped) {
+		t.Fatalf("%v", err)
+	}
+	list := exec.Command(os.Args[0], "list")
+	list.Env = x.cmd.Env
+	out, err := list.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "1 of 2") || !strings.Contains(string(out), "stopped") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

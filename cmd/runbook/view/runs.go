@@ -67,8 +67,8 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	head := s.Header
 	h.line("%s of %s on %s", h.bold.Sprintf("Run %s", head.Run.ID), head.Run.Runbook, head.Host)
 	h.line("  state    %s", standing(s, busy))
-	h.line("  started  %s", head.Run.Started.Local().Format(time.DateTime))
-	h.line("  updated  %s", s.Updated.Local().Format(time.DateTime))
+	h.line("  started  %s", moment(head.Run.Started))
+	h.line("  updated  %s", moment(s.Updated))
 	h.line("  version  %s", head.Version)
 	h.line("  took     %s", took(s.Updated.Sub(s.Began)))
 	for i, p := range head.Plan.Steps {
@@ -99,13 +99,13 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 		return
 	}
 	if a := st.Approval; a != nil {
-		h.line("      approved by %s at %s %s", a.By, a.At.Local().Format(time.DateTime), a.Reason)
+		h.line("      approved by %s at %s %s", a.By, moment(a.At), a.Reason)
 	}
 	if text := retried(st); text != "" {
 		h.line("    %s", h.faint.Sprint(text))
 	}
 	if !st.Started.IsZero() {
-		h.line("    %s", h.faint.Sprint("began "+st.Started.Local().Format(time.DateTime)))
+		h.line("    %s", h.faint.Sprint("began "+moment(st.Started)))
 	}
 	for _, c := range p.Preconditions {
 		h.condition("    ", c)
@@ -269,3 +269,6 @@ func (h *Human) Kept(id string, paths []string) {
 func (h *Human) Changed(diff, what string) {
 	h.Note("The runbook has changed since the run began:\n\n%s\n%s\n", diff, what)
 }
+
+// moment tells a time as the reader's clock does, and which clock that is.
+func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }

@@ -4,7 +4,6 @@
 package environment
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -68,25 +67,36 @@ func (s *scene) finish(code int, cmd *exec.Cmd) program.Ended {
 type running struct {
 	*scene
 	cmd *exec.Cmd
-	out bytes.Buffer
+	out *os.File
 }
 
 func (s *scene) start(args ...string) *running {
 	s.Helper()
-	r := &running{scene: s, cmd: s.command(args...)}
-	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
+	out, err := os.CreateTemp(s.dir, "out-")
+	must(s.T, err)
+	s.Cleanup(func() { _ = out.Close() })
+	r := &running{scene: s, cmd: s.command(args...), out: out}
+	r.cmd.Stdout, r.cmd.Stderr = out, out
 	must(s.T, r.cmd.Start())
 	return r
+}
+
+// shows waits until it has printed a text.
+func (r *running) shows(text string) {
+	r.Helper()
+	await(r.T, "grep -qF '"+text+"' "+r.out.Name())
 }
 
 // ends waits for the end of it and wants an exit code.
 func (r *running) ends(code int) string {
 	r.Helper()
 	_ = r.cmd.Wait() // the code tells
+	out, err := os.ReadFile(r.out.Name())
+	must(r.T, err)
 	if got := program.Code(r.cmd.ProcessState); got != code {
-		r.Fatalf("exit code %d, want %d\n%s", got, code, r.out.String())
+		r.Fatalf("exit code %d, want %d\n%s", got, code, out)
 	}
-	return r.out.String()
+	return string(out)
 }
 
 func (s *scene) contains(text string, parts ...string) {
