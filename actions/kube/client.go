@@ -2,6 +2,8 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -116,6 +118,8 @@ func (c *client) get(ctx context.Context, path, query, accept string) (status in
 func said(err error) string {
 	var wrapped *url.Error
 	switch {
+	case distrust(err) != "" && errors.As(err, &wrapped):
+		return "the API server isn't trusted: " + wrapped.Err.Error()
 	case errors.As(err, &wrapped):
 		return "the API server doesn't answer: " + wrapped.Err.Error()
 	case apierrors.IsUnauthorized(err):
@@ -133,9 +137,26 @@ func unanswered(err error) bool {
 	if e := (*engine.Error)(nil); errors.As(err, &e) {
 		return false // this host's own trouble
 	}
+	if distrust(err) != "" {
+		return false // no waiting helps
+	}
 	var status apierrors.APIStatus
 	return !errors.As(err, &status) || apierrors.IsServiceUnavailable(err) ||
 		apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err)
+}
+
+// distrust says what to do where the API server's certificate isn't accepted;
+// it is empty where that isn't what is wrong.
+func distrust(err error) string {
+	var verification *tls.CertificateVerificationError
+	if !errors.As(err, &verification) {
+		return ""
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return "Is this host's clock right? Then renew the certificate and restart the API server: on kubeadm's control plane, kubeadm certs check-expiration tells which, and kubeadm certs renew apiserver renews it."
+	}
+	return "Is the kubeconfig this cluster's, and does it hold the CA that signed the API server's certificate, and a name that is in it?"
 }
 
 // failed is an answer's error with what to do now.
@@ -145,6 +166,8 @@ func failed(where string, err error) *engine.Error {
 	}
 	hint, attribute := "What the API server says should tell why; its log may tell more.", "kubeconfig"
 	switch {
+	case distrust(err) != "":
+		hint = distrust(err)
 	case apierrors.IsUnauthorized(err):
 		hint = "The API server doesn't know who this is: the kubeconfig's certificate may have expired, or be another cluster's."
 	case apierrors.IsForbidden(err):
