@@ -123,6 +123,7 @@ func (s Store) History(id string) (*History, error) {
 
 // Tell turns a journal's records into the history of its run.
 func Tell(records []journal.Record, busy bool) (*History, error) {
+	records = steady(records)
 	state, err := Replay(records)
 	if err != nil {
 		return nil, err

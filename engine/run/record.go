@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"runbook/engine"
@@ -295,6 +296,7 @@ func newState() *State {
 
 // Replay turns a journal's records into the state of its run.
 func Replay(records []journal.Record) (*State, error) {
+	records = steady(records)
 	s := newState()
 	if len(records) == 0 || records[0].Kind != kindRun {
 		return nil, engine.Errorf("journal", "it has no header: the run never began").
@@ -308,6 +310,23 @@ func Replay(records []journal.Record) (*State, error) {
 		}
 	}
 	return s, nil
+}
+
+// steady are the records with times of which none is before the one of the
+// record before it: a host's clock may have been set back meanwhile. The order
+// of the records is what tells which came first.
+func steady(records []journal.Record) []journal.Record {
+	at := func(a, b journal.Record) int { return a.Time.Compare(b.Time) }
+	if slices.IsSortedFunc(records, at) {
+		return records
+	}
+	records = slices.Clone(records)
+	for i := 1; i < len(records); i++ {
+		if records[i].Time.Before(records[i-1].Time) {
+			records[i].Time = records[i-1].Time
+		}
+	}
+	return records
 }
 
 func (s *State) apply(r journal.Record) error {
