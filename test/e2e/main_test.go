@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"runbook/test/etcdhost"
+	"runbook/test/program"
 	"runbook/test/systemdhost"
 )
 
@@ -56,7 +56,7 @@ func newScene(t *testing.T, o etcdhost.Options) *scene {
 // bareScene is a scene without an etcd.
 func bareScene(t *testing.T) *scene {
 	t.Helper()
-	binary, err := build()
+	binary, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,18 +71,6 @@ func (s *scene) atEnd(script string) {
 	s.Helper()
 	s.Cleanup(func() { s.ctx = context.Background(); s.sh(script) })
 }
-
-// build builds the binary once for all tests. The host that they run in goes
-// away with it.
-var build = sync.OnceValues(func() (string, error) {
-	const path = "/tmp/runbook"
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/runbook")
-	cmd.Dir = "../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
-})
 
 // wipe removes what earlier tests left behind.
 func (s *scene) wipe() {
@@ -124,20 +112,16 @@ func (s *scene) exec(code int, name string, args ...string) string {
 	return string(out)
 }
 
-// exitCode is as a shell has it: 128 and the signal's number for a process
-// that was killed.
+// exitCode is what a command ended with; -1 where it couldn't be run.
 func exitCode(err error) int {
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		if err != nil {
-			return -1
-		}
-		return 0
+	switch {
+	case err == nil:
+		return program.Done
+	case errors.As(err, &exit):
+		return program.Code(exit.ProcessState)
 	}
-	if st := exit.Sys().(syscall.WaitStatus); st.Signaled() {
-		return 128 + int(st.Signal())
-	}
-	return exit.ExitCode()
+	return -1
 }
 
 func (s *scene) contains(text string, parts ...string) {

@@ -30,7 +30,9 @@ const (
 var Build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("runbook-%d", os.Getuid()), "runbook")
 	// The package is named by its path, so this works wherever a test is.
-	if out, err := exec.Command("go", "build", "-o", path, "runbook/cmd/runbook").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", path, "runbook/cmd/runbook")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building runbook: %w\n%s", err, out)
 	}
 	return path, nil
