@@ -109,6 +109,7 @@ func Run(t *testing.T, reg *engine.Registry, c Case) {
 		})
 	}
 	t.Run("kill", suite{c: c, spec: spec, host: local}.survivesKill)
+	t.Run("errors", suite{c: c, spec: spec, host: local}.survivesErrors)
 }
 
 type suite struct {
