@@ -13,6 +13,7 @@ import (
 	"runbook/cmd/runbook/trace"
 	"runbook/cmd/runbook/view"
 	"runbook/engine"
+	"runbook/engine/durable"
 	"runbook/engine/host"
 	"runbook/engine/journal"
 	"runbook/engine/lang"
@@ -76,7 +77,7 @@ func (a *app) main(args []string) exitCode {
 	defer a.view.Close()
 	err := root.Execute()
 	if err != nil {
-		a.view.Error(err)
+		a.view.Error(advised(err))
 	}
 	var stopped *stoppedError
 	if errors.As(err, &stopped) && !errors.Is(err, run.ErrWaiting) {
@@ -86,6 +87,14 @@ func (a *app) main(args []string) exitCode {
 		return a.code
 	}
 	return codeOf(err)
+}
+
+// advised adds to an error of a disk what to do, unless it says that already.
+func advised(err error) error {
+	if engine.HintOf(err) != "" {
+		return err
+	}
+	return durable.Advised(err, "try again")
 }
 
 func codeOf(err error) exitCode {

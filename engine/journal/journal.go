@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,6 +32,9 @@ type Journal struct {
 	seq  int
 	sum  string
 	err  error // the first failure to append: final
+
+	last []byte // the last record that Open found, as a line
+	size int64  // up to its end
 }
 
 // newSuffix ends the name of a run's directory until its journal has its first
@@ -43,8 +47,19 @@ const newSuffix = ".new"
 func Create(dir, kind string, data any) (*Journal, error) {
 	fresh := dir + newSuffix
 	if err := os.Mkdir(fresh, 0o700); err != nil {
-		return nil, &engine.Error{Where: fresh, Err: err}
+		return nil, durable.Advised(&engine.Error{Where: fresh, Err: err}, "try again")
 	}
+	j, err := create(dir, fresh, kind, data)
+	if err != nil {
+		// Nobody was told of the run, and nothing else has changed: it never
+		// began. A disk that is full has better use for the room.
+		_, _ = os.RemoveAll(fresh), os.RemoveAll(dir)
+		return nil, durable.Advised(err, "try again")
+	}
+	return j, nil
+}
+
+func create(dir, fresh, kind string, data any) (*Journal, error) {
 	path := filepath.Join(fresh, FileName)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -86,9 +101,11 @@ func Open(dir string) (j *Journal, records []Record, torn *Torn, err error) {
 	if err := j.take(); err != nil {
 		return nil, nil, nil, errors.Join(err, f.Close())
 	}
-	records, torn, err = j.load()
+	if records, torn, err = j.load(); err == nil {
+		err = j.renew()
+	}
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, f.Close())
+		return nil, nil, nil, errors.Join(durable.Advised(err, "try again"), f.Close())
 	}
 	return j, records, torn, nil
 }
@@ -110,6 +127,7 @@ func (j *Journal) load() ([]Record, *Torn, error) {
 		return nil, nil, err
 	}
 	j.seq, j.sum = len(scan.records), scan.sum
+	j.last, j.size = scan.last, scan.size
 	if len(scan.tail) == 0 {
 		return scan.records, nil, nil
 	}
@@ -132,6 +150,24 @@ func (j *Journal) setAside(s scan) (*Torn, error) {
 	return &Torn{Bytes: len(s.tail), Aside: aside}, nil
 }
 
+// renew writes the last record again where it is, and syncs it. Whoever wrote it
+// may not have been able to: the kernel then drops what it couldn't write, but
+// goes on to show it to whoever reads, and a later sync says nothing of it.
+func (j *Journal) renew() error {
+	f, err := os.OpenFile(j.path, os.O_WRONLY, 0)
+	if err != nil {
+		return &engine.Error{Where: j.path, Err: err}
+	}
+	_, err = f.WriteAt(j.last, j.size-int64(len(j.last)))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return engine.Errorf(j.path, "the last record can't be made durable: %w", err)
+	}
+	return nil
+}
+
 // Append writes one record and syncs it. After a failure nothing more can be
 // appended: what the disk holds then is only known to the next Open.
 func (j *Journal) Append(kind string, data any) error {
@@ -148,15 +184,25 @@ func (j *Journal) append(kind string, data any) error {
 		return engine.Errorf(j.path, "encoding a %s record: %w", kind, err)
 	}
 	line, sum := encode(Record{Seq: j.seq + 1, Time: time.Now().UTC(), Kind: kind, Data: raw}, j.sum)
-	const hint = "What it says to have begun may be done by now; nothing else was changed since. Make room or mend the disk, then `runbook resume`, which finds out"
+	const hint = "What the journal says to have begun may be done by now; nothing else was changed since. Make room or mend the disk, then go on, which finds out"
 	if _, err := j.file.Write(line); err != nil {
-		return engine.Errorf(j.path, "the journal can't be written: %w", err).WithHint(hint)
+		return durable.Advised(engine.Errorf(j.path, "the journal can't be written: %w", cause(err)).WithHint(hint), "")
 	}
 	if err := j.file.Sync(); err != nil {
-		return engine.Errorf(j.path, "the journal can't be synced: %w", err).WithHint(hint)
+		return durable.Advised(engine.Errorf(j.path, "the journal can't be synced: %w", cause(err)).WithHint(hint), "")
 	}
 	j.seq, j.sum = j.seq+1, sum
 	return nil
+}
+
+// cause is err without the file's name, which was another one when the journal
+// was made.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 // Close releases the journal.
@@ -195,6 +241,7 @@ func Busy(dir string) (bool, error) {
 type scan struct {
 	records []Record
 	sum     string
+	last    []byte // the last intact line
 	size    int64  // of the intact lines, in bytes
 	tail    []byte // the torn last line
 }
@@ -219,7 +266,7 @@ func read(r io.Reader, path string) (scan, error) {
 			}
 			return s, damaged(path, len(s.records)+1, s.size, bad)
 		}
-		s.records, s.sum, s.size = append(s.records, rec), sum, s.size+int64(len(line))
+		s.records, s.sum, s.last, s.size = append(s.records, rec), sum, line, s.size+int64(len(line))
 	}
 }
 

@@ -34,8 +34,8 @@ func (s Store) run(id string) string { return filepath.Join(s.runs(), id) }
 func (s Store) Prepare() error {
 	for _, dir := range []string{s.Dir, s.runs()} {
 		if err := durable.MkdirAll(dir, 0o700); err != nil {
-			return engine.Errorf(s.Dir, "the state directory can't be made: %w", err).
-				WithHint("Name another one with --state-dir or RUNBOOK_STATE_DIR")
+			return durable.Advised(engine.Errorf(s.Dir, "the state directory can't be made: %w", err).
+				WithHint("Name another one with --state-dir or RUNBOOK_STATE_DIR"), "")
 		}
 	}
 	return nil
@@ -228,8 +228,8 @@ func (s Store) Abandon(id, reason string) error {
 // abandonUnreadable leaves a damaged journal as it is, for whoever wants to
 // know what happened.
 func (s Store) abandonUnreadable(id, reason string, why error) error {
-	if busy, err := journal.Busy(s.run(id)); busy || err != nil {
-		return errors.Join(why, err)
+	if sum := s.summary(id); sum.Err == nil || sum.Busy {
+		return why // it could be read: what failed was to write it
 	}
 	text, err := json.Marshal(abandoned{Reason: reason})
 	if err != nil {

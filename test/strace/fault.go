@@ -17,17 +17,18 @@ type Fault struct {
 	Lasting bool
 }
 
-// Arguments are strace's, to have it happen and logged.
+// Arguments are strace's, to have it happen, and to log these calls alone.
 func (f Fault) Arguments() []string {
-	return []string{"-e", "trace=" + strings.Join(f.Calls, ","), "-e", "inject=" + f.injection()}
+	return append([]string{"-e", "trace=" + strings.Join(f.Calls, ",")}, f.Injection()...)
 }
 
-func (f Fault) injection() string {
+// Injection are strace's arguments to have it happen to calls that are traced.
+func (f Fault) Injection() []string {
 	when := fmt.Sprint(f.Nth)
 	if f.Lasting {
 		when += "+"
 	}
-	return fmt.Sprintf("%s:error=%s:when=%s", strings.Join(f.Calls, ","), f.Errno, when)
+	return []string{"-e", fmt.Sprintf("inject=%s:error=%s:when=%s", strings.Join(f.Calls, ","), f.Errno, when)}
 }
 
 func (f Fault) String() string {
