@@ -37,7 +37,8 @@ const (
 type app struct {
 	ctx, stop context.Context
 	in        io.Reader
-	out, err  *os.File
+	out       *view.Output
+	err       *os.File
 	view      view.View
 	human     *view.Human // for what only people read
 	reg       *engine.Registry
@@ -49,9 +50,10 @@ type app struct {
 }
 
 func newApp(ctx, stop context.Context) *app {
+	out := view.NewOutput(os.Stdout)
 	return &app{
-		ctx: ctx, stop: stop, in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		view: view.ForPeople(os.Stdout, os.Stderr), human: view.NewHuman(os.Stdout, os.Stderr),
+		ctx: ctx, stop: stop, in: os.Stdin, out: out, err: os.Stderr,
+		view: view.ForPeople(out, os.Stderr), human: view.NewHuman(out, os.Stderr),
 	}
 }
 
@@ -74,8 +76,14 @@ func (a *app) main(args []string) exitCode {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	a.chooseView(root, args)
-	defer a.view.Close()
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
+	code := a.end(err)
+	a.view.Close()
+	return a.unwritten(cmd.Name(), code)
+}
+
+// end shows how a command ended, and returns what to exit with.
+func (a *app) end(err error) exitCode {
 	if err != nil {
 		a.view.Error(advised(err))
 	}

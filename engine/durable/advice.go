@@ -78,7 +78,7 @@ func lower(text string) string { return strings.ToLower(text[:1]) + text[1:] }
 // fileSystem describes the file system that holds path, and returns the nearest
 // directory on it that exists.
 func fileSystem(path string) (text, dir string) {
-	if !filepath.IsAbs(path) {
+	if !filepath.IsAbs(path) || within(path, "/dev") || within(path, "/proc") {
 		return "", ""
 	}
 	for dir = path; ; dir = filepath.Dir(dir) {
@@ -121,9 +121,13 @@ func room(dir string) string {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return "no room left"
 	}
-	text := fmt.Sprintf("%s free of %s", humanize.IBytes(st.Bavail*uint64(st.Bsize)), humanize.IBytes(st.Blocks*uint64(st.Bsize)))
-	if st.Files > 0 && st.Ffree == 0 {
+	free := st.Bavail * uint64(st.Bsize)
+	text := fmt.Sprintf("%s free of %s", humanize.IBytes(free), humanize.IBytes(st.Blocks*uint64(st.Bsize)))
+	switch {
+	case st.Files > 0 && st.Ffree == 0:
 		text += fmt.Sprintf(", but no room for one more file beside its %s", humanize.Comma(int64(st.Files)))
+	case free > 1<<20:
+		text += "; if that is enough, then what it lies on is full, as dmesg tells"
 	}
 	return text
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,9 +33,6 @@ type Journal struct {
 	seq  int
 	sum  string
 	err  error // the first failure to append: final
-
-	last []byte // the last record that Open found, as a line
-	size int64  // up to its end
 }
 
 // newSuffix ends the name of a run's directory until its journal has its first
@@ -101,9 +99,7 @@ func Open(dir string) (j *Journal, records []Record, torn *Torn, err error) {
 	if err := j.take(); err != nil {
 		return nil, nil, nil, errors.Join(err, f.Close())
 	}
-	if records, torn, err = j.load(); err == nil {
-		err = j.renew()
-	}
+	records, torn, err = j.load()
 	if err != nil {
 		return nil, nil, nil, errors.Join(durable.Advised(err, "try again"), f.Close())
 	}
@@ -126,13 +122,44 @@ func (j *Journal) load() ([]Record, *Torn, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if same, err := j.onDisk(scan); err != nil {
+		return nil, nil, err
+	} else if !same {
+		if _, err = j.file.Seek(0, io.SeekStart); err == nil {
+			scan, err = read(j.file, j.path)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
 	j.seq, j.sum = len(scan.records), scan.sum
-	j.last, j.size = scan.last, scan.size
 	if len(scan.tail) == 0 {
 		return scan.records, nil, nil
 	}
 	torn, err := j.setAside(scan)
 	return scan.records, torn, err
+}
+
+// onDisk reports whether the disk holds the end of what s found. Where a sync
+// fails, the kernel drops what it couldn't write, but goes on to show it to
+// whoever reads: it has to forget that, and read it again. Only what was
+// written last can be missing, since nothing is written after a failure.
+func (j *Journal) onDisk(s scan) (bool, error) {
+	end := slices.Concat(s.last, s.tail)
+	at := s.size - int64(len(s.last))
+	err := j.file.Sync()
+	if err == nil {
+		page := int64(os.Getpagesize())
+		err = unix.Fadvise(int(j.file.Fd()), at/page*page, 0, unix.FADV_DONTNEED)
+	}
+	now := make([]byte, len(end))
+	if err == nil {
+		_, err = j.file.ReadAt(now, at)
+	}
+	if err != nil {
+		return false, engine.Errorf(j.path, "reading back the last record: %w", cause(err))
+	}
+	return bytes.Equal(now, end), nil
 }
 
 // setAside keeps a torn last line in a file of its own and cuts it off.
@@ -148,24 +175,6 @@ func (j *Journal) setAside(s scan) (*Torn, error) {
 		return nil, engine.Errorf(j.path, "sync: %w", err)
 	}
 	return &Torn{Bytes: len(s.tail), Aside: aside}, nil
-}
-
-// renew writes the last record again where it is, and syncs it. Whoever wrote it
-// may not have been able to: the kernel then drops what it couldn't write, but
-// goes on to show it to whoever reads, and a later sync says nothing of it.
-func (j *Journal) renew() error {
-	f, err := os.OpenFile(j.path, os.O_WRONLY, 0)
-	if err != nil {
-		return &engine.Error{Where: j.path, Err: err}
-	}
-	_, err = f.WriteAt(j.last, j.size-int64(len(j.last)))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return engine.Errorf(j.path, "the last record can't be made durable: %w", err)
-	}
-	return nil
 }
 
 // Append writes one record and syncs it. After a failure nothing more can be

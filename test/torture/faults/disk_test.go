@@ -89,6 +89,11 @@ func (d *disk) abort() {
 // mend takes the disk down and up again.
 func (d *disk) mend() {
 	d.Helper()
-	sh(d.T, "umount "+d.dir)
+	d.unmount()
 	d.mount()
+}
+
+func (d *disk) unmount() {
+	d.Helper()
+	sh(d.T, "umount "+d.dir)
 }
