@@ -200,7 +200,7 @@ func (p *place) exitsRight(s stage, said said, f strace.Fault, made strace.Calls
 	}
 	named := func(c strace.Call) bool {
 		return slices.ContainsFunc(c.Paths(), func(path string) bool {
-			return strings.Contains(said.err, filepath.Dir(path)) || strings.Contains(said.err, "open "+filepath.Base(path)) // as it was given
+			return strings.Contains(said.err, filepath.Dir(path)) || strings.Contains(said.err, filepath.Base(path)+": ") // as it was given
 		})
 	}
 	if !slices.ContainsFunc(made.Injected(), named) {
