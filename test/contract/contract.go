@@ -40,6 +40,10 @@ type Case struct {
 	Kills bool
 	// AlwaysFails says that Apply has to fail; how, Fails tells.
 	AlwaysFails bool
+	// Fills says that the action takes all the room of a disk on purpose: it
+	// meets no errors of one, since that there is no room is what it wants, and
+	// what its file holds is of no use.
+	Fills bool
 	// Syscalls are calls to be killed at beside those that change files; for
 	// an action that works through a socket "write" or "sendmsg".
 	Syscalls []string

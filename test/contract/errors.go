@@ -96,7 +96,7 @@ func (s suite) eachFault(t *testing.T, what string, all []strace.Fault, try func
 	t.Helper()
 	n := 0
 	for _, f := range all {
-		if !tally.Takes(s.c.Action+s.c.Name+what+f.String(), selection) {
+		if s.c.Fills && f.Err() != unix.EMFILE || !tally.Takes(s.c.Action+s.c.Name+what+f.String(), selection) {
 			continue
 		}
 		t.Run(what+"/"+f.String(), func(t *testing.T) {
@@ -216,7 +216,7 @@ func (h *hit) hold(t *testing.T, injected strace.Calls, since time.Time) {
 		u := unsynced{path: path, file: f}
 		fatal(t, "hold", unix.Fstat(int(f.Fd()), &u.before))
 		written := time.Unix(u.before.Mtim.Unix()).After(since)
-		if u.before.Mode&unix.S_IFMT == unix.S_IFREG && written {
+		if u.before.Mode&unix.S_IFMT == unix.S_IFREG && u.before.Size > 0 && written {
 			h.unsynced = append(h.unsynced, u)
 		}
 	}

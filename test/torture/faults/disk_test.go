@@ -1,9 +1,12 @@
 package faults
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -18,7 +21,7 @@ type disk struct {
 // many files it may hold; 0 is as many as it likes.
 func newDisk(t *testing.T, kind, dir string, megabytes, inodes int) *disk {
 	t.Helper()
-	loops(t)
+	loops()
 	memory, err := os.MkdirTemp("/run", "disk-")
 	must(t, err)
 	d := &disk{T: t, dir: dir, kind: kind, image: filepath.Join(memory, "image")}
@@ -43,13 +46,12 @@ func (d *disk) gone() {
 
 // loops makes the devices that a host hasn't got. The kernel takes a loop
 // device down with its last mount.
-func loops(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat("/dev/loop-control"); err == nil {
-		return
+var loops = sync.OnceFunc(func() {
+	script := "[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237; for i in $(seq 0 63); do [ -e /dev/loop$i ] || mknod /dev/loop$i b 7 $i; done"
+	if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("%v: %s", err, out))
 	}
-	sh(t, "mknod /dev/loop-control c 10 237; for i in $(seq 0 63); do mknod /dev/loop$i b 7 $i; done")
-}
+})
 
 func (d *disk) mount() {
 	d.Helper()

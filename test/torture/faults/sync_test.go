@@ -18,7 +18,7 @@ type failingDisk struct {
 
 func newFailingDisk(t *testing.T, dir string) *failingDisk {
 	t.Helper()
-	loops(t)
+	loops()
 	memory, err := os.MkdirTemp("/run", "disk-")
 	must(t, err)
 	sh(t, "mount -t tmpfs -o size=20m tmpfs "+memory)
