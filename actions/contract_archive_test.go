@@ -102,13 +102,17 @@ func listArchive(t *testing.T, b *strings.Builder, path, dir string) {
 	in := tar.NewReader(zip)
 	for {
 		h, err := in.Next()
+		sum := sha256.New()
+		if err == nil {
+			_, err = io.Copy(sum, in)
+		}
 		if errors.Is(err, io.EOF) {
 			return
 		}
-		must(t, err)
-		sum := sha256.New()
-		_, err = io.Copy(sum, in)
-		must(t, err)
+		if err != nil { // one that was cut short
+			fmt.Fprintf(b, "  %v\n", err)
+			return
+		}
 		fmt.Fprintf(b, "  %s %o %d:%d %s %x\n", strings.TrimPrefix(h.Name, dir[1:]), h.Mode, h.Uid, h.Gid, h.Linkname, sum.Sum(nil))
 	}
 }

@@ -25,7 +25,7 @@ func faultCases() []contract.Case {
 		{Name: "a directory", Action: "fault_remove", Setup: loseMember(nil), Bad: badFaultRemove()},
 		{Name: "a stray file instead", Action: "fault_remove", Setup: loseMember("file")},
 		{Name: "a stray directory instead", Action: "fault_remove", Setup: loseMember("directory")},
-		{Name: "a small disk", Action: "fault_fill_disk", Setup: fillSmallDisk, Syscalls: []string{"fallocate"}, Bad: badFill()},
+		{Name: "a small disk", Action: "fault_fill_disk", Setup: fillSmallDisk, Fills: true, Syscalls: []string{"fallocate"}, Bad: badFill()},
 		{Name: "two processes", Action: "fault_kill_process", Setup: killTwo, Syscalls: []string{"pidfd_send_signal"}, Bad: badKill()},
 		{Name: "a drill that went well", Action: "drill_score", Setup: scored, Bad: badScore(), Fails: failingScore()},
 		{Name: "a port", Action: "fault_network", Setup: cutOffPort, Syscalls: []string{"sendmsg", "sendto"}, Bad: badNetwork()},

@@ -71,8 +71,11 @@ func (l *locked) ended(ctx context.Context, o order, complaint string) (*attempt
 		return nil, at.undead(context.Cause(ctx))
 	case ctx.Err() != nil && errors.Is(err, fs.ErrNotExist):
 		return nil, engine.Errorf("command "+o.Argv[0], "it wasn't begun: %w", context.Cause(ctx))
-	case err != nil:
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, engine.Errorf("command "+o.Argv[0], "its watcher didn't begin it: %s", complaint)
+	case err != nil:
+		return nil, engine.Errorf(o.Record, "the command was begun, and how it ended can't be read: %w", err).
+			WithHint("Resume the run: it finds out, and doesn't repeat what was done.")
 	}
 	return nil, engine.Errorf("command "+o.Argv[0], "it was begun, and its watcher was killed before it ended: %s", complaint).
 		WithHint("Find out whether it has done its work before you resume; the kernel's log tells whether memory ran out.")

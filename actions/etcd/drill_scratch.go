@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/unseen"
 	"runbook/engine"
 	"runbook/engine/durable"
 )
@@ -76,7 +77,10 @@ func (a *drill) dataNear(ctx context.Context, w engine.World, dir string) (strin
 		}
 	}
 	for _, pattern := range []string{"*", "*/*", "*/*/*"} {
-		found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), pattern, "member", "snap")) // the pattern is a good one
+		found, err := unseen.Find(filepath.Join(escapeGlob(dir), pattern, "member", "snap"))
+		if err != nil {
+			return "", engine.Errorf(dir, "looking for etcd's data in it: %w", err)
+		}
 		for _, path := range found {
 			if !strings.HasPrefix(path, filepath.Join(dir, scratchName)+"/") {
 				return filepath.Dir(filepath.Dir(path)), nil

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"runbook/actions/etcd/unseen"
 	"runbook/engine"
 )
 
@@ -24,7 +25,7 @@ func refuseInUse(member, walDir string) error {
 	if err != nil {
 		return err
 	}
-	logs, err := filepath.Glob(filepath.Join(walDir, "*.wal"))
+	logs, err := unseen.Find(filepath.Join(walDir, "*.wal"))
 	if err != nil {
 		return engine.Errorf(walDir, "listing the log: %w", err)
 	}

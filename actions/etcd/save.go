@@ -191,8 +191,11 @@ func (a *save) fetch(ctx context.Context, r saved, rep engine.Reporter) error {
 		if err == nil {
 			return a.accept(ctx, part, rep)
 		}
+		// Another endpoint helps neither against a disk without room nor against
+		// one that fails.
 		var full *noRoom
-		if errors.As(err, &full) {
+		var disk *fs.PathError
+		if errors.As(err, &full) || errors.As(err, &disk) && disk.Path == part {
 			return err
 		}
 		failures = append(failures, err)

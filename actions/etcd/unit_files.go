@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"runbook/actions/etcd/member"
+	"runbook/actions/etcd/unseen"
 	"runbook/engine"
 )
 
@@ -86,7 +87,7 @@ func unitFiles(name string) ([]string, error) {
 		if _, err := os.Stat(path); err == nil && fragment == "" {
 			fragment = path
 		}
-		confs, err := filepath.Glob(filepath.Join(dir, name+".d", "*.conf"))
+		confs, err := unseen.Find(filepath.Join(dir, name+".d", "*.conf"))
 		if err != nil {
 			return nil, engine.Errorf(name, "looking for drop-ins: %w", err)
 		}

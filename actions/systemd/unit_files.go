@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	unitfile "github.com/coreos/go-systemd/v22/unit"
+	"golang.org/x/sys/unix"
 
 	"runbook/engine"
 	"runbook/engine/durable"
@@ -96,39 +97,61 @@ type links map[string]string
 // links returns those by which the unit, and the units that are enabled along
 // with it, are enabled, masked or have another name.
 func (a *unit) links() (links, error) {
-	names := append(a.also(), a.Unit)
+	names, err := a.also()
+	if err != nil {
+		return nil, err
+	}
 	found := links{}
 	for _, dir := range linkDirs {
-		for _, pattern := range []string{"*", "*.wants/*", "*.requires/*", "*.upholds/*"} {
-			paths, err := filepath.Glob(filepath.Join(dir, pattern))
-			if err != nil {
-				return nil, engine.Errorf(dir, "looking for links: %w", err)
-			}
-			for _, path := range paths {
-				content, err := os.Readlink(path)
-				if err == nil && (slices.Contains(names, filepath.Base(path)) || slices.Contains(names, filepath.Base(content))) {
-					found[path] = content
-				}
-			}
+		if err := found.add(dir, append(names, a.Unit)); err != nil {
+			return nil, engine.Errorf(dir, "looking for links: %w", err)
 		}
 	}
 	return found, nil
 }
 
+// add adds the links in dir, and in its directories of what units want, that
+// have one of names or lead to one.
+func (l links) add(dir string, names []string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if slices.Contains([]string{".wants", ".requires", ".upholds"}, filepath.Ext(path)) {
+			if err := l.add(path, names); err != nil {
+				return err
+			}
+		}
+		content, err := os.Readlink(path)
+		if err == nil && (slices.Contains(names, e.Name()) || slices.Contains(names, filepath.Base(content))) {
+			l[path] = content
+		}
+	}
+	return nil
+}
+
 // also lists the units that are enabled and disabled along with the unit.
-func (a *unit) also() []string {
+func (a *unit) also() ([]string, error) {
 	file := a.Unit
 	if stem, rest, ok := strings.Cut(file, "@"); ok {
 		file = stem + "@" + filepath.Ext(rest)
 	}
 	for _, dir := range unitDirs {
 		text, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil || len(text) == 0 { // /dev/null masks it; the file is further on
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, &engine.Error{Where: filepath.Join(dir, file), Err: err}
+		}
+		if len(text) == 0 { // /dev/null masks it; the file is further on
 			continue
 		}
 		options, err := unitfile.DeserializeOptions(bytes.NewReader(text))
 		if err != nil {
-			return nil // systemd will say so
+			return nil, nil // systemd will say so
 		}
 		var names []string
 		for _, o := range options {
@@ -136,9 +159,9 @@ func (a *unit) also() []string {
 				names = append(names, strings.Fields(o.Value)...)
 			}
 		}
-		return names
+		return names, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // refuseLinks tells why the unit's links can't be changed so that they can be

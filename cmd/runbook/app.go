@@ -13,6 +13,7 @@ import (
 	"runbook/cmd/runbook/trace"
 	"runbook/cmd/runbook/view"
 	"runbook/engine"
+	"runbook/engine/durable"
 	"runbook/engine/host"
 	"runbook/engine/journal"
 	"runbook/engine/lang"
@@ -36,7 +37,8 @@ const (
 type app struct {
 	ctx, stop context.Context
 	in        io.Reader
-	out, err  *os.File
+	out       *view.Output
+	err       *os.File
 	view      view.View
 	human     *view.Human // for what only people read
 	reg       *engine.Registry
@@ -48,9 +50,10 @@ type app struct {
 }
 
 func newApp(ctx, stop context.Context) *app {
+	out := view.NewOutput(os.Stdout)
 	return &app{
-		ctx: ctx, stop: stop, in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		view: view.ForPeople(os.Stdout, os.Stderr), human: view.NewHuman(os.Stdout, os.Stderr),
+		ctx: ctx, stop: stop, in: os.Stdin, out: out, err: os.Stderr,
+		view: view.ForPeople(out, os.Stderr), human: view.NewHuman(out, os.Stderr),
 	}
 }
 
@@ -73,10 +76,16 @@ func (a *app) main(args []string) exitCode {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	a.chooseView(root, args)
-	defer a.view.Close()
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
+	code := a.end(err)
+	a.view.Close()
+	return a.unwritten(cmd.Name(), code)
+}
+
+// end shows how a command ended, and returns what to exit with.
+func (a *app) end(err error) exitCode {
 	if err != nil {
-		a.view.Error(err)
+		a.view.Error(advised(err))
 	}
 	var stopped *stoppedError
 	if errors.As(err, &stopped) && !errors.Is(err, run.ErrWaiting) {
@@ -86,6 +95,14 @@ func (a *app) main(args []string) exitCode {
 		return a.code
 	}
 	return codeOf(err)
+}
+
+// advised adds to an error of a disk what to do, unless it says that already.
+func advised(err error) error {
+	if engine.HintOf(err) != "" {
+		return err
+	}
+	return durable.Advised(err, "try again")
 }
 
 func codeOf(err error) exitCode {

@@ -29,7 +29,10 @@ func (a *app) prune(id string, yes bool) error {
 		return engine.Errorf("run "+id, "it has not ended: what it keeps may still be needed").
 			WithHint("Go on with `runbook resume %s`, or undo it with `runbook rollback %s`", id, id)
 	}
-	kept := state.Kept()
+	kept, err := state.ToPrune(a.ctx, a.host())
+	if err != nil {
+		return err
+	}
 	if a.human.Kept(id, kept); len(kept) == 0 {
 		return nil
 	}

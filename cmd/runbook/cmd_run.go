@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 	"runbook/engine/lang"
 	"runbook/engine/run"
 )
@@ -108,6 +109,9 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 		return err
 	}
 	r, err := a.store().Begin(a.host(), scope, p, version, a.event)
+	if err != nil && a.store().Exists(p.Run.ID) == nil { // it has a journal, which couldn't be removed
+		return &stoppedError{id: p.Run.ID, phase: run.Running, err: err}
+	}
 	if err != nil {
 		return err
 	}
@@ -127,7 +131,10 @@ func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Contex
 	if err == nil || errors.As(err, &undone) {
 		return err
 	}
-	return &stoppedError{id: id, phase: r.State().Phase, err: err}
+	if phase := r.State().Phase; phase.Open() {
+		return &stoppedError{id: id, phase: phase, err: err}
+	}
+	return engine.Errorf("run "+id, "it is %s as before: %w", r.State().Phase, err).WithHint("%s", engine.HintOf(err))
 }
 
 // lock takes the machine's lock and returns what drops it.
@@ -142,8 +149,11 @@ func (a *app) lock(doing, id string) (func(), error) {
 func (a *app) noneUnfinished() error {
 	id, err := a.store().Unfinished()
 	if id != "" && err != nil {
-		return engine.Errorf("run "+id, "its journal can't be read, so nobody knows whether it has ended: %w", err).
-			WithHint("Look at the host. Once it is in order, give the run up with `runbook abandon %s`", id)
+		unread := engine.Errorf("run "+id, "its journal can't be read, so nobody knows whether it has ended: %w", err)
+		if hint := engine.HintOf(durable.Advised(err, "try again")); hint != engine.HintOf(err) {
+			return unread.WithHint("%s", hint)
+		}
+		return unread.WithHint("Look at the host. Once it is in order, give the run up with `runbook abandon %s`", id)
 	}
 	if id == "" || err != nil {
 		return err

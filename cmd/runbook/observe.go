@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"runbook/cmd/runbook/trace"
+	"runbook/cmd/runbook/view"
 	"runbook/engine"
 )
 
@@ -17,6 +21,7 @@ import (
 type logging struct {
 	file, format string
 	logger       hclog.Logger
+	out          *view.Output // the file; nil where there is none
 }
 
 func (l *logging) flags(root *cobra.Command) {
@@ -40,7 +45,8 @@ func (l *logging) open(standard io.Writer) error {
 		if err != nil {
 			return engine.Errorf("--log-file", "%w", err)
 		}
-		options.Output = f // the process's end closes it
+		l.out = view.NewOutput(f) // the process's end closes it
+		options.Output = l.out
 	}
 	l.logger = hclog.New(options)
 	return nil
@@ -57,6 +63,35 @@ func (l *logging) level() (hclog.Level, error) {
 		return hclog.Info, nil
 	}
 	return hclog.Off, nil
+}
+
+// changing are the commands whose exit code tells what they did to the host.
+// What the others do is to show something.
+var changing = []string{"run", "resume", "rollback", "approve", "abandon", "prune", "drill"}
+
+// unwritten tells of output that could not be written, and returns the exit
+// code in view of it. A reader that has seen enough and gone is no failure.
+func (a *app) unwritten(cmd string, code exitCode) exitCode {
+	if err := failed(a.log.out); err != nil {
+		a.human.Note("The log is incomplete: %s.", err)
+	}
+	err := failed(a.out)
+	if err == nil {
+		return code
+	}
+	a.human.Note("What is shown is incomplete: %s.", err)
+	if slices.Contains(changing, cmd) {
+		a.human.Note("`runbook list` and `runbook show` tell what was done.")
+		return code
+	}
+	return exitError
+}
+
+func failed(o *view.Output) error {
+	if o == nil || errors.Is(o.Err(), syscall.EPIPE) {
+		return nil
+	}
+	return o.Err()
 }
 
 // logger takes what runbook and its libraries have to say beside the views.

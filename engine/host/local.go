@@ -42,8 +42,11 @@ func (l *Local) Plan(ctx context.Context, s engine.StepRequest) (engine.Change, 
 	}
 	c, err := a.Plan(ctx, l.world(s.Run, s.Effects))
 	c.Effects = settled(c.Effects)
-	return c, err
+	return c, durable.Advised(err, "try again")
 }
+
+// goOn is what to do once a disk is in order again.
+const goOn = "resume the run"
 
 // Apply implements engine.Host.
 func (l *Local) Apply(ctx context.Context, s engine.StepRequest, c engine.Change, r engine.Reporter) (engine.Result, error) {
@@ -51,7 +54,8 @@ func (l *Local) Apply(ctx context.Context, s engine.StepRequest, c engine.Change
 	if err != nil {
 		return nil, err
 	}
-	return a.Apply(ctx, c, r)
+	res, err := a.Apply(ctx, c, r)
+	return res, durable.Advised(err, goOn)
 }
 
 // Undo implements engine.Host.
@@ -60,7 +64,7 @@ func (l *Local) Undo(ctx context.Context, s engine.StepRequest, c engine.Change,
 	if err != nil {
 		return err
 	}
-	return a.Undo(ctx, c, r)
+	return durable.Advised(a.Undo(ctx, c, r), goOn)
 }
 
 // Read implements engine.Host.
@@ -81,7 +85,7 @@ func (l *Local) Discard(_ context.Context, run, path string) error {
 	if run == "" || !filepath.IsAbs(path) || !strings.Contains(filepath.Base(path), run) {
 		return engine.Errorf(path, "run %s has not kept this", run)
 	}
-	return durable.RemoveAll(path)
+	return durable.Advised(durable.RemoveAll(path), "prune again")
 }
 
 // Stat implements engine.Host.

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,8 +45,19 @@ const newSuffix = ".new"
 func Create(dir, kind string, data any) (*Journal, error) {
 	fresh := dir + newSuffix
 	if err := os.Mkdir(fresh, 0o700); err != nil {
-		return nil, &engine.Error{Where: fresh, Err: err}
+		return nil, durable.Advised(&engine.Error{Where: fresh, Err: err}, "try again")
 	}
+	j, err := create(dir, fresh, kind, data)
+	if err != nil {
+		// Nobody was told of the run, and nothing else has changed: it never
+		// began. A disk that is full has better use for the room.
+		_, _ = os.RemoveAll(fresh), os.RemoveAll(dir)
+		return nil, durable.Advised(err, "try again")
+	}
+	return j, nil
+}
+
+func create(dir, fresh, kind string, data any) (*Journal, error) {
 	path := filepath.Join(fresh, FileName)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -88,7 +101,7 @@ func Open(dir string) (j *Journal, records []Record, torn *Torn, err error) {
 	}
 	records, torn, err = j.load()
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, f.Close())
+		return nil, nil, nil, errors.Join(durable.Advised(err, "try again"), f.Close())
 	}
 	return j, records, torn, nil
 }
@@ -109,12 +122,44 @@ func (j *Journal) load() ([]Record, *Torn, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if same, err := j.onDisk(scan); err != nil {
+		return nil, nil, err
+	} else if !same {
+		if _, err = j.file.Seek(0, io.SeekStart); err == nil {
+			scan, err = read(j.file, j.path)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
 	j.seq, j.sum = len(scan.records), scan.sum
 	if len(scan.tail) == 0 {
 		return scan.records, nil, nil
 	}
 	torn, err := j.setAside(scan)
 	return scan.records, torn, err
+}
+
+// onDisk reports whether the disk holds the end of what s found. Where a sync
+// fails, the kernel drops what it couldn't write, but goes on to show it to
+// whoever reads: it has to forget that, and read it again. Only what was
+// written last can be missing, since nothing is written after a failure.
+func (j *Journal) onDisk(s scan) (bool, error) {
+	end := slices.Concat(s.last, s.tail)
+	at := s.size - int64(len(s.last))
+	err := j.file.Sync()
+	if err == nil {
+		page := int64(os.Getpagesize())
+		err = unix.Fadvise(int(j.file.Fd()), at/page*page, 0, unix.FADV_DONTNEED)
+	}
+	now := make([]byte, len(end))
+	if err == nil {
+		_, err = j.file.ReadAt(now, at)
+	}
+	if err != nil {
+		return false, engine.Errorf(j.path, "reading back the last record: %w", cause(err))
+	}
+	return bytes.Equal(now, end), nil
 }
 
 // setAside keeps a torn last line in a file of its own and cuts it off.
@@ -148,15 +193,25 @@ func (j *Journal) append(kind string, data any) error {
 		return engine.Errorf(j.path, "encoding a %s record: %w", kind, err)
 	}
 	line, sum := encode(Record{Seq: j.seq + 1, Time: time.Now().UTC(), Kind: kind, Data: raw}, j.sum)
-	const hint = "What it says to have begun may be done by now; nothing else was changed since. Make room or mend the disk, then `runbook resume`, which finds out"
+	const hint = "What the journal says to have begun may be done by now; nothing else was changed since. Make room or mend the disk, then go on, which finds out"
 	if _, err := j.file.Write(line); err != nil {
-		return engine.Errorf(j.path, "the journal can't be written: %w", err).WithHint(hint)
+		return durable.Advised(engine.Errorf(j.path, "the journal can't be written: %w", cause(err)).WithHint(hint), "")
 	}
 	if err := j.file.Sync(); err != nil {
-		return engine.Errorf(j.path, "the journal can't be synced: %w", err).WithHint(hint)
+		return durable.Advised(engine.Errorf(j.path, "the journal can't be synced: %w", cause(err)).WithHint(hint), "")
 	}
 	j.seq, j.sum = j.seq+1, sum
 	return nil
+}
+
+// cause is err without the file's name, which was another one when the journal
+// was made.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 // Close releases the journal.
@@ -195,6 +250,7 @@ func Busy(dir string) (bool, error) {
 type scan struct {
 	records []Record
 	sum     string
+	last    []byte // the last intact line
 	size    int64  // of the intact lines, in bytes
 	tail    []byte // the torn last line
 }
@@ -219,7 +275,7 @@ func read(r io.Reader, path string) (scan, error) {
 			}
 			return s, damaged(path, len(s.records)+1, s.size, bad)
 		}
-		s.records, s.sum, s.size = append(s.records, rec), sum, s.size+int64(len(line))
+		s.records, s.sum, s.last, s.size = append(s.records, rec), sum, line, s.size+int64(len(line))
 	}
 }
 

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"runbook/engine"
 	"runbook/engine/journal"
@@ -11,7 +12,28 @@ import (
 // Kept lists the paths at which a run still keeps what its steps replaced, or
 // what its rollback took out.
 func (s *State) Kept() []string {
-	var paths []string
+	return slices.DeleteFunc(s.everKept(), func(path string) bool { return s.Pruned[path] })
+}
+
+// ToPrune lists the paths that Prune deletes: those, and what it has recorded
+// to be deleted and was kept from deleting.
+func (s *State) ToPrune(ctx context.Context, host engine.Host) (paths []string, err error) {
+	for _, path := range s.everKept() {
+		if s.Pruned[path] {
+			fact, err := host.Stat(ctx, path, false, nil)
+			if err != nil {
+				return nil, err
+			}
+			if !fact.Exists {
+				continue
+			}
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+func (s *State) everKept() (paths []string) {
 	for _, p := range s.Header.Plan.Steps {
 		st := s.Steps[p.Name]
 		if st == nil || !st.begun() {
@@ -22,11 +44,7 @@ func (s *State) Kept() []string {
 		if st.Undone {
 			kept = change.UndoKept
 		}
-		for _, path := range kept {
-			if !s.Pruned[path] {
-				paths = append(paths, path)
-			}
-		}
+		paths = append(paths, kept...)
 	}
 	return paths
 }
@@ -46,9 +64,13 @@ func (s Store) Prune(ctx context.Context, id string, host engine.Host, deleted f
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}
-	for _, path := range state.Kept() {
+	paths, err := state.ToPrune(ctx, host)
+	for _, path := range paths {
 		// First the record: whoever reads it later must not count on the path.
-		if err = j.Append(kindPruned, pruned{Path: path}); err != nil {
+		if !state.Pruned[path] {
+			err = j.Append(kindPruned, pruned{Path: path})
+		}
+		if err != nil {
 			break
 		}
 		if err = host.Discard(ctx, id, path); err != nil {

@@ -34,8 +34,8 @@ func (s Store) run(id string) string { return filepath.Join(s.runs(), id) }
 func (s Store) Prepare() error {
 	for _, dir := range []string{s.Dir, s.runs()} {
 		if err := durable.MkdirAll(dir, 0o700); err != nil {
-			return engine.Errorf(s.Dir, "the state directory can't be made: %w", err).
-				WithHint("Name another one with --state-dir or RUNBOOK_STATE_DIR")
+			return durable.Advised(engine.Errorf(s.Dir, "the state directory can't be made: %w", err).
+				WithHint("Name another one with --state-dir or RUNBOOK_STATE_DIR"), "")
 		}
 	}
 	return nil
@@ -158,14 +158,18 @@ func (s Store) Pick(what string, want func(Summary) bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	all = slices.DeleteFunc(all, func(sum Summary) bool { return sum.State == nil || !want(sum) })
-	switch len(all) {
-	case 0:
+	unread := slices.IndexFunc(all, func(sum Summary) bool { return sum.Err != nil && !sum.GivenUp })
+	fit := slices.DeleteFunc(slices.Clone(all), func(sum Summary) bool { return sum.State == nil || !want(sum) })
+	switch {
+	case len(fit) == 0 && unread >= 0:
+		return "", engine.Errorf("run "+all[unread].ID, "its journal can't be read: %w", all[unread].Err).
+			WithHint("%s", engine.HintOf(durable.Advised(all[unread].Err, "try again")))
+	case len(fit) == 0:
 		return "", engine.Errorf(s.Dir, "there is no run that %s", what).WithHint("`runbook list` shows the runs")
-	case 1:
-		return all[0].ID, nil
+	case len(fit) == 1:
+		return fit[0].ID, nil
 	}
-	return "", engine.Errorf(s.Dir, "%d runs %s, the newest being %s", len(all), what, all[0].ID).
+	return "", engine.Errorf(s.Dir, "%d runs %s, the newest being %s", len(fit), what, fit[0].ID).
 		WithHint("Name the one you mean: `runbook list` shows them")
 }
 
@@ -228,8 +232,8 @@ func (s Store) Abandon(id, reason string) error {
 // abandonUnreadable leaves a damaged journal as it is, for whoever wants to
 // know what happened.
 func (s Store) abandonUnreadable(id, reason string, why error) error {
-	if busy, err := journal.Busy(s.run(id)); busy || err != nil {
-		return errors.Join(why, err)
+	if sum := s.summary(id); sum.Err == nil || sum.Busy {
+		return why // it could be read: what failed was to write it
 	}
 	text, err := json.Marshal(abandoned{Reason: reason})
 	if err != nil {

@@ -40,6 +40,10 @@ type Case struct {
 	Kills bool
 	// AlwaysFails says that Apply has to fail; how, Fails tells.
 	AlwaysFails bool
+	// Fills says that the action takes all the room of a disk on purpose: it
+	// meets no errors of one, since that there is no room is what it wants, and
+	// what its file holds is of no use.
+	Fills bool
 	// Syscalls are calls to be killed at beside those that change files; for
 	// an action that works through a socket "write" or "sendmsg".
 	Syscalls []string
@@ -109,6 +113,7 @@ func Run(t *testing.T, reg *engine.Registry, c Case) {
 		})
 	}
 	t.Run("kill", suite{c: c, spec: spec, host: local}.survivesKill)
+	t.Run("errors", suite{c: c, spec: spec, host: local}.survivesErrors)
 }
 
 type suite struct {

@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +20,10 @@ import (
 )
 
 // childEnv names the file with the order for a process that is to be killed.
-const childEnv = "RUNBOOK_CONTRACT_ORDER"
+const (
+	childEnv  = "RUNBOOK_CONTRACT_ORDER"
+	orderName = "order"
+)
 
 // order is what a child process does.
 type order struct {
@@ -40,7 +42,7 @@ func Child(reg *engine.Registry) {
 	// strace counts system calls per thread.
 	runtime.LockOSThread()
 	if err := carryOut(reg, path); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		complain(err)
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -166,9 +168,23 @@ func (st stage) kill(t *testing.T, undo bool, call string, nth int) bool {
 // trace runs a child under strace and reports whether it was killed.
 func (st stage) trace(t *testing.T, undo bool, log string, options ...string) bool {
 	t.Helper()
+	cmd := st.traced(t, undo, log, options...)
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+		return true
+	}
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+	return false
+}
+
+// traced is a child under strace.
+func (st stage) traced(t *testing.T, undo bool, log string, options ...string) *exec.Cmd {
+	t.Helper()
 	exe, err := os.Executable()
 	fatal(t, "executable", err)
-	path := filepath.Join(t.TempDir(), "order")
+	path := filepath.Join(t.TempDir(), orderName)
 	data := encoded(t, order{Undo: undo, Request: st.request, Change: st.change})
 	fatal(t, "order", os.WriteFile(path, []byte(data), 0o600))
 	// Its option --seccomp-bpf would be faster, but then no signal arrives.
@@ -176,14 +192,5 @@ func (st stage) trace(t *testing.T, undo bool, log string, options ...string) bo
 	args := append([]string{"-f", "-b", "execve", "-qq", "-e", "signal=none", "-o", log}, options...)
 	cmd := exec.CommandContext(t.Context(), "strace", append(args, exe)...)
 	cmd.Env = append(os.Environ(), childEnv+"="+path)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
-		return true
-	}
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out.String())
-	}
-	return false
+	return cmd
 }

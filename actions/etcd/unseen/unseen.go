@@ -45,19 +45,30 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 // Glob lists what a pattern matches, as filepath.Glob does, and what it can't
 // list matches nothing.
 func Glob(pattern string) []string {
+	found, _ := glob(pattern)
+	return found
+}
+
+// Find is Glob that fails where it can't list what is there: for those who rely
+// on what is not found.
+func Find(pattern string) ([]string, error) {
+	found, err := glob(pattern)
+	return found, errors.Join(err...)
+}
+
+func glob(pattern string) (found []string, failed []error) {
 	dir, base := filepath.Split(filepath.Clean(pattern))
 	if dir == "" || base == "" {
-		return nil
+		return nil, nil
 	}
 	dirs := []string{dir}
 	if strings.ContainsAny(dir, "*?[") {
-		dirs = Glob(dir)
+		dirs, failed = glob(dir)
 	}
-	var found []string
 	for _, d := range dirs {
 		entries, err := ReadDir(d)
-		if err != nil {
-			continue
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			failed = append(failed, err)
 		}
 		for _, e := range entries {
 			if ok, err := filepath.Match(base, e.Name()); err == nil && ok {
@@ -65,7 +76,7 @@ func Glob(pattern string) []string {
 			}
 		}
 	}
-	return found
+	return found, failed
 }
 
 // ReadDir lists a directory, in the order of the names.

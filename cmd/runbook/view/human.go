@@ -36,7 +36,7 @@ type Human struct {
 
 // NewHuman returns a view that uses colours if out is a terminal and NO_COLOR
 // is unset.
-func NewHuman(out, err *os.File) *Human {
+func NewHuman(out *Output, err *os.File) *Human {
 	width := 80
 	if w, _, err := term.GetSize(int(out.Fd())); err == nil && w > 20 {
 		width = w

@@ -34,7 +34,7 @@ type Live struct {
 
 // NewLive returns a view of a run on the terminal out. errToo says that h's err
 // is that terminal as well.
-func NewLive(h *Human, out *os.File, errToo bool) *Live {
+func NewLive(h *Human, out *Output, errToo bool) *Live {
 	size := func() (width, height int) {
 		w, hgt, err := term.GetSize(int(out.Fd()))
 		if err != nil || w < 1 || hgt < 1 {

@@ -58,7 +58,7 @@ var (
 )
 
 // ForPeople returns the view for whoever reads out and err.
-func ForPeople(out, err *os.File) View {
+func ForPeople(out *Output, err *os.File) View {
 	h := NewHuman(out, err)
 	if term := os.Getenv("TERM"); !isatty.IsTerminal(out.Fd()) || term == "" || term == "dumb" {
 		return h
