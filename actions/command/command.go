@@ -98,11 +98,13 @@ func (a *command) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	c := engine.Change{
 		Items:   []engine.Item{{Target: a.title(), Before: before, After: "run", Note: a.note()}},
 		Effects: []engine.Effect{{Anything: true}},
+		// An attempt is recorded before it begins.
+		Witnessed: true,
 	}
 	if len(a.UndoArgv) == 0 {
 		c.Irreversible = "the command has no undo."
 	}
-	if a.Creates == nil && len(a.Probe) == 0 && !last.settled() {
+	if a.Creates == nil && len(a.Probe) == 0 && !last.settled() && !rec.watched() {
 		c.Unpredictable = "Neither creates nor probe is set, so nothing tells afterwards whether the command has done its work."
 	}
 	return c, c.SetData(rec)

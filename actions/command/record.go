@@ -122,6 +122,19 @@ func (rec record) exists() bool {
 	return err == nil
 }
 
+// watched reports whether somebody has the record's lock: what they begin, they
+// bring to an end.
+func (rec record) watched() bool {
+	f, err := os.Open(filepath.Join(rec.Dir, lockName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+const lockName = "lock"
+
 // locked is a record whose lock this process holds, and so the right to start
 // a program. A watcher gets the lock with it: as long as it lives, nobody else
 // has it.
@@ -137,7 +150,7 @@ func (rec record) lock(ctx context.Context, r engine.Reporter) (*locked, error) 
 	if err := durable.MkdirAll(rec.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(rec.Dir, "lock")
+	path := filepath.Join(rec.Dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, &engine.Error{Where: path, Err: err}
