@@ -72,7 +72,10 @@ type command struct {
 	UndoArgv    []string          `cty:"undo"`
 }
 
-var _ engine.Action = (*command)(nil)
+var (
+	_ engine.Action  = (*command)(nil)
+	_ engine.Settler = (*command)(nil)
+)
 
 // record is the action's Change.Data: where the watcher keeps its records.
 type record struct {
@@ -266,31 +269,51 @@ func (a *command) succeeded(at *attempt) bool {
 	return at != nil && at.Ended != nil && at.Ended.exited() && slices.Contains(a.Expected, at.Ended.Code)
 }
 
+// Settle implements engine.Settler.
+func (a *command) Settle(ctx context.Context, c engine.Change, r engine.Reporter) error {
+	l, err := a.settle(ctx, c, r)
+	if l != nil {
+		l.close()
+	}
+	return err
+}
+
+// settle waits for a program that still runs, and returns the record with its
+// lock; nil where no program was begun.
+func (a *command) settle(ctx context.Context, c engine.Change, r engine.Reporter) (*locked, error) {
+	if c.Empty() {
+		return nil, nil
+	}
+	rec, err := recorded(c)
+	if err != nil || !rec.exists() {
+		return nil, err
+	}
+	l, err := rec.lock(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	last, err := rec.latest(do)
+	if err == nil {
+		err = last.survived()
+	}
+	if err != nil || last == nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
 // Undo implements engine.Action. Where the program was begun, undo is run, and
 // run to its end.
 func (a *command) Undo(ctx context.Context, c engine.Change, r engine.Reporter) error {
-	if c.Empty() || len(a.UndoArgv) == 0 {
+	if len(a.UndoArgv) == 0 {
 		return nil
 	}
-	rec, err := recorded(c)
-	if err != nil {
-		return err
-	}
-	if begun, err := rec.latest(do); err != nil || begun == nil && !rec.exists() {
-		return err
-	}
-	l, err := rec.lock(ctx, r) // waits for a program that still runs
-	if err != nil {
+	l, err := a.settle(ctx, c, r)
+	if l == nil {
 		return err
 	}
 	defer l.close()
-	begun, err := rec.latest(do)
-	if err != nil || begun == nil {
-		return err
-	}
-	if err := begun.survived(); err != nil {
-		return err
-	}
 	return a.runUndo(ctx, l, r)
 }
 

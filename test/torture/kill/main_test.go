@@ -4,9 +4,11 @@ package kill
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,7 +17,12 @@ import (
 	"runbook/test/systemdhost"
 )
 
+// atOnce is how many runs there are at a time. One mostly waits: for systemd, for
+// a program, for the tracer.
+const atOnce = 4
+
 func TestMain(m *testing.M) {
+	_ = flag.Lookup("test.parallel").Value.Set(strconv.Itoa(atOnce)) // it is a number
 	systemdhost.MainIn(m, systemdhost.Options{Name: "kill", Disk: []string{"/tmp", "/var/lib", "/var/backups"}})
 }
 

@@ -15,7 +15,7 @@ import (
 // owners, modes, content, what another process is told. strace need not know
 // those with a question mark.
 var changing = []string{
-	"pwrite64", "writev", "sendmsg", "sendto", "flock",
+	"pwrite64", "writev", "flock",
 	"fsync", "fdatasync", "syncfs", "sync_file_range",
 	"rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir",
 	"mkdir", "mkdirat", "mknodat", "chown", "lchown", "fchown", "fchownat",
@@ -24,15 +24,22 @@ var changing = []string{
 }
 
 // sometimes are calls that change something in some of their forms, or wait for
-// somebody else who does.
+// somebody else who does. Of what is written, that which is shown lasts no longer
+// than the process, nor does what wakes its threads.
 var sometimes = map[string]*regexp.Regexp{
-	"write":  regexp.MustCompile(`^([3-9]|\d\d+)<[^a]`), // what is shown lasts no longer than the process, nor does what wakes its threads
-	"openat": regexp.MustCompile(`O_CREAT|O_TRUNC`),
-	"ioctl":  regexp.MustCompile(`FICLONE|FS_IOC_SET`),
-	"clone":  regexp.MustCompile(`CLONE_VFORK`), // starts a program, not a thread
-	"waitid": regexp.MustCompile(``),
-	"read":   regexp.MustCompile(`^\d+<pipe:`), // waits for a program
+	"write":   regexp.MustCompile(`^([3-9]|\d\d+)<(/|pipe:)|` + asks),
+	"sendmsg": regexp.MustCompile(asks),
+	"sendto":  regexp.MustCompile(asks),
+	"openat":  regexp.MustCompile(`O_CREAT|O_TRUNC`),
+	"ioctl":   regexp.MustCompile(`FICLONE|FS_IOC_SET`),
+	"clone":   regexp.MustCompile(`CLONE_VFORK`), // starts a program, not a thread
+	"waitid":  regexp.MustCompile(``),
+	"read":    regexp.MustCompile(`^\d+<pipe:`), // waits for a program
 }
+
+// asks is part of a message by which systemd is asked to do something, rather
+// than how something is.
+const asks = `(Start|Stop|Restart|Reload|ResetFailed)Unit"|(Enable|Disable|Mask|Unmask)UnitFiles"|"Reload"`
 
 // A point is where a process is killed: when it makes a call for the nth time,
 // which it then doesn't carry out any more. Since the kill at the next call
@@ -66,7 +73,7 @@ func (h *host) points(want int, args ...string) []point {
 	h.Helper()
 	log := filepath.Join(h.TempDir(), "trace")
 	calls := strings.Join(slices.Concat(changing, slices.Sorted(maps.Keys(sometimes))), ",")
-	code, out := h.strace(log, append([]string{"-y", "-e", "trace=" + calls, h.binary}, args...)...)
+	code, out := h.strace(log, append([]string{"-y", "-s", "1000", "-e", "trace=" + calls, h.binary}, args...)...)
 	if code != want {
 		h.Fatalf("%v under strace: exit code %d, want %d\n%s", args, code, want, out)
 	}

@@ -2,7 +2,7 @@ package kill
 
 import (
 	"fmt"
-	"runtime"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,14 +27,20 @@ var stages = []struct {
 
 const rollback = 5 // its stage
 
-// A kill is a point of a stage.
+// A kill is a point of a stage. In some series the two processes that follow
+// are killed too.
 type kill struct {
 	stage int
 	point
+	next [2]point
 }
 
 func (k kill) String() string {
-	return fmt.Sprintf("%s of stage %d", k.point, k.stage)
+	text := fmt.Sprintf("%s of stage %d", k.point, k.stage)
+	if k.next[0].nth > 0 {
+		text += fmt.Sprintf(", then at %s, then at %s", k.next[0], k.next[1])
+	}
+	return text
 }
 
 // outcomes are how a scene looks before the run and after it, undisturbed.
@@ -44,55 +50,74 @@ type outcome struct{ state, plan, ledger string }
 
 // A run of thirty steps is killed with SIGKILL at each call that changes
 // something, and resumed; or rolled back; and what resumes it or rolls it back is
-// killed as well.
-func TestThirtySteps(t *testing.T) {
+// killed as well. It always ends as an undisturbed run does, or leaves nothing
+// of it, and every effect comes once.
+func TestThirtyStepsKilledEverywhere(t *testing.T) {
 	h := newHost(t)
 	h.prepare()
-	want, all := h.reference()
-	forward := slices.DeleteFunc(slices.Clone(all), func(k kill) bool { return k.stage == rollback })
-	back := slices.DeleteFunc(slices.Clone(all), func(k kill) bool { return k.stage != rollback })
-	chance := tally.Chance(t)
-	pick := func(from []kill, quick, full int) []kill {
-		n := quick
-		if tally.Full() {
-			n = full
-		}
-		chance.Shuffle(len(from), func(i, j int) { from[i], from[j] = from[j], from[i] })
-		return from[:min(n, len(from))]
-	}
-	h.each("resumed", pick(forward, 10, len(forward)), func(s *scene, k kill) {
+	want, forward, back := h.reference()
+	c := chooser{tally.Chance(t)}
+	again := slices.DeleteFunc(slices.Clone(forward), func(k kill) bool { return k.stage != 2 && k.stage != 4 })
+
+	h.each("resumed", c.some(forward, 8, len(forward)), func(s *scene, k kill) {
 		if s.dies(k) {
 			s.goOn()
 			s.isDone(want)
-			tally.Count(s, "kill points of a run of 32 steps, resumed", 1)
+			s.held("kill points of a run of 32 steps, then resumed")
 		}
 	})
-	h.each("rolled back", pick(forward, 5, 200), func(s *scene, k kill) {
+	h.each("rolled back", c.some(forward, 3, 80), func(s *scene, k kill) {
 		if s.dies(k) {
 			s.goBack()
 			s.isUndone(want)
-			tally.Count(s, "kill points of a run of 32 steps, rolled back (a sample of them)", 1)
+			s.held("kill points of a run of 32 steps, a sample, then rolled back")
 		}
 	})
-	h.each("rollback resumed", pick(back, 5, len(back)), func(s *scene, k kill) {
+	h.each("rollback", c.some(back, 3, 80), func(s *scene, k kill) {
 		if s.dies(k) {
 			s.goBack()
 			s.isUndone(want)
-			tally.Count(s, "kill points of its rollback, resumed", 1)
+			s.held("kill points of its rollback, a sample, then resumed")
+		}
+	})
+	h.each("resumes", c.with(again, c.some(forward, 3, 60)), func(s *scene, k kill) {
+		if s.dies(k) && s.diesOn(k.next[0]) && s.diesOn(k.next[1]) {
+			s.goOn()
+			s.isDone(want)
+			s.held("runs of 32 steps killed, and twice again while resumed, then resumed")
+		}
+	})
+	h.each("rollbacks", c.with(back, c.some(forward, 3, 60)), func(s *scene, k kill) {
+		if s.dies(k) && s.diesBack(k.next[0]) && s.diesBack(k.next[1]) {
+			s.goBack()
+			s.isUndone(want)
+			s.held("runs of 32 steps killed, and twice again while rolled back, then resumed")
 		}
 	})
 }
 
-// reference carries the run out undisturbed, and its rollback, and tells what
-// it comes to and where it can be killed.
-func (h *host) reference() (want outcomes, all []kill) {
+// held counts what was tried, where it held.
+func (s *scene) held(what string) {
+	s.Helper()
+	if !s.Failed() {
+		tally.Count(s, what, 1)
+	}
+}
+
+// reference carries the run out undisturbed, and its rollback. It tells what it
+// comes to, and where the run and the rollback can be killed.
+func (h *host) reference() (want outcomes, forward, back []kill) {
 	h.Helper()
 	s := h.newScene("0")
 	s.reset()
 	want.before = s.outcome()
 	for stage := range stages {
 		for _, p := range s.points(stages[stage].codes[0], s.args(stage)...) {
-			all = append(all, kill{stage, p})
+			if stage == rollback {
+				back = append(back, kill{stage: stage, point: p})
+			} else {
+				forward = append(forward, kill{stage: stage, point: p})
+			}
 		}
 		if stage == rollback-1 {
 			want.after = s.outcome()
@@ -101,18 +126,44 @@ func (h *host) reference() (want outcomes, all []kill) {
 	}
 	s.isUndone(want)
 	if s.Failed() {
-		s.Fatalf("undisturbed already it doesn't hold")
+		s.Fatal("it doesn't hold where nothing disturbs it")
 	}
-	return want, all
+	return want, forward, back
 }
 
-// each tries every one of kills, in as many scenes at once as there are
-// processors.
+// chooser chooses by chance.
+type chooser struct{ *rand.Rand }
+
+// some returns a number of kills: the first number in make test, the second in
+// make torture.
+func (c chooser) some(from []kill, quick, full int) []kill {
+	n := quick
+	if tally.Full() {
+		n = full
+	}
+	from = slices.Clone(from)
+	c.Shuffle(len(from), func(i, j int) { from[i], from[j] = from[j], from[i] })
+	return from[:min(n, len(from))]
+}
+
+// with gives each kill two more: early ones, as what goes on after a kill may be
+// short.
+func (c chooser) with(from, kills []kill) []kill {
+	early := slices.DeleteFunc(slices.Clone(from), func(k kill) bool {
+		return k.nth > 15 || !slices.Contains(changing, k.call) && k.call != "write"
+	})
+	for i := range kills {
+		kills[i].next = [2]point{early[c.IntN(len(early))].point, early[c.IntN(len(early))].point}
+	}
+	return kills
+}
+
+// each tries every one of kills, in several scenes at once.
 func (h *host) each(name string, kills []kill, try func(*scene, kill)) {
 	h.Helper()
 	var next atomic.Int64
 	ok := h.Run(name, func(t *testing.T) {
-		for n := range runtime.GOMAXPROCS(0) {
+		for n := range atOnce {
 			t.Run(fmt.Sprint(n), func(t *testing.T) {
 				t.Parallel()
 				own := *h
@@ -152,49 +203,83 @@ func (s *scene) args(stage int) []string {
 func (s *scene) dies(k kill) bool {
 	s.Helper()
 	s.upTo(k.stage)
-	was, code, out := s.killedAt(k.point, s.args(k.stage)...)
-	if !was && !slices.Contains(stages[k.stage].codes, code) {
-		s.Fatalf("not killed at %s, but exit code %d\n%s", k, code, out)
+	return s.killedOr(stages[k.stage].codes, k.point, s.args(k.stage))
+}
+
+// killedOr reports whether the binary was killed at the point. Otherwise it has
+// to end with one of the codes.
+func (s *scene) killedOr(codes []int, p point, args []string) bool {
+	s.Helper()
+	was, code, out := s.killedAt(p, args...)
+	if !was && !slices.Contains(codes, code) {
+		s.Fatalf("not killed at %s, but exit code %d\n%s", p, code, out)
 	}
 	return was
 }
 
-// goOn resumes the run until it is done, and agrees to what it asks. One that
-// was killed before it was recorded has to be started anew.
+// onward are the arguments by which the run goes on, after somebody has agreed
+// to what it asks; nil where it is done. One that was killed before it was
+// recorded has to be started anew.
+func (s *scene) onward() []string {
+	s.Helper()
+	r := s.look()
+	switch {
+	case r == nil:
+		return s.args(0)
+	case r.Status == "finished":
+		return nil
+	case r.Waiting != nil:
+		s.runbook(done, "approve", r.ID, r.Waiting.Step)
+	}
+	return []string{"resume"}
+}
+
+// goOn brings the run to its end.
 func (s *scene) goOn() {
 	s.Helper()
 	for range len(stages) {
-		switch r := s.look(); {
-		case r == nil:
-			s.runbook(waiting, stages[0].args("")...)
-		case r.Waiting != nil:
-			s.runbook(done, "approve", r.ID, r.Waiting.Step)
-		case r.Status == "finished":
+		args := s.onward()
+		if args == nil {
 			return
-		default:
-			s.runbook(either, "resume")
 		}
-	}
-	if r := s.look(); r == nil || r.Status != "finished" {
-		s.Fatalf("it doesn't end: %+v", r)
+		s.runbook(either, args...)
 	}
 }
 
-// goBack rolls the run back, if it has begun; one that is being rolled back is
-// resumed.
+// diesOn brings the run on up to a point at which it is killed again.
+func (s *scene) diesOn(p point) bool {
+	s.Helper()
+	args := s.onward()
+	return args != nil && s.killedOr(either, p, args)
+}
+
+// backward are the arguments by which the run is rolled back, or its rollback
+// goes on; nil where nothing is left of it.
+func (s *scene) backward() []string {
+	s.Helper()
+	r := s.look()
+	switch {
+	case r == nil || r.Status == "rolled_back":
+		return nil
+	case slices.ContainsFunc(r.Log, func(e entry) bool { return e.Kind == "rollback" }):
+		return []string{"resume"}
+	}
+	return s.args(rollback)
+}
+
+// goBack rolls the run back.
 func (s *scene) goBack() {
 	s.Helper()
-	switch r := s.look(); {
-	case r == nil || r.Status == "rolled_back":
-	case r.Status == "rolling_back" || s.rollingBack(r):
-		s.runbook(done, "resume")
-	default:
-		s.runbook(done, "rollback", "--yes")
+	if args := s.backward(); args != nil {
+		s.runbook(done, args...)
 	}
 }
 
-func (s *scene) rollingBack(r *shown) bool {
-	return slices.ContainsFunc(r.Log, func(e entry) bool { return e.Kind == "rollback" })
+// diesBack rolls the run back up to a point at which that is killed.
+func (s *scene) diesBack(p point) bool {
+	s.Helper()
+	args := s.backward()
+	return args != nil && s.killedOr(done, p, args)
 }
 
 func (s *scene) outcome() outcome {
