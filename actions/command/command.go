@@ -107,11 +107,15 @@ func (a *command) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	if len(a.UndoArgv) == 0 {
 		c.Irreversible = "the command has no undo."
 	}
-	if a.Creates == nil && len(a.Probe) == 0 && !last.settled() && !rec.watched() {
+	if !a.tells() && !last.settled() && !rec.watched() {
 		c.Unpredictable = "Neither creates nor probe is set, so nothing tells afterwards whether the command has done its work."
 	}
 	return c, c.SetData(rec)
 }
+
+// tells reports whether there is something that tells afterwards whether the
+// program has done its work.
+func (a *command) tells() bool { return a.Creates != nil || len(a.Probe) > 0 }
 
 // beginning says in the plan's words how far earlier calls of the same run
 // got, and returns the last attempt that they made.
@@ -228,6 +232,9 @@ func (a *command) Apply(ctx context.Context, c engine.Change, r engine.Reporter)
 	}
 	if last != nil && last.Ended != nil && (a.succeeded(last) || !last.Told) {
 		return a.outcome(last)
+	}
+	if l.waited && last != nil && last.Ended == nil && !a.tells() {
+		return nil, wasCutOff(a.Argv[0], "") // nobody has been asked yet
 	}
 	if done, err := a.nothingToDo(ctx, last); err != nil || done {
 		res := notRun()

@@ -141,6 +141,8 @@ const lockName = "lock"
 type locked struct {
 	rec  record
 	file *os.File
+	// waited says that a watcher had it until now.
+	waited bool
 }
 
 func (l *locked) close() { _ = l.file.Close() } // nothing was written to it
@@ -155,29 +157,30 @@ func (rec record) lock(ctx context.Context, r engine.Reporter) (*locked, error) 
 	if err != nil {
 		return nil, &engine.Error{Where: path, Err: err}
 	}
-	if err := rec.await(ctx, f, r); err != nil {
+	waited, err := rec.await(ctx, f, r)
+	if err != nil {
 		_ = f.Close() // nothing was written to it
 		return nil, err
 	}
-	return &locked{rec: rec, file: f}, nil
+	return &locked{rec: rec, file: f, waited: waited}, nil
 }
 
 // await waits for the lock, and where ctx ends meanwhile, has the watcher end
-// its program.
-func (rec record) await(ctx context.Context, f *os.File, r engine.Reporter) error {
+// its program. It reports whether it had to wait.
+func (rec record) await(ctx context.Context, f *os.File, r engine.Reporter) (waited bool, err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	done := ctx.Done()
 	var giveUp <-chan time.Time
-	for {
+	for ; ; waited = true {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil && ctx.Err() != nil:
-			return engine.Errorf(rec.Dir, "the command was ended: %w", context.Cause(ctx))
+			return waited, engine.Errorf(rec.Dir, "the command was ended: %w", context.Cause(ctx))
 		case err == nil:
-			return nil
+			return waited, nil
 		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
-			return engine.Errorf(f.Name(), "lock: %w", err)
+			return waited, engine.Errorf(f.Name(), "lock: %w", err)
 		}
 		running := rec.running()
 		r.Progress(engine.Progress{Doing: running.describe()})
@@ -187,7 +190,7 @@ func (rec record) await(ctx context.Context, f *os.File, r engine.Reporter) erro
 			running.signal(unix.SIGTERM)
 			done, giveUp = nil, time.After(grace+5*time.Second)
 		case <-giveUp:
-			return running.undead(context.Cause(ctx))
+			return waited, running.undead(context.Cause(ctx))
 		}
 	}
 }

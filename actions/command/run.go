@@ -74,7 +74,12 @@ func (l *locked) ended(ctx context.Context, o order, complaint string) (*attempt
 	case err != nil:
 		return nil, engine.Errorf("command "+o.Argv[0], "its watcher didn't begin it: %s", complaint)
 	}
-	return nil, engine.Errorf("command "+o.Argv[0], "it was begun, and its watcher was killed before it ended: %s", complaint).
+	return nil, wasCutOff(o.Argv[0], ": "+complaint)
+}
+
+// wasCutOff says that nobody saw a program's end.
+func wasCutOff(program, complaint string) error {
+	return engine.Errorf("command "+program, "it was begun, and its watcher was killed before it ended%s", complaint).
 		WithHint("Find out whether it has done its work before you resume; the kernel's log tells whether memory ran out.")
 }
 
