@@ -22,6 +22,15 @@ type Action interface {
 	Undo(ctx context.Context, c Change, r Reporter) error
 }
 
+// A Settler is an Action whose work may go on when whoever called Apply is
+// gone.
+type Settler interface {
+	// Settle waits until nothing of it goes on any more. It begins nothing.
+	// The engine calls it before it undoes a step in doubt, whatever of the
+	// step there is to undo.
+	Settle(ctx context.Context, c Change, r Reporter) error
+}
+
 // A DataSource reads facts of a host. It changes nothing.
 type DataSource interface {
 	Read(ctx context.Context, w World) (Result, error)

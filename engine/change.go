@@ -32,6 +32,10 @@ type Change struct {
 	// change, nor afterwards whether it has: a command without a probe, a
 	// request without a key. If such a step is in doubt, the operator is asked.
 	Unpredictable string `json:"unpredictable,omitempty"`
+	// Witnessed says that a record of the action's own tells whether the step
+	// was begun: where the same Change is planned again, it wasn't, and nobody
+	// has to be asked.
+	Witnessed bool `json:"witnessed,omitempty"`
 	// Data is the action's own record: its choices and what undo needs.
 	Data json.RawMessage `json:"data,omitempty"`
 }

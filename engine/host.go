@@ -17,6 +17,8 @@ type Host interface {
 	// Apply and Undo are the action's, on the host as it is.
 	Apply(ctx context.Context, s StepRequest, c Change, r Reporter) (Result, error)
 	Undo(ctx context.Context, s StepRequest, c Change, r Reporter) error
+	// Settle is that of an action that is a Settler, and nothing for any other.
+	Settle(ctx context.Context, s StepRequest, c Change, r Reporter) error
 	// Read reads a data source.
 	Read(ctx context.Context, d DataRequest) (Result, error)
 	// Discard deletes for good what a run kept at path, with all below it. It

@@ -72,7 +72,10 @@ type command struct {
 	UndoArgv    []string          `cty:"undo"`
 }
 
-var _ engine.Action = (*command)(nil)
+var (
+	_ engine.Action  = (*command)(nil)
+	_ engine.Settler = (*command)(nil)
+)
 
 // record is the action's Change.Data: where the watcher keeps its records.
 type record struct {
@@ -98,15 +101,21 @@ func (a *command) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	c := engine.Change{
 		Items:   []engine.Item{{Target: a.title(), Before: before, After: "run", Note: a.note()}},
 		Effects: []engine.Effect{{Anything: true}},
+		// An attempt is recorded before it begins.
+		Witnessed: true,
 	}
 	if len(a.UndoArgv) == 0 {
 		c.Irreversible = "the command has no undo."
 	}
-	if a.Creates == nil && len(a.Probe) == 0 && !last.settled() {
+	if !a.tells() && !last.settled() && !rec.watched() {
 		c.Unpredictable = "Neither creates nor probe is set, so nothing tells afterwards whether the command has done its work."
 	}
 	return c, c.SetData(rec)
 }
+
+// tells reports whether there is something that tells afterwards whether the
+// program has done its work.
+func (a *command) tells() bool { return a.Creates != nil || len(a.Probe) > 0 }
 
 // beginning says in the plan's words how far earlier calls of the same run
 // got, and returns the last attempt that they made.
@@ -224,6 +233,9 @@ func (a *command) Apply(ctx context.Context, c engine.Change, r engine.Reporter)
 	if last != nil && last.Ended != nil && (a.succeeded(last) || !last.Told) {
 		return a.outcome(last)
 	}
+	if l.waited && last != nil && last.Ended == nil && !a.tells() {
+		return nil, wasCutOff(a.Argv[0], "") // nobody has been asked yet
+	}
 	if done, err := a.nothingToDo(ctx, last); err != nil || done {
 		res := notRun()
 		res["ran"] = last != nil
@@ -264,31 +276,51 @@ func (a *command) succeeded(at *attempt) bool {
 	return at != nil && at.Ended != nil && at.Ended.exited() && slices.Contains(a.Expected, at.Ended.Code)
 }
 
+// Settle implements engine.Settler.
+func (a *command) Settle(ctx context.Context, c engine.Change, r engine.Reporter) error {
+	l, err := a.settle(ctx, c, r)
+	if l != nil {
+		l.close()
+	}
+	return err
+}
+
+// settle waits for a program that still runs, and returns the record with its
+// lock; nil where no program was begun.
+func (a *command) settle(ctx context.Context, c engine.Change, r engine.Reporter) (*locked, error) {
+	if c.Empty() {
+		return nil, nil
+	}
+	rec, err := recorded(c)
+	if err != nil || !rec.exists() {
+		return nil, err
+	}
+	l, err := rec.lock(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	last, err := rec.latest(do)
+	if err == nil {
+		err = last.survived()
+	}
+	if err != nil || last == nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
 // Undo implements engine.Action. Where the program was begun, undo is run, and
 // run to its end.
 func (a *command) Undo(ctx context.Context, c engine.Change, r engine.Reporter) error {
-	if c.Empty() || len(a.UndoArgv) == 0 {
+	if len(a.UndoArgv) == 0 {
 		return nil
 	}
-	rec, err := recorded(c)
-	if err != nil {
-		return err
-	}
-	if begun, err := rec.latest(do); err != nil || begun == nil && !rec.exists() {
-		return err
-	}
-	l, err := rec.lock(ctx, r) // waits for a program that still runs
-	if err != nil {
+	l, err := a.settle(ctx, c, r)
+	if l == nil {
 		return err
 	}
 	defer l.close()
-	begun, err := rec.latest(do)
-	if err != nil || begun == nil {
-		return err
-	}
-	if err := begun.survived(); err != nil {
-		return err
-	}
 	return a.runUndo(ctx, l, r)
 }
 

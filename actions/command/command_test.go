@@ -211,7 +211,7 @@ func cutOff(t *testing.T, set func(*command)) *step {
 	at := s.await(t)
 	kill9(t, p.Process.Pid)
 	kill9(t, at.Watcher)
-	for startOf(at.PID) == at.Start && t.Context().Err() == nil {
+	for (startOf(at.PID) == at.Start || s.rec(t).watched()) && t.Context().Err() == nil {
 		time.Sleep(time.Millisecond) // the kernel kills it with its watcher
 	}
 	s.write(t, "go")
@@ -265,10 +265,7 @@ func TestWatcherDiesUnderARun(t *testing.T) {
 
 func TestSurvivorIsNotDoubled(t *testing.T) {
 	s := planned(t, "echo again >>ends", nil)
-	rec, err := recorded(s.Change)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rec := s.rec(t)
 	if err := os.MkdirAll(rec.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

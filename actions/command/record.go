@@ -122,12 +122,27 @@ func (rec record) exists() bool {
 	return err == nil
 }
 
+// watched reports whether somebody has the record's lock: what they begin, they
+// bring to an end.
+func (rec record) watched() bool {
+	f, err := os.Open(filepath.Join(rec.Dir, lockName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+const lockName = "lock"
+
 // locked is a record whose lock this process holds, and so the right to start
 // a program. A watcher gets the lock with it: as long as it lives, nobody else
 // has it.
 type locked struct {
 	rec  record
 	file *os.File
+	// waited says that a watcher had it until now.
+	waited bool
 }
 
 func (l *locked) close() { _ = l.file.Close() } // nothing was written to it
@@ -137,34 +152,35 @@ func (rec record) lock(ctx context.Context, r engine.Reporter) (*locked, error) 
 	if err := durable.MkdirAll(rec.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(rec.Dir, "lock")
+	path := filepath.Join(rec.Dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, &engine.Error{Where: path, Err: err}
 	}
-	if err := rec.await(ctx, f, r); err != nil {
+	waited, err := rec.await(ctx, f, r)
+	if err != nil {
 		_ = f.Close() // nothing was written to it
 		return nil, err
 	}
-	return &locked{rec: rec, file: f}, nil
+	return &locked{rec: rec, file: f, waited: waited}, nil
 }
 
 // await waits for the lock, and where ctx ends meanwhile, has the watcher end
-// its program.
-func (rec record) await(ctx context.Context, f *os.File, r engine.Reporter) error {
+// its program. It reports whether it had to wait.
+func (rec record) await(ctx context.Context, f *os.File, r engine.Reporter) (waited bool, err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	done := ctx.Done()
 	var giveUp <-chan time.Time
-	for {
+	for ; ; waited = true {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil && ctx.Err() != nil:
-			return engine.Errorf(rec.Dir, "the command was ended: %w", context.Cause(ctx))
+			return waited, engine.Errorf(rec.Dir, "the command was ended: %w", context.Cause(ctx))
 		case err == nil:
-			return nil
+			return waited, nil
 		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
-			return engine.Errorf(f.Name(), "lock: %w", err)
+			return waited, engine.Errorf(f.Name(), "lock: %w", err)
 		}
 		running := rec.running()
 		r.Progress(engine.Progress{Doing: running.describe()})
@@ -174,7 +190,7 @@ func (rec record) await(ctx context.Context, f *os.File, r engine.Reporter) erro
 			running.signal(unix.SIGTERM)
 			done, giveUp = nil, time.After(grace+5*time.Second)
 		case <-giveUp:
-			return running.undead(context.Cause(ctx))
+			return waited, running.undead(context.Cause(ctx))
 		}
 	}
 }

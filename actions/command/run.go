@@ -77,7 +77,12 @@ func (l *locked) ended(ctx context.Context, o order, complaint string) (*attempt
 		return nil, engine.Errorf(o.Record, "the command was begun, and how it ended can't be read: %w", err).
 			WithHint("Resume the run: it finds out, and doesn't repeat what was done.")
 	}
-	return nil, engine.Errorf("command "+o.Argv[0], "it was begun, and its watcher was killed before it ended: %s", complaint).
+	return nil, wasCutOff(o.Argv[0], ": "+complaint)
+}
+
+// wasCutOff says that nobody saw a program's end.
+func wasCutOff(program, complaint string) error {
+	return engine.Errorf("command "+program, "it was begun, and its watcher was killed before it ended%s", complaint).
 		WithHint("Find out whether it has done its work before you resume; the kernel's log tells whether memory ran out.")
 }
 

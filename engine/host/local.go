@@ -67,6 +67,18 @@ func (l *Local) Undo(ctx context.Context, s engine.StepRequest, c engine.Change,
 	return durable.Advised(a.Undo(ctx, c, r), goOn)
 }
 
+// Settle implements engine.Host.
+func (l *Local) Settle(ctx context.Context, s engine.StepRequest, c engine.Change, r engine.Reporter) error {
+	a, err := l.action(s)
+	if err != nil {
+		return err
+	}
+	if s, ok := a.(engine.Settler); ok {
+		return s.Settle(ctx, c, r)
+	}
+	return nil
+}
+
 // Read implements engine.Host.
 func (l *Local) Read(ctx context.Context, d engine.DataRequest) (engine.Result, error) {
 	spec, ok := l.reg.DataSource(d.Type)

@@ -60,8 +60,9 @@ func (r *Runner) undo(ctx, stop context.Context, u *unit) error {
 	st := r.state.Steps[u.addr]
 	r.emit(engine.UndoStarted{Step: u.info()})
 	reason := st.Change().Irreversible
-	var err error
+	err := r.settle(ctx, u, st)
 	switch {
+	case err != nil:
 	case u.Rollback != nil && u.Rollback.Action == "none":
 		reason = u.Rollback.Reason
 	case u.Rollback != nil && st.undo == nil && r.untouched(ctx, u, st):
@@ -79,6 +80,19 @@ func (r *Runner) undo(ctx, stop context.Context, u *unit) error {
 	}
 	r.emit(engine.UndoDone{Step: u.info(), Reason: r.secrets.hide(reason)})
 	return nil
+}
+
+// settle waits for what a step in doubt may have left at work: what it does
+// still must not come after it is undone, nor beside what is undone next.
+func (r *Runner) settle(ctx context.Context, u *unit, st *StepState) error {
+	if st.Done {
+		return nil
+	}
+	req, change, err := r.recorded(ctx, u, u.Config, st.intent, cty.NilVal)
+	if err != nil {
+		return err
+	}
+	return r.host.Settle(ctx, req, change, reporter{r, u.info()})
 }
 
 // untouched reports whether a step in doubt hadn't begun. Its rollback block

@@ -231,6 +231,8 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 	case err != nil: // a half-done step may well be impossible to plan
 	case now.Empty():
 		finding = "done"
+	case now.Witnessed && now.SameAs(w.change):
+		finding = "not begun"
 	case now.Unpredictable != "" && !st.Again:
 		if err := r.askAgain(w, now.Unpredictable); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 
 	"runbook/engine"
 	"runbook/engine/host"
+	"runbook/test/torture/tally"
 )
 
 // childEnv names the file with the order for a process that is to be killed.
@@ -89,9 +90,9 @@ func (s suite) survivesKill(t *testing.T) {
 	after, count := ref.scene.Observe(t), ref.scene.count(t)
 	back := ref.record(t, true)
 
-	n := s.eachPoint(t, trace, func(t *testing.T, call string, nth int) bool {
+	inApply := s.eachPoint(t, trace, func(t *testing.T, p point) bool {
 		st := s.stage(t)
-		killed := st.kill(t, false, call, nth)
+		killed := st.kill(t, false, p)
 		st.plan(t) // the examination of a step in flight
 		st.apply(t, st.change)
 		st.is(t, "killed, then applied again", after)
@@ -100,40 +101,53 @@ func (s suite) survivesKill(t *testing.T) {
 		}
 		return killed
 	})
-	m := s.eachPoint(t, trace, func(t *testing.T, call string, nth int) bool {
+	tally.Count(t, "kill points in an action's Apply, then applied again", len(inApply))
+	before := s.eachPoint(t, trace, func(t *testing.T, p point) bool {
 		st := s.stage(t)
-		killed := st.kill(t, false, call, nth)
+		killed := st.kill(t, false, p)
 		want := st.undone(st.scene.Observe(t))
 		st.undo(t)
 		st.is(t, "killed, then undone", want)
 		return killed
 	})
-	k := s.eachPoint(t, back, func(t *testing.T, call string, nth int) bool {
+	tally.Count(t, "kill points in an action's Apply, then undone", len(before))
+	inUndo := s.eachPoint(t, back, func(t *testing.T, p point) bool {
 		st := s.stage(t)
 		st.apply(t, st.change)
-		killed := st.kill(t, true, call, nth)
+		killed := st.kill(t, true, p)
 		st.undo(t)
 		st.is(t, "Undo killed, then undone again", st.undone(after))
 		return killed
 	})
-	t.Logf("kill points: %d in Apply (%d again with Undo), %d in Undo", n, m, k)
-	if n == 0 {
+	tally.Count(t, "kill points in an action's Undo, then undone again", len(inUndo))
+	if len(inApply) == 0 {
 		t.Error("Apply made no call that can be killed; name its calls in Case.Syscalls")
+	}
+	if !t.Failed() {
+		killings{s, inApply, inUndo, after, count}.survived(t)
 	}
 }
 
+// A point is the call at which a process is killed: the nth of its kind.
+type point struct {
+	call string
+	nth  int
+}
+
+func (p point) String() string { return fmt.Sprintf("%s number %d", p.call, p.nth) }
+
 // eachPoint calls try for the first, second, … occurrence of each of calls,
-// until nothing is killed any more. It returns how many kills there were.
-func (s suite) eachPoint(t *testing.T, calls []string, try func(t *testing.T, call string, nth int) bool) (points int) {
+// until nothing is killed any more. It returns where it was.
+func (s suite) eachPoint(t *testing.T, calls []string, try func(t *testing.T, p point) bool) (points []point) {
 	t.Helper()
 	for _, call := range calls {
 		for nth, killed := 1, true; killed && !t.Failed(); nth++ {
-			killed = try(t, call, nth)
-			if killed {
-				points++
+			p := point{call, nth}
+			if killed = try(t, p); killed {
+				points = append(points, p)
 			}
 			if t.Failed() {
-				t.Logf("killed at %s number %d", call, nth)
+				t.Logf("killed at %s", p)
 			}
 		}
 	}
@@ -158,11 +172,11 @@ func (st stage) record(t *testing.T, undo bool) []string {
 	return slices.Compact(made)
 }
 
-// kill runs a child that is killed when one of its threads makes a call for
-// the nth time. It reports whether it was.
-func (st stage) kill(t *testing.T, undo bool, call string, nth int) bool {
+// kill runs a child that is killed when one of its threads gets to a point. It
+// reports whether it was.
+func (st stage) kill(t *testing.T, undo bool, p point) bool {
 	t.Helper()
-	return st.trace(t, undo, os.DevNull, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, nth))
+	return st.trace(t, undo, os.DevNull, "-e", "trace="+p.call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", p.call, p.nth))
 }
 
 // trace runs a child under strace and reports whether it was killed.

@@ -32,6 +32,10 @@ func (l loopback) Undo(ctx context.Context, s engine.StepRequest, c engine.Chang
 	return crossed(l.far.Undo(ctx, copied(s), copied(c), copyingReporter{r}))
 }
 
+func (l loopback) Settle(ctx context.Context, s engine.StepRequest, c engine.Change, r engine.Reporter) error {
+	return crossed(l.far.Settle(ctx, copied(s), copied(c), copyingReporter{r}))
+}
+
 func (l loopback) Read(ctx context.Context, d engine.DataRequest) (engine.Result, error) {
 	res, err := l.far.Read(ctx, copied(d))
 	return copied(res), crossed(err)
