@@ -109,10 +109,10 @@ func (a *app) formatted(files []formatting, check, showDiff bool) error {
 		}
 		switch {
 		case showDiff:
-			a.human.Text(string(diff.Diff(f.name, []byte(f.old), f.name+" (formatted)", []byte(f.new))))
+			a.human.Shown(string(diff.Diff(f.name, []byte(f.old), f.name+" (formatted)", []byte(f.new))))
 		case check:
 			if f.differs() {
-				a.human.Text(f.name + "\n")
+				a.human.Shown(f.name + "\n")
 			}
 		case f.name == stdin:
 			a.human.Text(f.new)
@@ -120,7 +120,7 @@ func (a *app) formatted(files []formatting, check, showDiff bool) error {
 			if err := durable.Rewrite(f.name, []byte(f.new)); err != nil {
 				return err
 			}
-			a.human.Text(f.name + "\n")
+			a.human.Shown(f.name + "\n")
 		}
 	}
 	if check && differing > 0 {

@@ -19,6 +19,7 @@ type factReader struct {
 	facts   Facts
 	hash    bool
 	unknown string
+	locals  map[localUse]localValue // worked out so far
 }
 
 // pathType is what path() returns.

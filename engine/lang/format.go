@@ -2,14 +2,13 @@ package lang
 
 import (
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
 // Format returns a runbook's text in the usual layout. What can't be parsed
 // can't be laid out either: the error is an *Error then.
 func Format(src Source) (string, error) {
-	file, diags := hclsyntax.ParseConfig([]byte(src.Text), src.Name, hcl.InitialPos)
+	file, diags := parseConfig([]byte(src.Text), src.Name)
 	if diags.HasErrors() {
 		book := &Runbook{Files: map[string]*hcl.File{src.Name: file}}
 		return "", &Error{Book: book, Diags: inOrder(diags)}

@@ -13,7 +13,7 @@ import (
 
 // pure are the functions whose value depends on their arguments alone. There
 // is no timestamp(): a resume has to evaluate to the same; run.started serves.
-var pure = map[string]function.Function{
+var pure = guarded(map[string]function.Function{
 	"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc, "log": stdlib.LogFunc,
 	"max": stdlib.MaxFunc, "min": stdlib.MinFunc, "parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
 
@@ -46,7 +46,7 @@ var pure = map[string]function.Function{
 	}),
 	"basename": textFunction("The last element of a path.", func(s string) (string, error) { return filepath.Base(s), nil }),
 	"dirname":  textFunction("All but the last element of a path.", func(s string) (string, error) { return filepath.Dir(s), nil }),
-}
+})
 
 // lengthFunction counts the characters of a text as well as the elements of a
 // collection.

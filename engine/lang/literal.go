@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 )
 
 // literal evaluates an attribute that must not refer to anything: the engine
@@ -22,7 +21,7 @@ func (p *parser) literal(a *hcl.Attribute, want cty.Type) (cty.Value, bool) {
 	if p.add(diags); diags.HasErrors() {
 		return cty.NilVal, false
 	}
-	v, err := convert.Convert(v, want)
+	v, err := converted(v, want)
 	if err != nil || v.IsNull() {
 		p.errorf(a.Expr.Range(), "Wrong type", "%s takes a %s.", a.Name, want.FriendlyName())
 		return cty.NilVal, false

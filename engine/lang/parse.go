@@ -2,6 +2,8 @@ package lang
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
@@ -27,12 +29,25 @@ func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
 	body, file, diags := parseFile(main)
 	rb := &Runbook{Sources: src, broken: map[string]bool{}, Files: map[string]*hcl.File{main.Name: file}}
 	if diags.HasErrors() {
-		return rb, diags
+		return rb, few(diags)
 	}
-	p := &parser{rb: rb, reg: reg, text: main.Text, trail: []string{main.Name}}
+	p := &parser{rb: rb, reg: reg, text: main.Text, trail: []string{main.Name}, loaded: &loaded{}}
 	p.root(body)
-	p.add(checkExpressions(rb))
-	return rb, inOrder(append(diags, p.diags...))
+	return rb, few(inOrder(append(diags, p.diags...)))
+}
+
+// mostMistakes is how many of them are told at once. Looking for more, in a file
+// that is no runbook, could take for ever.
+const mostMistakes = 50
+
+// few are the first mistakes, and how many more there are.
+func few(diags hcl.Diagnostics) hcl.Diagnostics {
+	if len(diags) <= mostMistakes {
+		return diags
+	}
+	return append(diags[:mostMistakes:mostMistakes], &hcl.Diagnostic{
+		Severity: hcl.DiagError, Summary: "More mistakes", Detail: "There are more than these. Put them right first, and check again.",
+	})
 }
 
 // inOrder sorts diagnostics by position, so that the same file gives the same
@@ -58,7 +73,22 @@ type parser struct {
 	text  string // of the file
 	diags hcl.Diagnostics
 	trail []string // the files that lead here, each a step of the one before
+	*loaded
 }
+
+// loaded is what other runbooks a runbook has brought in so far.
+type loaded struct{ books, bytes int }
+
+const (
+	// mostBooks is how many runbooks may be carried out within one.
+	mostBooks = 1000
+	// mostBlocks is how many blocks, or local values, a file may have. They are
+	// compared with each other.
+	mostBlocks = 20_000
+)
+
+// enough reports whether there is no use in looking for more mistakes.
+func (p *parser) enough() bool { return len(p.diags) > mostMistakes }
 
 func (p *parser) add(diags hcl.Diagnostics) { p.diags = append(p.diags, diags...) }
 
@@ -74,7 +104,14 @@ func (p *parser) errorf(at hcl.Range, summary, detail string, args ...any) {
 func (p *parser) root(body hcl.Body) {
 	content, diags := body.Content(rootSchema)
 	p.add(diags)
+	if n := len(content.Blocks); n > mostBlocks {
+		p.errorf(content.Blocks[mostBlocks].DefRange, "Too many blocks", "A file may have %d, and this one has %d. A step with for_each is carried out many times.", mostBlocks, n)
+		return
+	}
 	for _, b := range content.Blocks {
+		if p.enough() {
+			return // what comes is not there for the rest to refer to
+		}
 		if len(b.Labels) > 0 {
 			last := len(b.Labels) - 1
 			if name := b.Labels[last]; b.Type != "runbook" && !hclsyntax.ValidIdentifier(name) {
@@ -99,6 +136,7 @@ func (p *parser) root(body hcl.Body) {
 	if p.rb.Name == "" && !diags.HasErrors() {
 		p.errorf(body.MissingItemRange(), "Missing runbook block", `A file begins with a block that names it: runbook "NAME" { … }.`)
 	}
+	p.add(checkExpressions(p.rb))
 }
 
 // unique reports a second declaration of the same thing.
@@ -155,14 +193,18 @@ func validRunbookName(name string) bool {
 func (p *parser) locals(b *hcl.Block) {
 	attrs, diags := b.Body.JustAttributes()
 	p.add(diags)
-	for _, a := range attrs {
-		if old := p.rb.local(a.Name); old != nil {
-			p.unique("local."+a.Name, a.NameRange, &old.Range)
+	if n := len(attrs) + len(p.rb.Locals); n > mostBlocks {
+		p.errorf(b.DefRange, "Too many local values", "A file may have %d. Make maps of them.", mostBlocks)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		a := attrs[name]
+		if old := p.rb.local(name); old != nil {
+			p.unique("local."+name, a.NameRange, &old.Range)
 			continue
 		}
-		p.rb.Locals = append(p.rb.Locals, &Local{Name: a.Name, Expr: a.Expr, Range: a.NameRange})
+		p.rb.Locals = append(p.rb.Locals, &Local{Name: name, Expr: a.Expr, Range: a.NameRange})
 	}
-	sort.Slice(p.rb.Locals, func(i, j int) bool { return p.rb.Locals[i].Name < p.rb.Locals[j].Name })
 }
 
 func (p *parser) data(b *hcl.Block) {

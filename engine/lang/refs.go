@@ -43,6 +43,7 @@ func refsOf(expr hcl.Expression) []ref {
 type site struct {
 	expr    hcl.Expression
 	steps   map[string]bool // names of steps whose results exist by then
+	itself  string          // a step whose result exists beside those
 	noSteps string          // why no step's result can be used; empty if they can
 	self    bool
 	each    bool
@@ -53,6 +54,9 @@ type site struct {
 func (r *Runbook) checkRefs(s site) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, ref := range refsOf(s.expr) {
+		if len(diags) > mostMistakes {
+			break
+		}
 		if summary, detail := r.wrong(ref, s); summary != "" {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: ref.Range.Ptr()})
 		}
@@ -113,7 +117,7 @@ func (r *Runbook) wrongStep(ref ref, s site) (summary, detail string) {
 		return "Reference to something that isn't declared", fmt.Sprintf("There is no step %q.%s", ref.name, oneOf(ref.name, names(r.Steps, func(s *Step) string { return s.Name })))
 	case s.noSteps != "":
 		return "A step's result can't be used here", s.noSteps
-	case !s.steps[ref.name]:
+	case !s.steps[ref.name] && ref.name != s.itself:
 		return "Reference to a later step", fmt.Sprintf("Steps run from top to bottom, and %q has not run by then. Move this step below it.", ref.name)
 	}
 	return "", ""

@@ -33,7 +33,11 @@ type Runbook struct {
 	// broken names what is declared but can't be used, as "step.NAME" or
 	// "data.TYPE.NAME", so that references to it aren't reported as well.
 	broken map[string]bool
-	byName map[string]*Step
+	byName struct {
+		steps     map[string]*Step
+		variables map[string]*Variable
+		locals    map[string]*Local
+	}
 }
 
 // Variable is a value that the operator may set.
@@ -139,33 +143,29 @@ type Rollback struct {
 	Config Config
 }
 
-// Step returns the step called name, or nil. Steps are only ever added.
+// Step returns the step called name, or nil.
 func (r *Runbook) Step(name string) *Step {
-	if r.byName == nil {
-		r.byName = map[string]*Step{}
-	}
-	for _, s := range r.Steps[len(r.byName):] {
-		r.byName[s.Name] = s
-	}
-	return r.byName[name]
+	return named(name, r.Steps, &r.byName.steps, func(s *Step) string { return s.Name })
 }
 
 func (r *Runbook) variable(name string) *Variable {
-	for _, v := range r.Variables {
-		if v.Name == name {
-			return v
-		}
-	}
-	return nil
+	return named(name, r.Variables, &r.byName.variables, func(v *Variable) string { return v.Name })
 }
 
 func (r *Runbook) local(name string) *Local {
-	for _, l := range r.Locals {
-		if l.Name == name {
-			return l
-		}
+	return named(name, r.Locals, &r.byName.locals, func(l *Local) string { return l.Name })
+}
+
+// named finds what is called name among all, to which things are only ever
+// added.
+func named[T any](name string, all []*T, index *map[string]*T, nameOf func(*T) string) *T {
+	if *index == nil {
+		*index = map[string]*T{}
 	}
-	return nil
+	for _, x := range all[len(*index):] {
+		(*index)[nameOf(x)] = x
+	}
+	return (*index)[name]
 }
 
 // DataSource returns the data block of that type and name, or nil.

@@ -172,7 +172,7 @@ func (s *Scope) attribute(d engine.Attribute, a *hcl.Attribute, self cty.Value) 
 	if diags.HasErrors() {
 		return unknown, "", diags
 	}
-	v, err := convert.Convert(v, d.Type)
+	v, err := converted(v, d.Type)
 	if err != nil {
 		return unknown, "", diags.Append(attrDiag(a, "Wrong type", fmt.Sprintf("%s takes a %s: %s.", d.Name, d.Type.FriendlyNameForConstraint(), err)))
 	}
@@ -297,7 +297,7 @@ func exprDiag(e hcl.Expression, summary, detail string) *hcl.Diagnostic {
 // eval evaluates an expression. Where the value isn't wholly known, because
 // names the step that has to run first.
 func (s *Scope) eval(expr hcl.Expression, self cty.Value) (v cty.Value, because string, diags hcl.Diagnostics) {
-	facts := &factReader{facts: s.Facts, hash: wantsHash(expr)}
+	facts := &factReader{facts: s.Facts, hash: wantsHash(expr), locals: map[localUse]localValue{}}
 	ctx, diags := s.context(expr, self, facts)
 	if diags.HasErrors() {
 		return cty.DynamicVal, "", diags
@@ -338,13 +338,18 @@ func (s *Scope) context(expr hcl.Expression, self cty.Value, facts *factReader) 
 	}
 	var diags hcl.Diagnostics
 	data := map[string]map[string]cty.Value{}
+	seen := map[string]bool{}
 	for _, r := range refsOf(expr) {
+		if seen[r.root+"."+r.name] {
+			continue
+		}
+		seen[r.root+"."+r.name] = true
 		switch r.root {
 		case "var":
 			put("var", r.name, s.variable(r.name))
 		case "local":
 			v, more := s.local(r.name, facts)
-			diags = append(diags, more...)
+			diags = join(diags, more)
 			put("local", r.name, v)
 		case "data":
 			typ, name, _ := strings.Cut(r.name, ".")
@@ -377,21 +382,6 @@ func (s *Scope) variable(name string) cty.Value {
 		v = v.Mark(Sensitive)
 	}
 	return v
-}
-
-func (s *Scope) local(name string, facts *factReader) (cty.Value, hcl.Diagnostics) {
-	l := s.Book.local(name)
-	// The sha256 may be asked for where the local value is used.
-	inner := &factReader{facts: facts.facts, hash: facts.hash || wantsHash(l.Expr)}
-	ctx, diags := s.context(l.Expr, cty.NilVal, inner)
-	if diags.HasErrors() {
-		return cty.DynamicVal, diags
-	}
-	v, diags := l.Expr.Value(ctx)
-	if inner.unknown != "" {
-		facts.unknown = inner.unknown
-	}
-	return v, hideSensitive(diags)
 }
 
 func (s *Scope) data(typ, name string) cty.Value {

@@ -2,13 +2,10 @@ package lang
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 
 	"runbook/engine"
 )
@@ -55,11 +52,11 @@ func ReadSettings(environ, files, assignments []string) (Settings, error) {
 
 // file adds the settings of a file: NAME = VALUE, a line each.
 func (s Settings) file(path string) error {
-	text, err := os.ReadFile(path)
+	text, err := readText(path)
 	if err != nil {
 		return engine.Errorf("--var-file "+path, "%w", err)
 	}
-	file, diags := hclsyntax.ParseConfig(text, path, hcl.InitialPos)
+	file, diags := parseConfig([]byte(text), path)
 	book := &Runbook{Files: map[string]*hcl.File{path: file}}
 	if diags.HasErrors() {
 		return &Error{Book: book, Diags: diags}
@@ -95,11 +92,11 @@ func (s Settings) undeclared(r *Runbook) hcl.Diagnostics {
 // value is the setting as a value of type t.
 func (s Setting) value(t cty.Type) (cty.Value, error) {
 	if s.Expr == nil && (t == cty.String || t == cty.DynamicPseudoType) {
-		return cty.StringVal(s.Text), nil
+		return converted(cty.StringVal(s.Text), t)
 	}
 	expr := s.Expr
 	if expr == nil {
-		parsed, diags := hclsyntax.ParseExpression([]byte(s.Text), "--var", hcl.InitialPos)
+		parsed, diags := parseExpression([]byte(s.Text), "--var")
 		if diags.HasErrors() {
 			return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
 		}
@@ -109,5 +106,5 @@ func (s Setting) value(t cty.Type) (cty.Value, error) {
 	if diags.HasErrors() {
 		return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
 	}
-	return convert.Convert(val, t)
+	return converted(val, t)
 }

@@ -3,7 +3,6 @@ package lang
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 )
@@ -22,21 +21,21 @@ type Sources struct {
 	files []Source
 	// open reads what the runbook names, relative to its directory; nil once
 	// sealed.
-	open func(name string) ([]byte, error)
+	open func(name string) (string, error)
 }
 
 // ReadSources reads the runbook at path.
 func ReadSources(path string) (*Sources, error) {
-	text, err := os.ReadFile(path)
+	text, err := readText(path)
 	if err != nil {
 		return nil, err
 	}
-	s := NewSources(Source{Name: path, Text: string(text)})
-	s.open = func(name string) ([]byte, error) {
+	s := NewSources(Source{Name: path, Text: text})
+	s.open = func(name string) (string, error) {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
-		return os.ReadFile(name)
+		return readText(name)
 	}
 	if s.path, err = filepath.Abs(path); err != nil {
 		return nil, err
@@ -52,7 +51,10 @@ func ReadSourcesIn(files fs.FS, name string) (*Sources, error) {
 		return nil, err
 	}
 	s := NewSources(Source{Name: name, Text: string(text)})
-	s.open = func(other string) ([]byte, error) { return fs.ReadFile(files, path.Join(path.Dir(name), other)) }
+	s.open = func(other string) (string, error) {
+		text, err := fs.ReadFile(files, path.Join(path.Dir(name), other))
+		return string(text), err
+	}
 	return s, nil
 }
 
@@ -93,6 +95,9 @@ func (s *Sources) read(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.files = append(s.files, Source{Name: name, Text: string(text)})
-	return string(text), nil
+	if s.Size()+len(text) > mostTexts {
+		return "", fmt.Errorf("with %s, the runbook and the files that it reads come to more than %d MiB", name, mostTexts>>20)
+	}
+	s.files = append(s.files, Source{Name: name, Text: text})
+	return text, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 
 	"runbook/engine"
 )
@@ -62,15 +61,18 @@ func (p *parser) subBook(source *hcl.Attribute) *Runbook {
 		p.errorf(source.Expr.Range(), "No such runbook", "%s. The name is relative to the directory of %s.", err, p.trail[0])
 		return nil
 	}
+	if p.books, p.bytes = p.books+1, p.bytes+len(text); p.books > mostBooks || p.bytes > mostTexts {
+		p.errorf(source.Expr.Range(), "Too many runbooks within each other", "All in all there may be %d of them, with %d MiB of text.", mostBooks, mostTexts>>20)
+		return nil
+	}
 	body, file, diags := parseFile(Source{Name: name, Text: text})
 	p.rb.Files[name] = file
 	if p.add(diags); diags.HasErrors() {
 		return nil
 	}
-	inner := &parser{reg: p.reg, text: text, trail: append(slices.Clone(p.trail), name),
+	inner := &parser{reg: p.reg, text: text, trail: append(slices.Clone(p.trail), name), loaded: p.loaded,
 		rb: &Runbook{Sources: p.rb.Sources, Files: p.rb.Files, broken: map[string]bool{}}}
 	inner.root(body)
-	inner.add(checkExpressions(inner.rb))
 	p.add(inner.diags)
 	return inner.rb
 }
@@ -157,7 +159,7 @@ func (r *Runbook) received(obj map[string]cty.Value, where hcl.Range) (map[strin
 		if !given {
 			val = v.Default
 		}
-		val, err := convert.Convert(val, v.Type)
+		val, err := converted(val, v.Type)
 		if err != nil {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Wrong value for a variable", Subject: where.Ptr(),
 				Detail: fmt.Sprintf("The value given for %q is no %s: %s.", v.Name, v.Type.FriendlyName(), err)})

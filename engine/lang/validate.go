@@ -2,7 +2,6 @@ package lang
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -21,8 +20,9 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	if c.diags.HasErrors() {
 		return c.diags // evaluating would go round for ever
 	}
+	all := c.allSteps()
 	for _, l := range rb.Locals {
-		c.refs(site{expr: l.Expr, steps: c.allSteps()})
+		c.refs(site{expr: l.Expr, steps: all})
 	}
 	for _, d := range rb.Data {
 		c.config(d.Config, site{noSteps: dataBeforeSteps})
@@ -37,7 +37,7 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	}
 	for _, o := range rb.Outputs {
 		if o.Expr != nil {
-			c.expr(o.Expr, site{steps: c.allSteps()}, cty.NilType, "")
+			c.expr(o.Expr, site{steps: all}, cty.NilType, "")
 		}
 	}
 	done := map[string]bool{}
@@ -90,8 +90,10 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	if len(s.Postconditions) == 0 && (s.Rollback == nil || s.Rollback.Action == "none") {
 		return
 	}
-	after := site{steps: maps.Clone(done), self: true, each: at.each}
-	after.steps[s.Name] = s.ForEach == nil
+	after := site{steps: done, self: true, each: at.each}
+	if s.ForEach == nil {
+		after.itself = s.Name
+	}
 	for _, post := range s.Postconditions {
 		c.check(post, after)
 	}
@@ -171,6 +173,9 @@ func (c *checker) errorf(e hcl.Expression, summary, detail string) {
 // refs checks what an expression refers to, through locals too, and reports
 // whether it can be evaluated.
 func (c *checker) refs(s site) bool {
+	if len(c.diags) > mostMistakes {
+		return false // enough is told
+	}
 	diags := c.rb.checkRefs(s)
 	c.diags = append(c.diags, diags...)
 	if diags.HasErrors() {
@@ -182,10 +187,12 @@ func (c *checker) refs(s site) bool {
 // throughLocals reports a local value that is used too early because it needs
 // a step that has not run by then.
 func (c *checker) throughLocals(s site) bool {
+	seen := map[string]bool{}
 	for _, direct := range refsOf(s.expr) {
-		if direct.root != "local" {
+		if direct.root != "local" || seen[direct.name] {
 			continue
 		}
+		seen[direct.name] = true
 		for _, ref := range c.rb.closure(c.rb.local(direct.name).Expr) {
 			if summary, detail := c.rb.wrong(ref, s); summary != "" {
 				c.diags = append(c.diags, &hcl.Diagnostic{

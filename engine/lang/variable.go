@@ -6,7 +6,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 )
 
 // sensitiveMark is the cty mark of values that must not be shown.
@@ -56,7 +55,7 @@ func (p *parser) defaultValue(a *hcl.Attribute, want cty.Type) cty.Value {
 	if p.add(diags); diags.HasErrors() {
 		return cty.NilVal
 	}
-	v, err := convert.Convert(v, want)
+	v, err := converted(v, want)
 	if err != nil {
 		p.errorf(a.Expr.Range(), "Wrong type", "The default is no %s: %s.", want.FriendlyName(), err)
 		return cty.NilVal

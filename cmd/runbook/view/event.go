@@ -109,7 +109,7 @@ func (h *Human) finished(e engine.RunFinished) {
 		h.line("What was replaced is kept:")
 	}
 	for _, path := range e.Kept {
-		h.line("  %s", path)
+		h.line("  %s", oneWord(path))
 	}
 	h.line("Its report: runbook report %s", e.ID)
 }

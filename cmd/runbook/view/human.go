@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/fatih/color"
 	"github.com/hashicorp/hcl/v2"
@@ -26,10 +25,10 @@ type Human struct {
 	out, err     io.Writer
 	width        uint
 	colors       bool
-	bold, faint  *color.Color
-	good, bad    *color.Color
-	change, note *color.Color
-	plain        *color.Color
+	bold, faint  paint
+	good, bad    paint
+	change, note paint
+	plain        paint
 	doing        string // the last progress line, not to be repeated
 	shown        time.Time
 }
@@ -48,11 +47,11 @@ func NewHuman(out *Output, err *os.File) *Human {
 func newHuman(out, err io.Writer, width int, colors bool) *Human {
 	h := &Human{
 		out: out, err: err, width: uint(width), colors: colors,
-		bold: color.New(color.Bold), faint: color.New(color.Faint),
-		good: color.New(color.FgGreen), bad: color.New(color.FgRed),
-		change: color.New(color.FgYellow), note: color.New(color.FgCyan), plain: color.New(),
+		bold: paint{color.New(color.Bold)}, faint: paint{color.New(color.Faint)},
+		good: paint{color.New(color.FgGreen)}, bad: paint{color.New(color.FgRed)},
+		change: paint{color.New(color.FgYellow)}, note: paint{color.New(color.FgCyan)}, plain: paint{color.New()},
 	}
-	for _, c := range []*color.Color{h.bold, h.faint, h.good, h.bad, h.change, h.note, h.plain} {
+	for _, c := range []paint{h.bold, h.faint, h.good, h.bad, h.change, h.note, h.plain} {
 		if colors {
 			c.EnableColor()
 		} else {
@@ -65,12 +64,12 @@ func newHuman(out, err io.Writer, width int, colors bool) *Human {
 // line writes a line to out. Output that can't be shown is not a reason to
 // leave a recovery half-way: the journal has it, so write errors are ignored.
 func (h *Human) line(format string, args ...any) {
-	_, _ = fmt.Fprintf(h.out, format+"\n", args...)
+	_, _ = io.WriteString(h.out, sprintf(format+"\n", args...))
 }
 
 // Note tells something beside the result.
 func (h *Human) Note(format string, args ...any) {
-	_, _ = fmt.Fprintf(h.err, format+"\n", args...)
+	_, _ = io.WriteString(h.err, sprintf(format+"\n", args...))
 }
 
 // Asks says that a person reads this.
@@ -78,7 +77,7 @@ func (h *Human) Asks() bool { return true }
 
 // Ask writes a question; the answer follows on the same line.
 func (h *Human) Ask(question string) {
-	_, _ = fmt.Fprintf(h.out, "\n%s [yes/no] ", h.bold.Sprint(question))
+	_, _ = io.WriteString(h.out, sprintf("\n%s [yes/no] ", h.bold.Sprint(question)))
 }
 
 // Logs are lines beside the result.
@@ -129,8 +128,10 @@ func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
 	if book != nil {
 		files = book.Files
 	}
-	w := hcl.NewDiagnosticTextWriter(h.err, files, h.width, h.colors)
-	_ = w.WriteDiagnostics(diags) // as with line
+	for _, d := range diags {
+		shown, d := presentable(files, d)
+		_ = hcl.NewDiagnosticTextWriter(h.err, shown, h.width, h.colors).WriteDiagnostic(d) // as with line
+	}
 }
 
 // about is a duration of which nobody knows more than its size.
@@ -144,17 +145,6 @@ func about(d time.Duration) string {
 		return fmt.Sprintf("about %d min", int(d.Round(time.Minute).Minutes()))
 	}
 	return fmt.Sprintf("about %.1f h", d.Hours())
-}
-
-// clean is a text of unknown origin without what a terminal would obey, and
-// without what would turn the order of its letters round.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }
 
 // took is a duration as people read it.

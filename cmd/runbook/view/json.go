@@ -172,5 +172,24 @@ func encode(v any, indent string) []byte {
 	if err := enc.Encode(v); err != nil { // only for types that JSON doesn't have, which none of ours is
 		panic(err)
 	}
-	return b.Bytes()
+	return escapeObeyed(b.Bytes())
 }
+
+// escapeObeyed escapes what JSON leaves as it is and a terminal obeys: who looks
+// at the output there should come to no harm. It can only be part of a string.
+func escapeObeyed(text []byte) []byte {
+	if !bytes.ContainsFunc(text, escapable) {
+		return text
+	}
+	var out bytes.Buffer
+	for _, r := range string(text) {
+		if escapable(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.Bytes()
+}
+
+func escapable(r rune) bool { return r != '\n' && obeyed(r) }

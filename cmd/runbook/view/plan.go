@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
-	"github.com/fatih/color"
 
 	"runbook/engine"
 	"runbook/engine/lang"
@@ -89,7 +88,7 @@ func (h *Human) step(n int, s run.StepPlan, e run.Estimate) {
 		h.line("%s%s already so", indent, h.good.Sprint("="))
 	}
 	for _, kept := range s.Change.Kept {
-		h.line("%s  keeps what it replaces: %s", indent, kept)
+		h.line("%s  keeps what it replaces: %s", indent, oneWord(kept))
 	}
 	if s.Change.Unpredictable != "" {
 		h.line("%s%s %s", indent, h.bad.Sprint("! can't be predicted:"), s.Change.Unpredictable)
@@ -134,15 +133,15 @@ func (h *Human) condition(indent string, c lang.CheckResult) {
 }
 
 func (h *Human) item(indent string, it engine.Item) {
-	target := it.Target
+	target := oneWord(it.Target)
 	if it.Attribute != "" {
 		target += " " + it.Attribute
 	}
-	note := ""
+	note := painted("")
 	if it.Note != "" {
 		note = h.faint.Sprintf("  (%s)", it.Note)
 	}
-	h.line("%s%s %s: %s → %s%s", indent, h.change.Sprint("~"), target, it.Before, it.After, note)
+	h.line("%s%s %s: %s → %s%s", indent, h.change.Sprint("~"), target, oneWord(it.Before), oneWord(it.After), note)
 	h.diff(indent+"    ", it.Diff)
 }
 
@@ -156,7 +155,7 @@ func (h *Human) diff(indent, text string) {
 	}
 }
 
-func (h *Human) diffColor(line string) *color.Color {
+func (h *Human) diffColor(line string) paint {
 	switch {
 	case strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "---"):
 		return h.faint
@@ -191,14 +190,14 @@ func countSteps(p *run.Plan) stepCounts {
 	return n
 }
 
-func (h *Human) summary(p *run.Plan) string {
+func (h *Human) summary(p *run.Plan) painted {
 	n := countSteps(p)
 	if p.NothingToDo() {
-		return fmt.Sprintf("%s %s, %d of which check something.", h.good.Sprint("No changes."), count(len(p.Steps), "step"), n.checking)
+		return painted(sprintf("%s %s, %d of which check something.", h.good.Sprint("No changes."), count(len(p.Steps), "step"), n.checking))
 	}
-	text := fmt.Sprintf("%s: %d to change the host, %d to check", count(len(p.Steps), "step"), n.changing, n.checking)
+	text := painted(sprintf("%s: %d to change the host, %d to check", count(len(p.Steps), "step"), n.changing, n.checking))
 	if n.later > 0 {
-		text += fmt.Sprintf(", %d known only later", n.later)
+		text += painted(sprintf(", %d known only later", n.later))
 	}
 	if n.final > 0 {
 		text += ", " + h.bad.Sprintf("%d that can't be undone", n.final)

@@ -31,7 +31,7 @@ func Report(h *run.History, book *lang.Runbook, html bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the report of run %s: %w", r.Run.ID, err)
 	}
-	return tokens.ReplaceAllString(cleanLines(b.String()), "(sensitive)"), nil
+	return tokens.ReplaceAllString(printable(b.String()), "(sensitive)"), nil
 }
 
 // tokens stand in a journal for sensitive texts, and tell them apart for a
@@ -50,7 +50,7 @@ func page() *htmltemplate.Template {
 	if err != nil {
 		panic(err) // it is part of the binary
 	}
-	funcs := htmltemplate.FuncMap{"style": func() htmltemplate.CSS { return htmltemplate.CSS(style) }, "clean": cleanLines}
+	funcs := htmltemplate.FuncMap{"style": func() htmltemplate.CSS { return htmltemplate.CSS(style) }, "clean": printable}
 	for name, f := range reportFuncs {
 		funcs[name] = f
 	}
@@ -72,15 +72,6 @@ var reportFuncs = map[string]any{
 }
 
 func target(name, attribute string) string { return strings.TrimSpace(name + " " + attribute) }
-
-// cleanLines is clean for a text of several lines.
-func cleanLines(text string) string {
-	lines := strings.Split(text, "\n")
-	for i := range lines {
-		lines[i] = clean(lines[i])
-	}
-	return strings.Join(lines, "\n")
-}
 
 // diffLine is a line of a difference, and what it is.
 type diffLine struct{ Kind, Text string }

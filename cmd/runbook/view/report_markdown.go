@@ -54,7 +54,7 @@ func cell(text string) string { return escaped(text) }
 // indented so that it belongs to the item above.
 func fence(indent, kind, text string) string {
 	marks := strings.Repeat("`", max(3, longest(text, '`')+1))
-	lines := strings.Split(cleanLines(strings.TrimRight(text, "\n")), "\n")
+	lines := strings.Split(printable(strings.TrimRight(text, "\n")), "\n")
 	return indent + marks + kind + "\n" + indent + strings.Join(lines, "\n"+indent) + "\n" + indent + marks
 }
 

@@ -7,8 +7,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/fatih/color"
-
 	"runbook/engine"
 	"runbook/engine/run"
 )
@@ -27,11 +25,11 @@ func (h *Human) List(runs []run.Summary) {
 			if r.GivenUp {
 				word += ", given up"
 			}
-			fmt.Fprintf(w, "%s\t\t%s\t\t%s\n", r.ID, word, r.Err)
+			fmt.Fprintf(w, "%s\t\t%s\t\t%s\n", clean(r.ID), word, clean(r.Err.Error()))
 			continue
 		}
 		steps := r.State.Header.Plan.Steps
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\n", r.ID, r.State.Header.Run.Runbook, standing(r.State, r.Busy),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\n", clean(r.ID), clean(r.State.Header.Run.Runbook), clean(standing(r.State, r.Busy)),
 			doneOf(r.State), len(steps), r.State.Updated.Local().Format(time.DateTime))
 	}
 	_ = w.Flush() // as with line
@@ -92,8 +90,8 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 }
 
 func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
-	word, tone := standingOf(st)
-	word = h.toned(tone).Sprint(word)
+	said, tone := standingOf(st)
+	word := h.toned(tone).Sprint(said)
 	h.line("\n%s  %s  %s", h.bold.Sprintf("%2d  %s", n, p.Name), h.faint.Sprint(p.Action), word)
 	if st == nil {
 		return
@@ -153,7 +151,7 @@ const (
 	neutral tone = ""
 )
 
-func (h *Human) toned(t tone) *color.Color {
+func (h *Human) toned(t tone) paint {
 	switch t {
 	case good:
 		return h.good
@@ -183,7 +181,7 @@ func (h *Human) kept(s *run.State) {
 		h.line("\n%s", h.bold.Sprint("What was replaced is kept"))
 	}
 	for _, path := range paths {
-		h.line("  %s", path)
+		h.line("  %s", oneWord(path))
 	}
 }
 
@@ -195,7 +193,7 @@ func (h *Human) log(entries []run.LogEntry) {
 	for _, e := range entries {
 		at := e.Time.Local().Format("2006-01-02 15:04:05.000")
 		first, rest, _ := strings.Cut(e.Text, "\n")
-		h.line("%s", strings.TrimRight(fmt.Sprintf("%4d  %s  %-11s %-20s %s", e.Seq, h.faint.Sprint(at), e.Kind, e.Step, clean(first)), " "))
+		h.line("%s", painted(strings.TrimRight(sprintf("%4d  %s  %-11s %-20s %s", e.Seq, h.faint.Sprint(at), e.Kind, e.Step, clean(first)), " ")))
 		if rest != "" {
 			h.line("      %s", strings.ReplaceAll(rest, "\n", "\n      "))
 		}
@@ -260,7 +258,7 @@ func (h *Human) Kept(id string, paths []string) {
 	}
 	h.line("Run %s keeps:", id)
 	for _, path := range paths {
-		h.line("  %s", path)
+		h.line("  %s", oneWord(path))
 	}
 }
 

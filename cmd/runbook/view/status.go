@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/fatih/color"
 	"github.com/mattn/go-runewidth"
 
 	"runbook/engine"
@@ -96,9 +95,9 @@ func (s *status) lines(h *Human, now time.Time, width, height int) []statusLine 
 		return nil
 	}
 	var all []statusLine
-	add := func(c *color.Color, text string) {
+	add := func(c paint, text string) {
 		if text = fit(text, width-1); text != "" {
-			all = append(all, statusLine{text: c.Sprint(text), width: runewidth.StringWidth(text)})
+			all = append(all, statusLine{text: string(c.Sprint(text)), width: runewidth.StringWidth(text)})
 		}
 	}
 	add(h.bold, s.head+" "+clock(now.Sub(s.stepAt)))
@@ -144,7 +143,7 @@ func (s *status) late(now time.Time) bool {
 	return s.run.TimeBudget > 0 && s.elapsed(now) > s.run.TimeBudget
 }
 
-func (h *Human) timeColor(s *status, now time.Time) *color.Color {
+func (h *Human) timeColor(s *status, now time.Time) paint {
 	if s.late(now) {
 		return h.bad
 	}

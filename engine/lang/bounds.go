@@ -1,0 +1,177 @@
+package lang
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// A few words can ask for more memory, or time, than there is: of a text that is
+// made of itself twice, forty times over, or of lists within lists. So the parts
+// of an expression count what they come to, and give up where it is too much.
+// What is counted doesn't depend on the machine: a resume has to come to the same.
+const (
+	mostSteps    = 1_000_000
+	mostElements = 500_000
+	mostProduced = 16 << 20 // of text, in bytes
+	mostExponent = 4096     // of a number, binary
+)
+
+// part is an expression within another one. Those who walk through see it: that
+// is what its type is for.
+type part = hclsyntax.ParenthesesExpr
+
+func around(e hclsyntax.Expression) part { return part{Expression: e, SrcRange: e.Range()} }
+
+// boundedExpr is a whole expression, which ends with an error where it would
+// come to too much.
+type boundedExpr struct {
+	part
+	meter *meter
+}
+
+// UnwrapExpression lets those look through who want a word or a type.
+func (e *boundedExpr) UnwrapExpression() hcl.Expression { return e.Expression }
+
+// Value evaluates the expression. Giving up is a panic, since nothing else ends
+// the loops of a for expression. try() and can() take that for a mere error.
+func (e *boundedExpr) Value(ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
+	*e.meter = meter{}
+	defer func() {
+		p := recover()
+		if gaveUp := e.meter.gaveUp; gaveUp != nil {
+			v, diags = cty.DynamicVal, hcl.Diagnostics{gaveUp}
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	return e.Expression.Value(ctx)
+}
+
+// countedExpr is a part of an expression.
+type countedExpr struct {
+	part
+	meter   *meter
+	operand bool // of arithmetic, which takes a text for a number
+}
+
+// UnwrapExpression is that of boundedExpr.
+func (e *countedExpr) UnwrapExpression() hcl.Expression { return e.Expression }
+
+func (e *countedExpr) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	m := e.meter
+	if m.gaveUp != nil {
+		panic(m.gaveUp)
+	}
+	if m.steps++; m.steps > mostSteps {
+		m.giveUp(e.Range(), fmt.Sprintf("more than %d steps", mostSteps))
+	}
+	v, diags := e.Expression.Value(ctx)
+	if n, ok := numberIn(v); ok && e.operand {
+		m.weigh(n, e.Range())
+	}
+	m.weigh(v, e.Range())
+	return v, diags
+}
+
+// meter counts what the evaluation of one expression comes to.
+type meter struct {
+	steps, elements, produced int
+	gaveUp                    *hcl.Diagnostic
+}
+
+func (m *meter) giveUp(at hcl.Range, what string) {
+	m.gaveUp = &hcl.Diagnostic{
+		Severity: hcl.DiagError, Summary: "Too much for an expression", Subject: &at,
+		Detail: fmt.Sprintf("This comes to %s.", what),
+	}
+	panic(m.gaveUp)
+}
+
+// weigh counts a value with all that is in it.
+func (m *meter) weigh(v cty.Value, at hcl.Range) {
+	if m.elements++; m.elements > mostElements {
+		m.giveUp(at, fmt.Sprintf("more than %d elements", mostElements))
+	}
+	if v, _ = v.Unmark(); !v.IsKnown() || v.IsNull() {
+		return
+	}
+	switch t := v.Type(); {
+	case t == cty.String:
+		m.text(v.AsString(), at)
+	case t == cty.Number:
+		m.number(v.AsBigFloat(), at)
+	case v.CanIterateElements():
+		for it := v.ElementIterator(); it.Next(); {
+			key, inner := it.Element()
+			if key.Type() == cty.String && !t.IsSetType() {
+				m.text(key.AsString(), at)
+			}
+			m.weigh(inner, at)
+		}
+	}
+}
+
+func (m *meter) text(s string, at hcl.Range) {
+	if m.produced += len(s); m.produced > mostProduced {
+		m.giveUp(at, fmt.Sprintf("more than %d MiB of text", mostProduced>>20))
+	}
+	if !utf8.ValidString(s) {
+		m.giveUp(at, "bytes that are no text: they are not UTF-8")
+	}
+}
+
+// number gives up at numbers whose digits alone could fill the memory, and at
+// those that are none.
+func (m *meter) number(n *big.Float, at hcl.Range) {
+	if what := wrongNumber(n); what != "" {
+		m.giveUp(at, what)
+	}
+	m.produced += max(n.MantExp(nil), 0) / 3
+}
+
+func wrongNumber(n *big.Float) string {
+	switch exp := n.MantExp(nil); {
+	case n.IsInf():
+		return "an infinite number, as a division by zero does"
+	case exp > mostExponent:
+		return "a number that is too large to work with"
+	case exp < -mostExponent:
+		return "a number that is too small to work with"
+	}
+	return ""
+}
+
+// converted is v as a value of type t, of a kind that can be kept and shown.
+func converted(v cty.Value, t cty.Type) (cty.Value, error) {
+	v, err := convert.Convert(v, t)
+	if err != nil {
+		return v, err
+	}
+	bare, _ := v.UnmarkDeep()
+	return v, cty.Walk(bare, func(_ cty.Path, v cty.Value) (bool, error) {
+		switch {
+		case !v.IsKnown() || v.IsNull():
+		case v.Type() == cty.String && !utf8.ValidString(v.AsString()):
+			return false, errors.New("it holds bytes that are not UTF-8")
+		case v.Type() == cty.Number && wrongNumber(v.AsBigFloat()) != "":
+			return false, fmt.Errorf("it is %s", wrongNumber(v.AsBigFloat()))
+		}
+		return true, nil
+	})
+}
+
+// numberIn is the number that a text is taken for.
+func numberIn(v cty.Value) (cty.Value, bool) {
+	if v, _ = v.Unmark(); v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
+		return v, false
+	}
+	n, err := cty.ParseNumberVal(v.AsString())
+	return n, err == nil
+}

@@ -1,0 +1,81 @@
+package lang
+
+import (
+	"io"
+	"os"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"runbook/engine"
+)
+
+// mostText is how much text a runbook, and a file that it reads, may hold, in
+// bytes; mostTexts is for all of them. All of it is kept in the journal and in
+// memory.
+const (
+	mostText  = 4 << 20
+	mostTexts = 16 << 20
+)
+
+// ReadFile returns the content of a regular file of up to most bytes. Whatever
+// else has that name isn't waited for, and a file of any size does no harm.
+func ReadFile(path string, most int64) ([]byte, error) {
+	// Opening a pipe would wait for its other end.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, engine.Errorf(path, "it is a %s and no file", kindOf(info.Mode())).WithHint("Name a file: a run has to find the same again")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		return nil, engine.Errorf(path, "it is too large: more than %d MiB", most>>20)
+	}
+	return text, err
+}
+
+func kindOf(m os.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "directory"
+	case m&os.ModeNamedPipe != 0:
+		return "pipe"
+	case m&os.ModeSocket != 0:
+		return "socket"
+	}
+	return "device"
+}
+
+// readText is ReadFile for a text. What isn't UTF-8 could not be kept as it is:
+// journals, plans and expressions hold Unicode alone.
+func readText(path string) (string, error) {
+	text, err := ReadFile(path, mostText)
+	if err != nil {
+		return "", err
+	}
+	if at := notUTF8(text); at >= 0 {
+		return "", engine.Errorf(path, "it is no text: byte %d is not UTF-8", at).WithHint("Save it as UTF-8")
+	}
+	return string(text), nil
+}
+
+// notUTF8 is where text stops being UTF-8; -1 if nowhere.
+func notUTF8(text []byte) int {
+	if utf8.Valid(text) {
+		return -1
+	}
+	for at := 0; ; {
+		r, n := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && n == 1 {
+			return at
+		}
+		at += n
+	}
+}
