@@ -110,8 +110,7 @@ func TestCommandsMeetErrors(t *testing.T) {
 			if said.code != s.code {
 				t.Fatalf("undisturbed: %s", said)
 			}
-			want := ref.outcome()
-			met := 0
+			want, met := ref.outcome(), 0
 			for _, f := range strace.Faults(made, ref.concerns) {
 				if !tally.Takes(s.name+f.String(), 40) {
 					continue

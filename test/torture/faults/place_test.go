@@ -28,6 +28,11 @@ const work = `runbook "work" {}
 
 variable "dir" { type = string }
 
+locals {
+  # Adds a line, or does nothing.
+  note = "cd ${var.dir} && { if [ -e ledger ]; then cat ledger; fi; echo $0; } > .ledger && sync .ledger && mv .ledger ledger && sync ."
+}
+
 step "make_directory" "place" {
   path = "${var.dir}/new"
 }
@@ -38,8 +43,8 @@ step "write_file" "config" {
 }
 
 step "command" "count" {
-  argv    = ["sh", "-c", "echo done >> ${var.dir}/ledger; sync ${var.dir}/ledger ${var.dir}"]
-  undo    = ["sh", "-c", "echo undone >> ${var.dir}/ledger; sync ${var.dir}/ledger"]
+  argv    = ["sh", "-c", local.note, "done"]
+  undo    = ["sh", "-c", local.note, "undone"]
   creates = "${var.dir}/ledger"
 }
 
