@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"runbook/engine/run"
+	"runbook/test/program"
 	"runbook/test/strace"
 	"runbook/test/torture/tally"
 )
@@ -24,29 +25,29 @@ type stage struct {
 }
 
 func stages() []stage {
-	begin := func(p *place) { p.want(waiting, runWork(p)...) }
-	approve := func(p *place) { p.want(done, approveWork(p)...) }
-	resume := func(p *place) { p.want(done, "resume") }
+	begin := func(p *place) { p.want(program.Waits, runWork(p)...) }
+	approve := func(p *place) { p.want(program.Done, approveWork(p)...) }
+	resume := func(p *place) { p.want(program.Done, "resume") }
 	return []stage{
-		{name: "plan", args: planWork, code: done, again: func(p *place) { p.want(done, planWork(p)...) }},
-		{name: "run", args: runWork, code: waiting, again: runAgain},
-		{name: "approve", before: []func(*place){begin}, args: approveWork, code: done, again: func(p *place) {
+		{name: "plan", args: planWork, code: program.Done, again: func(p *place) { p.want(program.Done, planWork(p)...) }},
+		{name: "run", args: runWork, code: program.Waits, again: runAgain},
+		{name: "approve", before: []func(*place){begin}, args: approveWork, code: program.Done, again: func(p *place) {
 			if p.run().State.Waiting != nil {
 				approve(p)
 			}
 		}},
-		{name: "resume", before: []func(*place){begin, approve}, args: logged("resume"), code: done, again: func(p *place) {
+		{name: "resume", before: []func(*place){begin, approve}, args: logged("resume"), code: program.Done, again: func(p *place) {
 			if p.run().State.Phase != run.Finished {
 				resume(p)
 			}
 		}},
-		{name: "rollback", before: []func(*place){begin, approve, resume}, args: logged("rollback", "--yes"), code: done, again: rollBackAgain},
-		{name: "prune", before: []func(*place){begin, approve, resume}, args: pruneWork, code: done,
-			again: func(p *place) { p.want(done, pruneWork(p)...) }},
-		{name: "report", before: []func(*place){begin}, args: reportWork, code: done, again: func(p *place) { p.want(done, reportWork(p)...) }},
-		{name: "abandon", before: []func(*place){begin}, args: abandonWork, code: done, again: func(p *place) {
+		{name: "rollback", before: []func(*place){begin, approve, resume}, args: logged("rollback", "--yes"), code: program.Done, again: rollBackAgain},
+		{name: "prune", before: []func(*place){begin, approve, resume}, args: pruneWork, code: program.Done,
+			again: func(p *place) { p.want(program.Done, pruneWork(p)...) }},
+		{name: "report", before: []func(*place){begin}, args: reportWork, code: program.Done, again: func(p *place) { p.want(program.Done, reportWork(p)...) }},
+		{name: "abandon", before: []func(*place){begin}, args: abandonWork, code: program.Done, again: func(p *place) {
 			if p.run().State.Phase != run.Abandoned {
-				p.want(done, abandonWork(p)...)
+				p.want(program.Done, abandonWork(p)...)
 			}
 		}},
 	}
@@ -72,18 +73,18 @@ func abandonWork(p *place) []string { return []string{"abandon", p.id(), "--reas
 func runAgain(p *place) {
 	switch r := p.run(); {
 	case r == nil:
-		p.want(waiting, runWork(p)...)
+		p.want(program.Waits, runWork(p)...)
 	case r.State.Waiting == nil:
-		p.want(waiting, "resume")
+		p.want(program.Waits, "resume")
 	}
 }
 
 func rollBackAgain(p *place) {
 	switch p.run().State.Phase {
 	case run.Finished:
-		p.want(done, "rollback", "--yes")
+		p.want(program.Done, "rollback", "--yes")
 	case run.RollingBack:
-		p.want(done, "resume")
+		p.want(program.Done, "resume")
 	}
 }
 
@@ -107,7 +108,7 @@ func TestCommandsMeetErrors(t *testing.T) {
 			t.Parallel()
 			ref := s.at(t)
 			said, made := ref.traced(strace.Traced(), s.args(ref))
-			if said.code != s.code {
+			if said.Code != s.code {
 				t.Fatalf("undisturbed: %s", said)
 			}
 			want, met := ref.outcome(), 0
@@ -144,11 +145,11 @@ func (s stage) meets(t *testing.T, f strace.Fault, want string) bool {
 	}
 	p.exitsRight(s, said, f, made)
 	p.showsWhatIsRecorded(said, before, made)
-	p.want(done, "list")
+	p.want(program.Done, "list")
 	if r := p.run(); r != nil {
-		p.want(done, "show", r.ID)
+		p.want(program.Done, "show", r.ID)
 	}
-	if said.code != s.code {
+	if said.Code != s.code {
 		s.again(p)
 	}
 	if got := p.outcome(); got != want {
@@ -169,38 +170,38 @@ func (p *place) journalLength() int {
 }
 
 // exitsRight checks the exit code, and the error where there is one.
-func (p *place) exitsRight(s stage, said said, f strace.Fault, made strace.Calls) {
+func (p *place) exitsRight(s stage, said program.Ended, f strace.Fault, made strace.Calls) {
 	p.Helper()
 	begun := p.run() != nil && p.run().State.Phase.Open()
 	drives := slices.Contains([]string{"run", "resume", "rollback"}, s.name)
 	// Of a record that wasn't synced nobody knows whether it is there.
 	sure := !slices.ContainsFunc(made.Injected(), func(c strace.Call) bool { return c.Syncs() && onJournal(c) })
-	switch said.code {
+	switch said.Code {
 	case s.code:
 		p.copedRightly(made)
 		return
-	case stopped:
+	case program.Stopped:
 		if !drives || sure && !begun {
 			p.Errorf("it says that it can be resumed")
 		}
-	case failed:
+	case program.Failed:
 		if sure && begun && s.name == "run" {
 			p.Errorf("it says that there is nothing to resume")
 		}
 	default:
-		p.Errorf("exit code %d", said.code)
+		p.Errorf("exit code %d", said.Code)
 	}
 	if slices.ContainsFunc(made.Injected(), strace.Call.Foreign) {
 		return // what it would say doesn't reach the screen either
 	}
-	contains(p.T, said.err, f.Err().Error())
-	if said.code == stopped {
-		contains(p.T, said.err, "runbook resume "+p.id())
+	contains(p.T, said.Stderr, f.Err().Error())
+	if said.Code == program.Stopped {
+		contains(p.T, said.Stderr, "runbook resume "+p.id())
 	}
 	named := func(c strace.Call) bool {
 		return slices.ContainsFunc(c.Paths(), func(path string) bool {
 			path = strings.Replace(path, ".new/", "/", 1)                                                                 // as a run's directory is called until it has begun
-			return strings.Contains(said.err, filepath.Dir(path)) || strings.Contains(said.err, filepath.Base(path)+": ") // as it was given
+			return strings.Contains(said.Stderr, filepath.Dir(path)) || strings.Contains(said.Stderr, filepath.Base(path)+": ") // as it was given
 		})
 	}
 	if !slices.ContainsFunc(made.Injected(), named) {
@@ -227,7 +228,7 @@ var shownDone = regexp.MustCompile(`(?m)^\[\d+/\d+\] (\S+).*\n(?:  .*\n)*?  done
 
 // showsWhatIsRecorded fails where the screen shows a step as done of which no
 // record was synced, and where a process goes on after a record was not.
-func (p *place) showsWhatIsRecorded(said said, before int, made strace.Calls) {
+func (p *place) showsWhatIsRecorded(said program.Ended, before int, made strace.Calls) {
 	p.Helper()
 	if p.run() == nil {
 		return
@@ -252,7 +253,7 @@ func (p *place) showsWhatIsRecorded(said said, before int, made strace.Calls) {
 		must(p.T, r.Decode(&d))
 		recorded[d.Step] = recorded[d.Step] || r.Kind == "done" && i < synced
 	}
-	for _, m := range shownDone.FindAllStringSubmatch(said.out, -1) {
+	for _, m := range shownDone.FindAllStringSubmatch(said.Stdout, -1) {
 		if !recorded[m[1]] {
 			p.Errorf("step %s is shown as done, and no record of it was synced", m[1])
 		}

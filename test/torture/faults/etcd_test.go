@@ -11,6 +11,7 @@ import (
 
 	"runbook/engine/run"
 	"runbook/test/etcdhost"
+	"runbook/test/program"
 	"runbook/test/systemdhost"
 	"runbook/test/torture/tally"
 )
@@ -24,7 +25,6 @@ const (
 
 	restore = "../../../runbooks/etcd-restore-systemd.hcl"
 	backup  = "../../../runbooks/etcd-backup.hcl"
-	rolled  = 5 // exit code: failed, and was rolled back
 )
 
 // A host is this machine with an etcd, a backup of it, and disks that get into
@@ -39,7 +39,7 @@ type host struct {
 // destroys the data.
 func newHost(t *testing.T) *host {
 	t.Helper()
-	binary, err := build()
+	binary, err := program.Build()
 	must(t, err)
 	h := &host{T: t, binary: binary, origin: t.TempDir()}
 	h.etcd, err = etcdhost.Install(t.Context(), systemdhost.Here{}, etcdhost.Options{DataDir: dataDisk + "/etcd"})
@@ -50,7 +50,7 @@ func newHost(t *testing.T) *host {
 	must(t, h.etcd.Start(t.Context()))
 	must(t, h.etcd.Seed(t.Context(), keys))
 	sh(t, "mkdir -p "+backupDisk)
-	h.want(done, "run", backup, "--yes", "--var", "backup_dir="+backupDisk)
+	h.want(program.Done, "run", backup, "--yes", "--var", "backup_dir="+backupDisk)
 	return h
 }
 
@@ -82,10 +82,10 @@ func (h *host) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (h *host) want(code int, args ...string) said {
+func (h *host) want(code int, args ...string) program.Ended {
 	h.Helper()
 	s := finish(h.T, h.command(h.binary, args...))
-	if s.code != code {
+	if s.Code != code {
 		h.Fatalf("runbook %s: want exit code %d, got %s", strings.Join(args, " "), code, s)
 	}
 	return s
@@ -140,7 +140,7 @@ func (h *host) oldDataIsThere() {
 func TestRestoreOnADiskInTrouble(t *testing.T) {
 	h := newHost(t).damaged()
 	d := h.scene("ext4", stateDisk, 0)
-	h.want(done, "run", restore, "--yes", "--var", "backup_dir="+backupDisk)
+	h.want(program.Done, "run", restore, "--yes", "--var", "backup_dir="+backupDisk)
 	want := h.outcome()
 	d.gone()
 	for _, c := range []struct {
@@ -171,10 +171,10 @@ func TestRestoreOnADiskInTrouble(t *testing.T) {
 func (tr trouble) duringARestore(h *host, kind, at string, n int, want string) bool {
 	h.Helper()
 	d := h.scene(kind, at, tr.inodes*8)
-	said, stopped := stoppedAt(h.T, n, func() { tr.begin(d) }, h.command, h.binary, "run", restore, "--yes", "--var", "backup_dir="+backupDisk)
+	said, met := stoppedAt(h.T, n, func() { tr.begin(d) }, h.command, h.binary, "run", restore, "--yes", "--var", "backup_dir="+backupDisk)
 	defer d.gone()
 	defer func() { must(h.T, h.etcd.Stop(context.Background())) }()
-	if !stopped {
+	if !met {
 		return false
 	}
 	h.oldDataIsThere()
@@ -182,9 +182,9 @@ func (tr trouble) duringARestore(h *host, kind, at string, n int, want string) b
 	tr.end(d)
 	switch {
 	case h.open() != nil:
-		h.want(done, "resume")
-	case said.code != done:
-		h.want(done, "run", restore, "--yes", "--var", "backup_dir="+backupDisk)
+		h.want(program.Done, "resume")
+	case said.Code != program.Done:
+		h.want(program.Done, "run", restore, "--yes", "--var", "backup_dir="+backupDisk)
 	}
 	if got := h.outcome(); got != want {
 		h.Errorf("at the %d. sync or rename, it ends with\n%s\nwant\n%s\n%s", n, got, want, said)
@@ -193,17 +193,17 @@ func (tr trouble) duringARestore(h *host, kind, at string, n int, want string) b
 }
 
 // toldOf checks the exit code, and what is said of the disk.
-func (tr trouble) toldOf(h *host, d *disk, s said) {
+func (tr trouble) toldOf(h *host, d *disk, s program.Ended) {
 	h.Helper()
 	begun := h.open() != nil
 	switch {
-	case s.code == done && !begun:
+	case s.Code == program.Done && !begun:
 		return
-	case s.code == stopped && begun, (s.code == failed || s.code == rolled) && !begun:
+	case s.Code == program.Stopped && begun, (s.Code == program.Failed || s.Code == program.RolledBack) && !begun:
 	default:
 		h.Errorf("begun: %v, %s", begun, s)
 	}
-	if !tr.told(d, s.err) {
+	if !tr.told(d, s.Stderr) {
 		h.Errorf("it doesn't say what is wrong with the disk at %s: %s", d.dir, s)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"runbook/test/program"
 	"runbook/test/torture/tally"
 )
 
@@ -42,20 +43,20 @@ func TestDiskInTroubleDuringARun(t *testing.T) {
 
 func (tr trouble) duringARun(t *testing.T, kind, at string) {
 	ref, _ := tr.place(t, kind, at)
-	ref.want(waiting, runWork(ref)...)
+	ref.want(program.Waits, runWork(ref)...)
 	want := ref.outcome()
 	for n := 1; !t.Failed(); n++ {
 		if !tally.Full() && n%selection != selection/2 {
 			continue
 		}
 		p, d := tr.place(t, kind, at)
-		said, stopped := stoppedAt(t, n, func() { tr.begin(d) }, p.command, append([]string{p.binary}, runWork(p)...)...)
-		if !stopped {
+		said, met := stoppedAt(t, n, func() { tr.begin(d) }, p.command, append([]string{p.binary}, runWork(p)...)...)
+		if !met {
 			break
 		}
 		tr.isClear(p, d, said)
 		tr.end(d)
-		if said.code != waiting {
+		if said.Code != program.Waits {
 			runAgain(p)
 		}
 		if got := p.outcome(); got != want {
@@ -81,19 +82,19 @@ func (tr trouble) place(t *testing.T, kind, at string) (*place, *disk) {
 }
 
 // isClear checks what is said of a disk in trouble.
-func (tr trouble) isClear(p *place, d *disk, s said) {
+func (tr trouble) isClear(p *place, d *disk, s program.Ended) {
 	p.Helper()
 	begun := p.run() != nil && p.run().State.Phase.Open()
 	switch {
-	case s.code == waiting:
+	case s.Code == program.Waits:
 		return
-	case s.code == stopped && begun:
-		contains(p.T, s.err, "runbook resume "+p.id())
-	case s.code == failed && !begun:
+	case s.Code == program.Stopped && begun:
+		contains(p.T, s.Stderr, "runbook resume "+p.id())
+	case s.Code == program.Failed && !begun:
 	default:
 		p.Errorf("run begun: %v, %s", begun, s)
 	}
-	if !tr.told(d, s.err) {
+	if !tr.told(d, s.Stderr) {
 		p.Errorf("it doesn't say what is wrong with the disk at %s: %s", d.dir, s)
 	}
 }

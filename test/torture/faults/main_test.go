@@ -3,17 +3,12 @@
 package faults
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
+	"runbook/test/program"
 	"runbook/test/systemdhost"
 )
 
@@ -21,58 +16,12 @@ func TestMain(m *testing.M) {
 	systemdhost.MainIn(m, systemdhost.Options{Name: "faults", Disk: []string{"/tmp", "/var/lib", "/var/backups"}})
 }
 
-// build builds the binary once for all tests. The host that they run in goes
-// away with it.
-var build = sync.OnceValues(func() (string, error) {
-	const path = "/tmp/runbook"
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/runbook")
-	cmd.Dir = "../../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// What the binary exits with, as docs/operations.md has it.
-const (
-	done    = 0
-	failed  = 1
-	stopped = 3
-	waiting = 4
-)
-
-// said is what a command printed and exited with.
-type said struct {
-	out, err string
-	code     int
-}
-
-func (s said) String() string { return fmt.Sprintf("exit code %d\n%s%s", s.code, s.out, s.err) }
-
 // finish runs a command to its end, whatever that is.
-func finish(t *testing.T, cmd *exec.Cmd) said {
+func finish(t *testing.T, cmd *exec.Cmd) program.Ended {
 	t.Helper()
-	var out, errs bytes.Buffer
-	if cmd.Stdout == nil {
-		cmd.Stdout = &out
-	}
-	if cmd.Stderr == nil {
-		cmd.Stderr = &errs
-	}
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return said{out: out.String(), err: errs.String(), code: codeOf(cmd.ProcessState)}
-}
-
-// codeOf is as a shell has it: 128 and the signal's number for a process that
-// was killed.
-func codeOf(st *os.ProcessState) int {
-	if ws := st.Sys().(syscall.WaitStatus); ws.Signaled() {
-		return 128 + int(ws.Signal())
-	}
-	return st.ExitCode()
+	ended, err := program.Run(cmd)
+	must(t, err)
+	return ended
 }
 
 func must(t *testing.T, err error) {

@@ -14,6 +14,8 @@ import (
 
 	"runbook/engine/journal"
 	"runbook/engine/run"
+	"runbook/test/invariants"
+	"runbook/test/program"
 	"runbook/test/strace"
 )
 
@@ -65,7 +67,7 @@ output "copy" { value = step.copy.path }
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	binary, err := build()
+	binary, err := program.Build()
 	must(t, err)
 	p := &place{T: t, dir: t.TempDir(), binary: binary}
 	must(t, os.Mkdir(p.at("data"), 0o755))
@@ -84,23 +86,23 @@ func (p *place) command(name string, args ...string) *exec.Cmd {
 }
 
 // runbook runs the binary, whatever it exits with.
-func (p *place) runbook(args ...string) said {
+func (p *place) runbook(args ...string) program.Ended {
 	p.Helper()
 	return finish(p.T, p.command(p.binary, args...))
 }
 
 // want runs the binary and wants an exit code.
-func (p *place) want(code int, args ...string) said {
+func (p *place) want(code int, args ...string) program.Ended {
 	p.Helper()
 	s := p.runbook(args...)
-	if s.code != code {
+	if s.Code != code {
 		p.Fatalf("runbook %s: want exit code %d, got %s", strings.Join(args, " "), code, s)
 	}
 	return s
 }
 
 // traced runs the binary under strace and returns what it said, and its calls.
-func (p *place) traced(options, args []string) (said, strace.Calls) {
+func (p *place) traced(options, args []string) (program.Ended, strace.Calls) {
 	p.Helper()
 	log := filepath.Join(p.TempDir(), "log")
 	all := slices.Concat([]string{"-f", "-y", "-b", "execve", "-qq", "-e", "signal=none", "-o", log}, options, []string{p.binary}, args)
@@ -152,6 +154,7 @@ func (p *place) outcome() string {
 	p.Helper()
 	text := tree(p.T, p.at("data"))
 	if r := p.run(); r != nil {
+		must(p.T, invariants.Check(p.store(), r.ID))
 		text += fmt.Sprintf("%s, kept %v\n", r.State.Phase, r.State.Kept())
 		for _, name := range []string{"place", "config", "count", "copy", "own"} {
 			if st := r.State.Steps[name]; st != nil {

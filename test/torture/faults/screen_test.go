@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"runbook/test/program"
 	"runbook/test/torture/tally"
 )
 
@@ -38,7 +39,7 @@ var screens = map[string]func(t *testing.T) *os.File{
 func TestNobodySees(t *testing.T) {
 	for _, s := range stages() {
 		ref := s.at(t)
-		if said := ref.runbook(s.args(ref)...); said.code != s.code {
+		if said := ref.runbook(s.args(ref)...); said.Code != s.code {
 			t.Fatalf("undisturbed: %s", said)
 		}
 		want := ref.outcome()
@@ -53,8 +54,8 @@ func TestNobodySees(t *testing.T) {
 					out := screen(t)
 					defer out.Close()
 					cmd.Stdout, cmd.Stderr = out, out
-					if said := finish(t, cmd); said.code != s.code {
-						t.Errorf("exit code %d, want %d", said.code, s.code)
+					if said := finish(t, cmd); said.Code != s.code {
+						t.Errorf("exit code %d, want %d", said.Code, s.code)
 					}
 					if got := p.outcome(); got != want {
 						t.Errorf("it ends with\n%s\nwant\n%s", got, want)
@@ -70,7 +71,7 @@ func TestNobodySees(t *testing.T) {
 // reader who has seen enough is no failure.
 func TestWhatCannotBeShown(t *testing.T) {
 	p := newPlace(t)
-	p.want(waiting, runWork(p)...)
+	p.want(program.Waits, runWork(p)...)
 	plan := []string{"plan", "work.hcl", "--var", "dir=" + p.at("data")}
 	for _, args := range [][]string{
 		plan, append(plan, "--json"), {"list"}, {"list", "--json"}, {"show", p.id()}, {"report", p.id()}, {"validate", "work.hcl"},
@@ -83,15 +84,15 @@ func TestWhatCannotBeShown(t *testing.T) {
 			said := finish(t, cmd)
 			must(t, out.Close())
 			if name != "full disk" {
-				if said.code != done || said.err != "" {
+				if said.Code != program.Done || said.Stderr != "" {
 					t.Errorf("%v to a %s: %s", args, name, said)
 				}
 				continue
 			}
-			if said.code != failed {
+			if said.Code != program.Failed {
 				t.Errorf("%v to a %s: %s", args, name, said)
 			}
-			contains(t, said.err, "What is shown is incomplete", "no space left on device")
+			contains(t, said.Stderr, "What is shown is incomplete", "no space left on device")
 		}
 	}
 }
@@ -99,11 +100,11 @@ func TestWhatCannotBeShown(t *testing.T) {
 // A log that can't be written is told of, and holds nothing up.
 func TestLogOnAFullDisk(t *testing.T) {
 	p := newPlace(t)
-	said := p.want(waiting, "run", "work.hcl", "--yes", "--var", "dir="+p.at("data"), "--log-file", "/dev/full")
-	contains(t, said.err, "The log is incomplete", "no space left on device")
-	p.want(done, approveWork(p)...)
-	p.want(done, "resume", "--log-file", "/dev/full")
-	said = p.want(failed, "rollback", "--yes", "--log-file", p.at("no/such/log"))
-	contains(t, said.err, p.at("no/such/log"))
-	p.want(done, "rollback", "--yes", "--log-file", "/dev/full")
+	said := p.want(program.Waits, "run", "work.hcl", "--yes", "--var", "dir="+p.at("data"), "--log-file", "/dev/full")
+	contains(t, said.Stderr, "The log is incomplete", "no space left on device")
+	p.want(program.Done, approveWork(p)...)
+	p.want(program.Done, "resume", "--log-file", "/dev/full")
+	said = p.want(program.Failed, "rollback", "--yes", "--log-file", p.at("no/such/log"))
+	contains(t, said.Stderr, p.at("no/such/log"))
+	p.want(program.Done, "rollback", "--yes", "--log-file", "/dev/full")
 }

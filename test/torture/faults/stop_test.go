@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"runbook/test/program"
 )
 
 // lasting are the calls that make something last or give it its name. strace
@@ -20,7 +22,7 @@ const lasting = "fsync,fdatasync,syncfs,renameat2"
 // stoppedAt runs a command and stops it at the n-th of these calls of a thread,
 // has do change the world meanwhile, and lets the command go on. It reports
 // whether it came to that.
-func stoppedAt(t *testing.T, n int, do func(), command func(name string, args ...string) *exec.Cmd, args ...string) (said, bool) {
+func stoppedAt(t *testing.T, n int, do func(), command func(name string, args ...string) *exec.Cmd, args ...string) (program.Ended, bool) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
 	must(t, syscall.Mkfifo(log, 0o600))
@@ -30,7 +32,7 @@ func stoppedAt(t *testing.T, n int, do func(), command func(name string, args ..
 	go readStops(log, stops)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	ended := make(chan said, 1)
+	ended := make(chan program.Ended, 1)
 	go func() { ended <- finish(t, cmd) }()
 	met := false
 	for {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"testing"
 
+	"runbook/test/program"
 	"runbook/test/torture/tally"
 )
 
@@ -63,21 +64,21 @@ func (d *failingDisk) heal() {
 func TestFailedSyncIsFinal(t *testing.T) {
 	p := newPlace(t)
 	d := newFailingDisk(t, p.at("state"))
-	p.want(waiting, runWork(p)...)
-	p.want(done, approveWork(p)...)
+	p.want(program.Waits, runWork(p)...)
+	p.want(program.Done, approveWork(p)...)
 	ref := newPlace(t)
 	for _, s := range []func(*place) []string{runWork, approveWork, logged("resume")} {
 		ref.runbook(s(ref)...)
 	}
 	d.spoil()
-	said := p.want(stopped, "resume")
-	contains(t, said.err, "the journal can't be synced", p.at("state")+" (ext4 on ", "what it lies on is full, as dmesg tells", "runbook resume "+p.id())
+	said := p.want(program.Stopped, "resume")
+	contains(t, said.Stderr, "the journal can't be synced", p.at("state")+" (ext4 on ", "what it lies on is full, as dmesg tells", "runbook resume "+p.id())
 	d.heal()
-	p.want(done, "list")
-	p.want(done, "resume")
+	p.want(program.Done, "list")
+	p.want(program.Done, "resume")
 	d.unmount()
 	d.mount()
-	p.want(done, "show", p.id())
+	p.want(program.Done, "show", p.id())
 	if got, want := p.outcome(), ref.outcome(); got != want {
 		t.Errorf("it ends with\n%s\nwant\n%s", got, want)
 	}
