@@ -200,7 +200,7 @@ func (p *place) exitsRight(s stage, said program.Ended, f strace.Fault, made str
 	}
 	named := func(c strace.Call) bool {
 		return slices.ContainsFunc(c.Paths(), func(path string) bool {
-			path = strings.Replace(path, ".new/", "/", 1)                                                                 // as a run's directory is called until it has begun
+			path = strings.Replace(path, ".new/", "/", 1)                                                                       // as a run's directory is called until it has begun
 			return strings.Contains(said.Stderr, filepath.Dir(path)) || strings.Contains(said.Stderr, filepath.Base(path)+": ") // as it was given
 		})
 	}
