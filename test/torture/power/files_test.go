@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"runbook/engine/run"
 )
 
 // scene makes the files that the runbook works on.
@@ -48,15 +46,7 @@ func age(t testing.TB, dir string) {
 // where nothing is left, and ends as if nothing had happened.
 func TestRunOfFiles(t *testing.T) {
 	tr := runOfFiles(t)
-	tr.cutPower(t, func(s *run.State) []string {
-		switch {
-		case s == nil:
-			return append([]string{"run", tr.runbook, "--yes"}, tr.args...)
-		case s.Phase.Open():
-			return []string{"resume", s.Header.Run.ID}
-		}
-		return nil
-	})
+	tr.cutPower(t, goOn(tr))
 }
 
 func runOfFiles(t *testing.T) *trial {

@@ -1,11 +1,7 @@
 package power
 
 import (
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -39,7 +35,7 @@ func (b *bench) recorded(t *testing.T, what string, before disk, next uint64, ar
 	tr.after = readDisk(t, b.root, b.began)
 	r := tr.replay()
 	tr.follow(t, r, func(call) {})
-	tr.want = tr.normal(tr.after, r.screen.run)
+	tr.want = normal(t, tr.after, r.screen.run)
 	return tr
 }
 
@@ -75,35 +71,6 @@ func (tr *trial) lasting(t *testing.T, r *replay) {
 	}
 }
 
-// normal is what is in the work directory, whatever the run's ID.
-func (tr *trial) normal(d disk, id string) string {
-	var b strings.Builder
-	d.walk(func(path string, ino uint64, n *inode) {
-		if !strings.HasPrefix(path, workDir) {
-			return
-		}
-		look := n.look()
-		if n.kind == 'f' && n.size < 8<<20 {
-			look = fmt.Sprintf("f %04o %d:%d %d of %d %x", n.mode, n.uid, n.gid, n.size, n.mtime, sha256.Sum256(content(path, n, id)))
-		}
-		fmt.Fprintf(&b, "%s %s\n", strings.ReplaceAll(path, id, "RUN"), look)
-	})
-	return b.String()
-}
-
-// content is what a file says, whatever the run's ID and how it is compressed.
-func content(path string, n *inode, id string) []byte {
-	data := n.read(0, n.size)
-	if strings.HasSuffix(path, ".gz") {
-		if zip, err := gzip.NewReader(bytes.NewReader(data)); err == nil {
-			if text, err := io.ReadAll(zip); err == nil {
-				data = text
-			}
-		}
-	}
-	return bytes.ReplaceAll(data, []byte(id), []byte("RUN"))
-}
-
 // cutPower cuts the power after every call, in every way, and sees how it goes
 // on. command says what to do in a state; nothing where all is done.
 func (tr *trial) cutPower(t *testing.T, command func(*run.State) []string) {
@@ -117,16 +84,25 @@ func (tr *trial) cutPower(t *testing.T, command func(*run.State) []string) {
 		chosen = chosen[:min(len(chosen), quick)]
 	}
 	t.Logf("%s: %d points, %d states, %d are tried", tr.what, s.points, len(s.order), len(chosen))
+	onAllThreads(t, tr.what, chosen, func(t *testing.T, c *cut) { tr.survives(t, c, r.next, command) })
+}
+
+// onAllThreads tries all cases, each thread with mounts of its own.
+func onAllThreads[C any](t *testing.T, what string, cases []C, try func(*testing.T, C)) {
 	var next atomic.Int64
-	t.Run("states", func(t *testing.T) {
-		for worker := range runtime.GOMAXPROCS(0) {
-			t.Run(fmt.Sprint(worker), func(t *testing.T) {
+	var violated atomic.Bool
+	t.Run("each", func(t *testing.T) {
+		for thread := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(thread), func(t *testing.T) {
 				t.Parallel()
 				private(t)
-				held := counter{t: t, what: tr.what}
-				defer held.end()
-				for i := next.Add(1) - 1; i < int64(len(chosen)) && !t.Failed(); i = next.Add(1) - 1 {
-					tr.survives(t, chosen[i], r.next, command)
+				held := counter{t: t, what: what}
+				defer func() {
+					held.end()
+					violated.CompareAndSwap(false, t.Failed())
+				}()
+				for i := next.Add(1) - 1; i < int64(len(cases)) && !t.Failed() && !violated.Load(); i = next.Add(1) - 1 {
+					try(t, cases[i])
 					held.one()
 				}
 			})
@@ -168,7 +144,7 @@ func (tr *trial) survives(t *testing.T, c *cut, next uint64, command func(*run.S
 	if state, err = tr.state(); err != nil || state == nil || state.Phase.Open() {
 		fail("it ended with the journal saying %+v, %v", state, err)
 	}
-	if got := tr.normal(readDisk(t, tr.root, tr.began), state.Header.Run.ID); got != tr.want {
+	if got := normal(t, readDisk(t, tr.root, tr.began), state.Header.Run.ID); got != tr.want {
 		fail("it ended with\n%s\ninstead of\n%s", got, tr.want)
 	}
 }
