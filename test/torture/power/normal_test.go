@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"go.etcd.io/bbolt"
 )
 
@@ -31,6 +32,11 @@ func normal(t testing.TB, d disk, id string) string {
 		fmt.Fprintf(&b, "%s %s\n", strings.ReplaceAll(path, id, "RUN"), look)
 	})
 	return b.String()
+}
+
+// difference is between how a disk has to be and how it is.
+func difference(want, got string) string {
+	return string(diff.Diff("as it has to be", []byte(want), "as it is", []byte(got)))
 }
 
 func content(t testing.TB, path string, n *inode) []byte {

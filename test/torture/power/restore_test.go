@@ -17,20 +17,6 @@ func TestRestore(t *testing.T) {
 	tr.cutPower(t, goOn(tr))
 }
 
-func TestRestoreRolledBack(t *testing.T) {
-	tr := runOfRestore(t)
-	r := tr.replay()
-	tr.follow(t, r, func(call) {})
-	back := tr.recorded(t, "power cuts in a rollback of a restore, gone on with", tr.after, r.next, "rollback", r.screen.run, "--yes")
-	isBack(t, tr.before, back.after)
-	back.cutPower(t, rollBack)
-}
-
-func TestRestoreKilledThenResumedThenPowerCut(t *testing.T) {
-	tr := runOfRestore(t)
-	tr.killed(t, "kills in a restore, resumed, with all on disk that was shown as done", 4)
-}
-
 // goOn begins a run where none is left, and resumes one that isn't through.
 func goOn(tr *trial) func(*run.State) []string {
 	return func(s *run.State) []string {

@@ -9,14 +9,29 @@ import (
 
 // A rollback that the power was cut in is gone on with, and everything is what
 // it was before the run.
-func TestRollbackOfFiles(t *testing.T) {
-	tr := runOfFiles(t)
+
+func TestRollbackOfFiles(t *testing.T) { rollbackOfFiles(t).cutPower(t, rollBack) }
+
+func TestRollbackOfRestore(t *testing.T) { rollbackOfRestore(t).cutPower(t, rollBack) }
+
+func rollbackOfFiles(t *testing.T) *trial {
+	t.Helper()
+	return runOfFiles(t).rolledBack(t, "power cuts in a rollback of the file actions, gone on with")
+}
+
+func rollbackOfRestore(t *testing.T) *trial {
+	t.Helper()
+	return runOfRestore(t).rolledBack(t, "power cuts in a rollback of a restore, gone on with")
+}
+
+// rolledBack is the rollback of a run.
+func (tr *trial) rolledBack(t *testing.T, what string) *trial {
+	t.Helper()
 	r := tr.replay()
 	tr.follow(t, r, func(call) {})
-	id := r.screen.run
-	back := tr.recorded(t, "power cuts in a rollback of the file actions, gone on with", tr.after, r.next, "rollback", id, "--yes")
+	back := tr.recorded(t, what, tr.after, r.next, "rollback", r.screen.run, "--yes")
 	isBack(t, tr.before, back.after)
-	back.cutPower(t, rollBack)
+	return back
 }
 
 // rollBack is what to do where a rollback was to be: it is said again, as is

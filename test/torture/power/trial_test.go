@@ -58,7 +58,7 @@ func (tr *trial) follow(t *testing.T, r *replay, each func(call)) {
 		each(c)
 	}
 	if got, want := r.visible.text("/", true), tr.after.text("/", true); got != want {
-		t.Fatalf("the model went astray; it comes to\n%s\nand the disk to\n%s", got, want)
+		t.Fatalf("the model went astray\n%s", difference(want, got))
 	}
 }
 
@@ -67,7 +67,7 @@ func (tr *trial) follow(t *testing.T, r *replay, each func(call)) {
 func (tr *trial) lasting(t *testing.T, r *replay) {
 	t.Helper()
 	if got, want := r.durable.text(workDir, true), r.visible.text(workDir, true); got != want {
-		t.Errorf("%s: the screen says %v, and after a power cut there would be\n%s\ninstead of\n%s", tr.what, r.screen, got, want)
+		t.Errorf("%s: the screen says %v, and not all is durable\n%s", tr.what, r.screen, difference(want, got))
 	}
 }
 
@@ -145,7 +145,7 @@ func (tr *trial) survives(t *testing.T, c *cut, next uint64, command func(*run.S
 		fail("it ended with the journal saying %+v, %v", state, err)
 	}
 	if got := normal(t, readDisk(t, tr.root, tr.began), state.Header.Run.ID); got != tr.want {
-		fail("it ended with\n%s\ninstead of\n%s", got, tr.want)
+		fail("it ended otherwise than an undisturbed run\n%s", difference(tr.want, got))
 	}
 }
 
