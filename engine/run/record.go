@@ -339,6 +339,9 @@ func (s *State) apply(r journal.Record) error {
 			return engine.Errorf("journal", "it has format %d, and this version of runbook reads format %d", s.Header.Format, formatVersion).
 				WithHint("Use the version that began the run: %s", s.Header.Version)
 		}
+		if s.Header.Plan == nil || len(s.Header.Sources) == 0 {
+			return engine.Errorf("journal", "its header holds no plan or no runbook")
+		}
 	case kindIntent, kindUndo:
 		return s.applyIntent(r)
 	case kindDone, kindUndone:
@@ -365,6 +368,9 @@ func (s *State) apply(r journal.Record) error {
 		var a accepted
 		if err := r.Decode(&a); err != nil {
 			return err
+		}
+		if a.Plan == nil || len(a.Sources) == 0 {
+			return engine.Errorf("journal", "record %d holds no plan or no runbook", r.Seq)
 		}
 		s.Header.Sources, s.Header.Plan = a.Sources, a.Plan
 	case kindExamined:
