@@ -259,8 +259,10 @@ func open(path string, flag int) (*os.File, error) {
 func Busy(dir string) (bool, error) {
 	path := filepath.Join(dir, FileName)
 	f, err := open(path, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular) {
-		return false, nil
+	for _, absent := range []error{fs.ErrNotExist, errNotRegular, unix.ENXIO, unix.ELOOP} {
+		if errors.Is(err, absent) {
+			return false, nil
+		}
 	}
 	if err != nil {
 		return false, err
@@ -311,7 +313,7 @@ func read(r io.Reader, path string) (scan, error) {
 
 // maxLine bounds, in bytes, a record's line: what is in the place of a journal
 // mustn't fill the memory.
-const maxLine = 128 << 20
+const maxLine = 64 << 20
 
 var errTooLong = fmt.Errorf("a line of more than %d MiB, which no record has", maxLine>>20)
 

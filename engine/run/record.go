@@ -299,8 +299,7 @@ func Replay(records []journal.Record) (*State, error) {
 	records = steady(records)
 	s := newState()
 	if len(records) == 0 || records[0].Kind != kindRun {
-		return nil, engine.Errorf("journal", "it has no header: the run never began").
-			WithHint("Nothing was changed on the host. Start a new run")
+		return nil, engine.Errorf("journal", "it doesn't begin with a header, which a run writes before anything else")
 	}
 	s.Began = records[0].Time
 	for _, r := range records {

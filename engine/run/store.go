@@ -147,14 +147,17 @@ func belongs(state *State, id string) error {
 	if is == id {
 		return nil
 	}
-	return engine.Errorf("journal", "it is that of another run, %s", is).
+	return engine.Errorf("journal", "it is that of another run, %q", is).
 		WithHint("Put the journal of run %s back. A copy of another run belongs outside of the state directory", id)
 }
 
 // unusable says which journal it is that can't be made use of.
 func (s Store) unusable(id string, err error) error {
-	return engine.Errorf(filepath.Join(s.run(id), journal.FileName), "%w", err).
-		WithHint("%s", cmp.Or(engine.HintOf(err), "Look at the host, finish by hand, and give the run up with `runbook abandon "+id+"`"))
+	hint := cmp.Or(engine.HintOf(err), "Look at the host, finish by hand, and give the run up with `runbook abandon "+id+"`")
+	if e := (*engine.Error)(nil); errors.As(err, &e) && e.Where == "journal" {
+		err = e.Err
+	}
+	return engine.Errorf(filepath.Join(s.run(id), journal.FileName), "%w", err).WithHint("%s", hint)
 }
 
 // Exists fails if there is no run of that ID.
@@ -249,7 +252,10 @@ func (s Store) Abandon(id, reason string) error {
 		return s.abandonUnreadable(id, reason, err)
 	}
 	state, err := s.replay(id, records)
-	if err == nil && !state.Phase.Open() {
+	if err != nil {
+		return cmp.Or(j.Close(), s.abandonUnreadable(id, reason, err))
+	}
+	if !state.Phase.Open() {
 		err = engine.Errorf("run "+id, "it is %s already", state.Phase)
 	}
 	if err == nil {
