@@ -132,3 +132,9 @@ func (s *cuts) keep(c *cut) {
 	s.states[key] = c
 	s.order = append(s.order, c)
 }
+
+// draw leaves some of the states, by chance.
+func (s *cuts) draw(some int) {
+	s.chance.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
+	s.order = s.order[:min(len(s.order), some)]
+}

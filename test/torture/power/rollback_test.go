@@ -7,29 +7,12 @@ import (
 	"runbook/engine/run"
 )
 
-// A rollback that the power was cut in is gone on with, and everything is what
-// it was before the run.
-
-func TestRollbackOfFiles(t *testing.T) { rollbackOfFiles(t).cutPower(t, rollBack) }
-
-func TestRollbackOfRestore(t *testing.T) { rollbackOfRestore(t).cutPower(t, rollBack) }
-
-func rollbackOfFiles(t *testing.T) *trial {
-	t.Helper()
-	return runOfFiles(t).rolledBack(t, "power cuts in a rollback of the file actions, gone on with")
-}
-
-func rollbackOfRestore(t *testing.T) *trial {
-	t.Helper()
-	return runOfRestore(t).rolledBack(t, "power cuts in a rollback of a restore, gone on with")
-}
-
 // rolledBack is the rollback of a run.
-func (tr *trial) rolledBack(t *testing.T, what string) *trial {
+func (tr *trial) rolledBack(t *testing.T) *trial {
 	t.Helper()
 	r := tr.replay()
 	tr.follow(t, r, func(call) {})
-	back := tr.recorded(t, what, tr.after, r.next, "rollback", r.screen.run, "--yes")
+	back := tr.recorded(t, tr.after, r.next, "rollback", r.screen.run, "--yes")
 	isBack(t, tr.before, back.after)
 	return back
 }

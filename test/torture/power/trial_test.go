@@ -3,6 +3,7 @@ package power
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,7 @@ import (
 // after any power cut.
 type trial struct {
 	*bench
-	what   string // of the summary table
+	name   string
 	before disk
 	calls  []call
 	screen string
@@ -26,11 +27,11 @@ type trial struct {
 
 // recorded runs a command on the disk before, from the number next on, and
 // follows it with the model, which has to come to what the kernel came to.
-func (b *bench) recorded(t *testing.T, what string, before disk, next uint64, args ...string) *trial {
+func (b *bench) recorded(t *testing.T, before disk, next uint64, args ...string) *trial {
 	t.Helper()
 	mount(t, b.root)
 	before.layOut(t, b.root, next)
-	tr := &trial{bench: b, what: what, before: before, start: newModel(before, next)}
+	tr := &trial{bench: b, name: args[0], before: before, start: newModel(before, next)}
 	tr.calls, tr.screen = b.record(t, args...)
 	tr.after = readDisk(t, b.root, b.began)
 	r := tr.replay()
@@ -67,24 +68,82 @@ func (tr *trial) follow(t *testing.T, r *replay, each func(call)) {
 func (tr *trial) lasting(t *testing.T, r *replay) {
 	t.Helper()
 	if got, want := r.durable.text(workDir, true), r.visible.text(workDir, true); got != want {
-		t.Errorf("%s: the screen says %v, and not all is durable\n%s", tr.what, r.screen, difference(want, got))
+		t.Fatalf("%s: the screen says %v, and not all is durable\n%s", tr.name, r.screen, difference(want, got))
 	}
+}
+
+// counts are how many cases of each kind are tried in `make test`.
+type counts struct{ run, rollback, again, killed, rollbackKilled int }
+
+// all tries a run and its rollback.
+func (tr *trial) all(t *testing.T, what string, n counts) {
+	back := tr.rolledBack(t)
+	t.Run("run", func(t *testing.T) {
+		tr.cutPower(t, "power cuts in a run of "+what+", gone on with", n.run, goOn(tr))
+	})
+	t.Run("rollback", func(t *testing.T) {
+		back.cutPower(t, "power cuts in a rollback of "+what+", gone on with", n.rollback, rollBack)
+	})
+	t.Run("again", func(t *testing.T) {
+		tr.cutAgain(t, "power cuts in a run of "+what+" that had gone on after one, gone on with", n.again)
+	})
+	t.Run("killed", func(t *testing.T) {
+		tr.killed(t, "kills in a run of "+what+", with all on disk that its resume showed as done", n.killed, goOn(tr))
+	})
+	t.Run("rollback killed", func(t *testing.T) {
+		back.killed(t, "kills in a rollback of "+what+", with all on disk that its resume showed as undone", n.rollbackKilled, rollBack)
+	})
 }
 
 // cutPower cuts the power after every call, in every way, and sees how it goes
 // on. command says what to do in a state; nothing where all is done.
-func (tr *trial) cutPower(t *testing.T, command func(*run.State) []string) {
-	s := newCuts(tally.Chance(t))
+func (tr *trial) cutPower(t *testing.T, what string, some int, command func(*run.State) []string) {
+	t.Helper()
+	s, next := tr.cuts(t)
+	if !tally.Full() {
+		s.draw(some)
+	}
+	tr.surviveAll(t, what, s.order, next, command)
+}
+
+// cuts are all states that a power cut may leave behind, and the number of the
+// inode that would come next.
+func (tr *trial) cuts(t *testing.T) (s *cuts, next uint64) {
+	t.Helper()
+	s = newCuts(tally.Chance(t))
 	r := tr.replay()
 	s.add(r.model, r.screen, "the beginning")
 	tr.follow(t, r, func(c call) { s.add(r.model, r.screen, c.String()) })
-	chosen := s.order
-	if !tally.Full() {
-		s.chance.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
-		chosen = chosen[:min(len(chosen), quick)]
+	t.Logf("%s: %d points, %d states", tr.name, s.points, len(s.order))
+	return s, r.next
+}
+
+func (tr *trial) surviveAll(t *testing.T, what string, all []*cut, next uint64, command func(*run.State) []string) {
+	t.Helper()
+	onAllThreads(t, what, all, func(t *testing.T, c *cut) { tr.survives(t, c, next, command) })
+}
+
+// cutAgain cuts the power in a run, has it go on, and cuts it once more.
+func (tr *trial) cutAgain(t *testing.T, what string, some int) {
+	t.Helper()
+	private(t)
+	s, next := tr.cuts(t)
+	s.order = slices.DeleteFunc(s.order, func(c *cut) bool { return c.screen.run == "" || c.screen.phase != "" })
+	firsts := 1
+	if tally.Full() {
+		firsts, some = 10, 50
 	}
-	t.Logf("%s: %d points, %d states, %d are tried", tr.what, s.points, len(s.order), len(chosen))
-	onAllThreads(t, tr.what, chosen, func(t *testing.T, c *cut) { tr.survives(t, c, r.next, command) })
+	s.draw(firsts)
+	for _, c := range s.order {
+		second := tr.recorded(t, c.disk, next, "resume", c.screen.run)
+		second.before = tr.before
+		if second.want != tr.want {
+			t.Fatalf("after %s, with %s, it ended otherwise than an undisturbed run\n%s", c.at, c.what, difference(tr.want, second.want))
+		}
+		more, next := second.cuts(t)
+		more.draw(some)
+		second.surviveAll(t, what, more.order, next, goOn(tr))
+	}
 }
 
 // onAllThreads tries all cases, each thread with mounts of its own.
@@ -109,9 +168,6 @@ func onAllThreads[C any](t *testing.T, what string, cases []C, try func(*testing
 		}
 	})
 }
-
-// quick is how many states of a trial are tried in `make test`.
-const quick = 30
 
 // survives lays out what a power cut has left, has the binary go on there, and
 // checks what comes of it.
