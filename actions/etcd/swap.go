@@ -99,7 +99,7 @@ func (s swap) apply() error {
 	case s.Old == none && p.target == none && p.fresh != none:
 		return durable.Rename(s.New, s.Target)
 	case s.Old == none && p.target != none && p.fresh == none:
-		return nil // in place already
+		return durable.SyncParents(s.New, s.Target) // in place already, but on disk?
 	case s.Old == none:
 		return s.foreign("nothing")
 	case p.target == s.Old && p.fresh != none && p.kept == none:
@@ -109,7 +109,7 @@ func (s swap) apply() error {
 	case p.target == none && p.fresh != none && p.kept == s.Old:
 		return durable.Rename(s.New, s.Target) // between the two renames
 	case p.target != none && p.fresh == none && p.kept == s.Old:
-		return nil // in place already
+		return durable.SyncParents(s.Target, s.Kept)
 	}
 	return s.foreign("the old data")
 }

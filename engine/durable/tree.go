@@ -56,13 +56,15 @@ func syncFile(path string) error {
 }
 
 // RemoveAll removes a tree of the caller's own making, durably. It may be
-// absent.
+// absent: whoever removed or renamed it may have been killed before that was
+// on disk.
 func RemoveAll(path string) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err := os.RemoveAll(path); err != nil {
 		return &engine.Error{Where: path, Err: err}
 	}
-	return SyncDir(filepath.Dir(path))
+	err := SyncDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nor is there a directory for it
+	}
+	return err
 }

@@ -91,9 +91,9 @@ type Torn struct {
 // there was none. Damage anywhere else is an error that says where.
 func Open(dir string) (j *Journal, records []Record, torn *Torn, err error) {
 	path := filepath.Join(dir, FileName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	f, err := open(path, os.O_RDWR|os.O_APPEND)
 	if err != nil {
-		return nil, nil, nil, &engine.Error{Where: path, Err: err}
+		return nil, nil, nil, err
 	}
 	j = &Journal{file: f, path: path}
 	if err := j.take(); err != nil {
@@ -193,6 +193,9 @@ func (j *Journal) append(kind string, data any) error {
 		return engine.Errorf(j.path, "encoding a %s record: %w", kind, err)
 	}
 	line, sum := encode(Record{Seq: j.seq + 1, Time: time.Now().UTC(), Kind: kind, Data: raw}, j.sum)
+	if len(line) > maxLine {
+		return engine.Errorf(j.path, "a %s record of %d MiB is too long to be read again", kind, len(line)>>20)
+	}
 	const hint = "What the journal says to have begun may be done by now; nothing else was changed since. Make room or mend the disk, then go on, which finds out"
 	if _, err := j.file.Write(line); err != nil {
 		return durable.Advised(engine.Errorf(j.path, "the journal can't be written: %w", cause(err)).WithHint(hint), "")
@@ -222,21 +225,47 @@ func (j *Journal) Close() error { return j.file.Close() }
 // be in the middle of it.
 func Read(dir string) ([]Record, error) {
 	path := filepath.Join(dir, FileName)
-	f, err := os.Open(path)
+	f, err := open(path, os.O_RDONLY)
 	if err != nil {
-		return nil, &engine.Error{Where: path, Err: err}
+		return nil, err
 	}
 	defer f.Close()
 	s, err := read(f, path)
 	return s.records, err
 }
 
+var errNotRegular = errors.New("it is no regular file")
+
+// open opens the journal at path. What else may be in its place, a pipe for
+// one, mustn't keep anybody waiting.
+func open(path string, flag int) (*os.File, error) {
+	const hint = "Nobody knows without it how far the run got. Look for a copy of it; else look at the host, finish by hand, and give the run up with `runbook abandon`"
+	f, err := os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, (&engine.Error{Where: path, Err: err}).WithHint(hint)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	if err != nil {
+		return nil, errors.Join((&engine.Error{Where: path, Err: err}).WithHint(hint), f.Close())
+	}
+	return f, nil
+}
+
 // Busy reports whether a process holds the journal in dir open for appending.
+// Where there is no journal, nobody does.
 func Busy(dir string) (bool, error) {
 	path := filepath.Join(dir, FileName)
-	f, err := os.Open(path)
+	f, err := open(path, os.O_RDONLY)
+	for _, absent := range []error{fs.ErrNotExist, errNotRegular, unix.ENXIO, unix.ELOOP} {
+		if errors.Is(err, absent) {
+			return false, nil
+		}
+	}
 	if err != nil {
-		return false, &engine.Error{Where: path, Err: err}
+		return false, err
 	}
 	defer f.Close()
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
@@ -259,7 +288,10 @@ func read(r io.Reader, path string) (scan, error) {
 	var s scan
 	in := bufio.NewReaderSize(r, 1<<16)
 	for {
-		line, err := in.ReadBytes('\n')
+		line, err := readLine(in)
+		if errors.Is(err, errTooLong) {
+			return s, damaged(path, len(s.records)+1, s.size, err)
+		}
 		if err != nil && err != io.EOF {
 			return s, &engine.Error{Where: path, Err: err}
 		}
@@ -279,13 +311,34 @@ func read(r io.Reader, path string) (scan, error) {
 	}
 }
 
+// maxLine bounds, in bytes, a record's line: what is in the place of a journal
+// mustn't fill the memory.
+const maxLine = 64 << 20
+
+var errTooLong = fmt.Errorf("a line of more than %d MiB, which no record has", maxLine>>20)
+
+// readLine returns the next line with its newline, or what is left of the file
+// and io.EOF.
+func readLine(in *bufio.Reader) (line []byte, err error) {
+	for {
+		piece, err := in.ReadSlice('\n')
+		line = append(line, piece...)
+		switch {
+		case len(line) > maxLine:
+			return nil, errTooLong
+		case err != bufio.ErrBufferFull:
+			return line, err
+		}
+	}
+}
+
 // isTorn tells the line that a crash cut short from one that was damaged
 // later. A record is acknowledged only once it is on disk with its newline, so
-// a torn line lacks that, or has zeroes where blocks never reached the disk. A
+// a torn line lacks that, or has zeroes where sectors never reached the disk. A
 // line whose every byte but the last is right was complete once.
 func isTorn(line []byte, s scan) bool {
 	if bytes.IndexByte(line, 0) >= 0 {
-		return true
+		return zeroedBySectors(line, s.size)
 	}
 	if line[len(line)-1] == '\n' {
 		return false
@@ -293,6 +346,22 @@ func isTorn(line []byte, s scan) bool {
 	repaired := append(line[:len(line)-1:len(line)-1], '\n')
 	_, _, err := decode(repaired, s.sum, len(s.records)+1)
 	return err != nil
+}
+
+const sector = 512
+
+// zeroedBySectors reports whether a line that begins at an offset of its file
+// has zeroes in whole sectors alone, as far as they are the line's.
+func zeroedBySectors(line []byte, offset int64) bool {
+	for at := 0; at < len(line); {
+		end := min(at+sector-int(offset+int64(at))%sector, len(line))
+		zeroes := bytes.Count(line[at:end], []byte{0})
+		if zeroes != 0 && zeroes != end-at {
+			return false
+		}
+		at = end
+	}
+	return true
 }
 
 func damaged(path string, line int, offset int64, err error) error {

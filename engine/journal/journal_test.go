@@ -11,6 +11,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"runbook/engine"
 )
 
 type note struct{ Text string }
@@ -168,15 +172,90 @@ func TestDamageSaysWhere(t *testing.T) {
 	}
 }
 
-func TestZeroedTailIsTorn(t *testing.T) {
-	_, text := write(t, 3)
-	last := bytes.LastIndexByte(text[:len(text)-1], '\n') + 1
-	broken := append(bytes.Clone(text[:last+10]), make([]byte, 50)...)
-	j, records, torn, err := Open(put(t, append(broken, '\n')))
-	if err != nil || len(records) != 2 || torn == nil {
-		t.Fatalf("%d records, torn %v, %v", len(records), torn, err)
+// long makes a journal whose last record lies in several sectors, and returns
+// its content and where that record begins.
+func long(t *testing.T) (text []byte, last int) {
+	t.Helper()
+	dir, before := write(t, 2)
+	j, _, _, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	_ = j.Close()
+	if err := j.Append("more", note{strings.Repeat("2", 4*sector)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = os.ReadFile(filepath.Join(dir, FileName)); err != nil {
+		t.Fatal(err)
+	}
+	return text, len(before)
+}
+
+// Whichever sectors of the last record never reached the disk, it is torn.
+func TestZeroedTailIsTorn(t *testing.T) {
+	text, last := long(t)
+	first := last / sector
+	sectors := (len(text)-1)/sector - first + 1
+	for missing := 1; missing < 1<<sectors; missing++ {
+		broken := bytes.Clone(text)
+		for i := range sectors {
+			if missing&(1<<i) != 0 {
+				clear(broken[max(last, (first+i)*sector):min(len(text), (first+i+1)*sector)])
+			}
+		}
+		j, records, torn, err := Open(put(t, broken))
+		if err != nil || len(records) != 2 || torn == nil {
+			t.Fatalf("sectors %b missing: %d records, torn %v, %v", missing, len(records), torn, err)
+		}
+		_ = j.Close()
+	}
+}
+
+// No crash leaves a single zero: it is damage, which must not take records
+// with it that were acknowledged.
+func TestZeroIsDamage(t *testing.T) {
+	text, last := long(t)
+	for i := last - 1; i < len(text); i++ { // from the newline of the record before on
+		if i == len(text)-1 && i%sector == 0 {
+			continue // it has a sector of its own
+		}
+		broken := bytes.Clone(text)
+		broken[i] = 0
+		if _, records, torn, err := Open(put(t, broken)); err == nil {
+			t.Fatalf("byte %d: %d records, torn %v", i, len(records), torn)
+		}
+	}
+}
+
+func TestNoJournal(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"nothing":     func(string) error { return nil },
+		"a pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"a long line": func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte("{"), 0o600), os.Truncate(path, maxLine+1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, FileName)
+			if err := make(path); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Read(dir)
+			_, _, _, opened := Open(dir)
+			for _, err := range []error{err, opened} {
+				if err == nil || !strings.Contains(err.Error(), path) || engine.HintOf(err) == "" {
+					t.Errorf("%v, hint %q", err, engine.HintOf(err))
+				}
+			}
+			if busy, err := Busy(dir); busy || err != nil {
+				t.Errorf("busy %v, %v", busy, err)
+			}
+		})
+	}
 }
 
 func TestOneWriter(t *testing.T) {

@@ -55,7 +55,7 @@ func (s Store) Approve(id, step, by, reason string) error {
 	if err != nil {
 		return err
 	}
-	state, err := Replay(records)
+	state, err := s.replay(id, records)
 	switch {
 	case err != nil:
 	case state.Waiting == nil || !state.Phase.Open():

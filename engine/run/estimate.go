@@ -67,7 +67,7 @@ func (s Store) recent(runbook string) []Summary {
 	for _, e := range slices.Backward(entries) { // by name, and so by time
 		path := filepath.Join(s.run(e.Name()), journal.FileName)
 		info, err := os.Stat(path)
-		if err != nil || info.Size() > left || runbookOf(path) != runbook {
+		if err != nil || !info.Mode().IsRegular() || info.Size() > left || runbookOf(path) != runbook {
 			continue
 		}
 		left -= info.Size()

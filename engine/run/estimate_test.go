@@ -8,6 +8,7 @@ import (
 
 	"runbook/engine"
 	"runbook/engine/journal"
+	"runbook/engine/lang"
 )
 
 // An estimate is the median of a step's newest durations, from runs in which it
@@ -50,7 +51,7 @@ func TestOtherRunbooksAreNotRead(t *testing.T) {
 	}
 	put := func(id, runbook, version string) {
 		t.Helper()
-		head := Header{Format: formatVersion, Version: version, Run: engine.RunInfo{ID: id, Runbook: runbook}, Plan: &Plan{}}
+		head := Header{Format: formatVersion, Version: version, Run: engine.RunInfo{ID: id, Runbook: runbook}, Sources: []lang.Source{{}}, Plan: &Plan{}}
 		j, err := journal.Create(filepath.Join(s.runs(), id), kindRun, head)
 		if err != nil {
 			t.Fatal(err)

@@ -118,7 +118,14 @@ func (s Store) History(id string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Tell(records, busy)
+	h, err := Tell(records, busy)
+	if err == nil {
+		err = belongs(h.State, id)
+	}
+	if err != nil {
+		return nil, s.unusable(id, err)
+	}
+	return h, nil
 }
 
 // Tell turns a journal's records into the history of its run.

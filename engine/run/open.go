@@ -99,7 +99,10 @@ func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set lan
 	if torn != nil {
 		emit(engine.JournalTorn{Bytes: torn.Bytes, Aside: torn.Aside})
 	}
-	if err := r.restore(records, reg, set); err != nil {
+	if r.state, err = s.replay(id, records); err == nil {
+		err = r.restore(records, reg, set)
+	}
+	if err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
 	return r, nil
@@ -123,10 +126,6 @@ func (r *Runner) takeUp() error {
 
 // restore brings back what the runner knew when the run was interrupted.
 func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set lang.Settings) error {
-	var err error
-	if r.state, err = Replay(records); err != nil {
-		return err
-	}
 	head := r.state.Header
 	r.secrets = newSecrets(head.Salt)
 	book, diags := lang.Load(lang.NewSources(head.Sources...), reg)

@@ -63,7 +63,12 @@ func DecodePlan(text []byte, host engine.Host, reg *engine.Registry, set lang.Se
 		return nil, nil, damagedPlan("checksum mismatch")
 	}
 	r := &Runner{host: host}
-	if err := r.restore([]journal.Record{{Seq: 1, Kind: kindRun, Data: f.Header}}, reg, set); err != nil {
+	records := []journal.Record{{Seq: 1, Kind: kindRun, Data: f.Header}}
+	var err error
+	if r.state, err = Replay(records); err == nil {
+		err = r.restore(records, reg, set)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	if head := r.state.Header; head.Host != host.Name() {

@@ -56,7 +56,7 @@ func (s Store) Prune(ctx context.Context, id string, host engine.Host, deleted f
 	if err != nil {
 		return err
 	}
-	state, err := Replay(records)
+	state, err := s.replay(id, records)
 	if err == nil && state.Phase.Open() {
 		err = engine.Errorf("run "+id, "it has not ended: what it keeps may still be needed").
 			WithHint("Go on with `runbook resume %s`, or undo it with `runbook rollback %s`", id, id)

@@ -299,8 +299,7 @@ func Replay(records []journal.Record) (*State, error) {
 	records = steady(records)
 	s := newState()
 	if len(records) == 0 || records[0].Kind != kindRun {
-		return nil, engine.Errorf("journal", "it has no header: the run never began").
-			WithHint("Nothing was changed on the host. Start a new run")
+		return nil, engine.Errorf("journal", "it doesn't begin with a header, which a run writes before anything else")
 	}
 	s.Began = records[0].Time
 	for _, r := range records {
@@ -339,6 +338,9 @@ func (s *State) apply(r journal.Record) error {
 			return engine.Errorf("journal", "it has format %d, and this version of runbook reads format %d", s.Header.Format, formatVersion).
 				WithHint("Use the version that began the run: %s", s.Header.Version)
 		}
+		if s.Header.Plan == nil || len(s.Header.Sources) == 0 {
+			return engine.Errorf("journal", "its header holds no plan or no runbook")
+		}
 	case kindIntent, kindUndo:
 		return s.applyIntent(r)
 	case kindDone, kindUndone:
@@ -365,6 +367,9 @@ func (s *State) apply(r journal.Record) error {
 		var a accepted
 		if err := r.Decode(&a); err != nil {
 			return err
+		}
+		if a.Plan == nil || len(a.Sources) == 0 {
+			return engine.Errorf("journal", "record %d holds no plan or no runbook", r.Seq)
 		}
 		s.Header.Sources, s.Header.Plan = a.Sources, a.Plan
 	case kindExamined:

@@ -116,7 +116,7 @@ func (s Store) summary(id string) Summary {
 	sum := Summary{ID: id}
 	records, err := journal.Read(s.run(id))
 	if err == nil {
-		sum.State, err = Replay(records)
+		sum.State, err = s.replay(id, records)
 	}
 	if err == nil {
 		sum.Busy, err = journal.Busy(s.run(id))
@@ -126,6 +126,38 @@ func (s Store) summary(id string) Summary {
 		sum.GivenUp = gone == nil
 	}
 	return sum
+}
+
+// replay is Replay of the journal in the directory of the run id. A journal
+// that came there from elsewhere would have another run's steps carried out.
+func (s Store) replay(id string, records []journal.Record) (*State, error) {
+	state, err := Replay(records)
+	if err == nil {
+		err = belongs(state, id)
+	}
+	if err != nil {
+		return nil, s.unusable(id, err)
+	}
+	return state, nil
+}
+
+// belongs fails unless the journal is that of the run id.
+func belongs(state *State, id string) error {
+	is := state.Header.Run.ID
+	if is == id {
+		return nil
+	}
+	return engine.Errorf("journal", "it is that of another run, %q", is).
+		WithHint("Put the journal of run %s back. A copy of another run belongs outside of the state directory", id)
+}
+
+// unusable says which journal it is that can't be made use of.
+func (s Store) unusable(id string, err error) error {
+	hint := cmp.Or(engine.HintOf(err), "Look at the host, finish by hand, and give the run up with `runbook abandon "+id+"`")
+	if e := (*engine.Error)(nil); errors.As(err, &e) && e.Where == "journal" {
+		err = e.Err
+	}
+	return engine.Errorf(filepath.Join(s.run(id), journal.FileName), "%w", err).WithHint("%s", hint)
 }
 
 // Exists fails if there is no run of that ID.
@@ -219,8 +251,11 @@ func (s Store) Abandon(id, reason string) error {
 	if err != nil {
 		return s.abandonUnreadable(id, reason, err)
 	}
-	state, err := Replay(records)
-	if err == nil && !state.Phase.Open() {
+	state, err := s.replay(id, records)
+	if err != nil {
+		return cmp.Or(j.Close(), s.abandonUnreadable(id, reason, err))
+	}
+	if !state.Phase.Open() {
 		err = engine.Errorf("run "+id, "it is %s already", state.Phase)
 	}
 	if err == nil {
