@@ -22,27 +22,22 @@ const (
 )
 
 // CopySum makes the file to, which must not exist, from the first n bytes of
-// the file from, and returns their SHA-256. Where the file system can share
-// the blocks of two files, it does, and from is only read for its sum;
+// the open file src, and returns their SHA-256. Where the file system can share
+// the blocks of two files, it does, and src is only read for its sum;
 // otherwise each block is read once, and summed while it is written. progress
 // is told how many bytes are done.
 //
 // The file isn't on disk yet: SyncFile is the caller's to call, once all else
 // is written that goes into it.
-func CopySum(ctx context.Context, from, to string, n int64, progress func(done int64)) ([]byte, error) {
-	src, err := os.Open(from)
-	if err != nil {
-		return nil, &engine.Error{Where: from, Err: err}
-	}
-	defer src.Close() // only read from
-	dst, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+func CopySum(ctx context.Context, src *os.File, to string, n int64, progress func(done int64)) ([]byte, error) {
+	dst, err := Open(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, &engine.Error{Where: to, Err: err}
 	}
 	c := &copying{ctx: ctx, src: src, dst: dst, n: n, progress: progress, shared: share(src, dst, n)}
 	sum, err := c.run()
 	if err = errors.Join(err, dst.Close()); err != nil {
-		return nil, engine.Errorf(to, "copying %s: %w", from, err)
+		return nil, engine.Errorf(to, "copying %s: %w", src.Name(), err)
 	}
 	return sum, nil
 }
