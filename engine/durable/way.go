@@ -96,12 +96,13 @@ func CheckWay(path string) error {
 	return nil
 }
 
-// pins is where the kernel has this process's open files by their numbers.
-const pins = "/proc/self/fd/"
+// pins is where the kernel has this process's open files by their numbers. It
+// names the process, so that its children get there too.
+var pins = fmt.Sprintf("/proc/%d/fd/", os.Getpid())
 
 // A Pin is a directory that is held open, with a path that leads to it and to
 // what is in it, for libraries that want one, whatever its own name comes to
-// mean. That path is good in this process and until Close.
+// mean. That path is good in this process and its children, and until Close.
 type Pin struct {
 	Path string
 	name string
