@@ -137,6 +137,13 @@ func (rec record) lock(ctx context.Context, r engine.Reporter) (*locked, error) 
 	if err := durable.MkdirAll(rec.Dir, 0o700); err != nil {
 		return nil, err
 	}
+	switch e, err := durable.Exposed(rec.Dir); {
+	case err != nil:
+		return nil, &engine.Error{Where: rec.Dir, Err: err}
+	case e != nil:
+		return nil, engine.Errorf(rec.Dir, "somebody else could change the records of this command: %s", e).
+			WithHint("Have the state directory belong to whoever runs this, with mode 0700, in directories that nobody else can write.")
+	}
 	path := filepath.Join(rec.Dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
