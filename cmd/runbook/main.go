@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"runbook/actions"
 )
 
@@ -22,10 +24,21 @@ var version = "dev"
 func init() { runtime.LockOSThread() }
 
 func main() {
+	settle()
 	if actions.ChildMain(os.Args[1:]) {
 		return
 	}
 	os.Exit(int(execute()))
+}
+
+// settle makes this process, and all that it starts, independent of the shell
+// that it was started from. Where it dies, its memory isn't kept: secrets may be
+// in it.
+func settle() {
+	unix.Umask(0o022)
+	// Of a limit of 0 the kernel still hands the memory on to a program that
+	// collects such; of 1 it doesn't.
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}) // who has no more than 0 is content with that
 }
 
 func execute() exitCode {
