@@ -152,6 +152,9 @@ func (r *repaired) tailOnly(ctx context.Context, w engine.World, log diagnose.WA
 func (r *repaired) change(ctx context.Context, w engine.World, name string, log diagnose.WAL) (engine.Change, error) {
 	path := filepath.Join(r.WALDir, name)
 	r.Offset, r.Index = log.Fault.Offset, log.LastIndex
+	if err := refuseLinked(ctx, w, path, "wal_dir"); err != nil {
+		return engine.Change{}, err
+	}
 	fact, err := w.Stat(ctx, path)
 	if err != nil {
 		return engine.Change{}, err

@@ -4,9 +4,11 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -36,9 +38,24 @@ func main() {
 // in it.
 func settle() {
 	unix.Umask(0o022)
+	ownFiles()
 	// Of a limit of 0 the kernel still hands the memory on to a program that
 	// collects such; of 1 it doesn't.
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}) // who has no more than 0 is content with that
+}
+
+// ownFiles keeps what this process was started with open, beside the standard
+// three, from what it starts: only the process itself may want it.
+func ownFiles() {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	entries, _ := os.ReadDir("/proc/self/fd") // an old kernel; without /proc, too, there is no way to know
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 func execute() exitCode {
