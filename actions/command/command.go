@@ -28,7 +28,7 @@ var commandSpec = engine.Spec{
 		{Name: "argv", Type: cty.List(cty.String), Required: true, Check: checkArgv,
 			Doc: "The program, as an absolute path or a name to look up in PATH, and its arguments."},
 		{Name: "environment", Type: cty.Map(cty.String), Check: checkEnvironment,
-			Doc: "Variables to set beside PATH, HOME and LANG. Nothing else of runbook's own environment reaches the program."},
+			Doc: "Variables to set beside PATH, HOME and LANG. Nothing else of runbook's own environment reaches the program, nor its terminal and open files; the umask is 022, and no core is dumped."},
 		{Name: "directory", Type: cty.String, Default: cty.StringVal("/"), Check: checkPath,
 			Doc: "Absolute path of the directory to run it in."},
 		{Name: "stdin", Type: cty.String, Doc: "What it reads from its standard input; nothing by default."},
@@ -79,12 +79,13 @@ var (
 
 // record is the action's Change.Data: where the watcher keeps its records.
 type record struct {
-	Dir string `json:"dir"`
+	Dir     string `json:"dir"`
+	secrets engine.Secrets
 }
 
 // Plan implements engine.Action. It runs nothing.
 func (a *command) Plan(ctx context.Context, w engine.World) (engine.Change, error) {
-	rec := record{Dir: a.recordDir(w.Run())}
+	rec := record{Dir: a.recordDir(w.Run()), secrets: engine.SecretsOf(ctx)}
 	before, last, err := a.beginning(rec)
 	if err != nil {
 		return engine.Change{}, err
@@ -99,7 +100,7 @@ func (a *command) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 		return engine.Change{}, err
 	}
 	c := engine.Change{
-		Items:   []engine.Item{{Target: a.title(), Before: before, After: "run", Note: a.note()}},
+		Items:   []engine.Item{{Target: a.title(rec.secrets), Before: before, After: "run", Note: a.note()}},
 		Effects: []engine.Effect{{Anything: true}},
 		// An attempt is recorded before it begins.
 		Witnessed: true,
@@ -191,16 +192,16 @@ func (a *command) refusePrograms(ctx context.Context, w engine.World) error {
 }
 
 // title is the command as one would type it, cut where it gets long.
-func (a *command) title() string {
+func (a *command) title(secrets engine.Secrets) string {
 	words := make([]string, len(a.Argv))
 	for i, word := range a.Argv {
 		words[i] = quote(word)
 	}
-	line := []rune(strings.Join(words, " "))
-	if len(line) > 200 {
-		line = append(line[:200], '…')
+	line, cut := secrets.Cut(strings.Join(words, " "), 200)
+	if cut {
+		line += "…"
 	}
-	return "command " + string(line)
+	return "command " + line
 }
 
 func (a *command) note() string {
@@ -217,7 +218,7 @@ func (a *command) Apply(ctx context.Context, c engine.Change, r engine.Reporter)
 	if c.Empty() {
 		return c.Results, nil
 	}
-	rec, err := recorded(c)
+	rec, err := recorded(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +292,7 @@ func (a *command) settle(ctx context.Context, c engine.Change, r engine.Reporter
 	if c.Empty() {
 		return nil, nil
 	}
-	rec, err := recorded(c)
+	rec, err := recorded(ctx, c)
 	if err != nil || !rec.exists() {
 		return nil, err
 	}
@@ -351,8 +352,8 @@ func (a *command) runUndo(ctx context.Context, l *locked, r engine.Reporter) err
 	return last.failure(a.UndoArgv[0])
 }
 
-func recorded(c engine.Change) (record, error) {
-	var rec record
+func recorded(ctx context.Context, c engine.Change) (record, error) {
+	rec := record{secrets: engine.SecretsOf(ctx)}
 	err := c.GetData(&rec)
 	return rec, err
 }

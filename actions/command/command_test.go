@@ -152,7 +152,7 @@ func (s *step) await(t *testing.T) *attempt {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	rec, err := recorded(s.Change)
+	rec, err := recorded(t.Context(), s.Change)
 	if err != nil {
 		t.Fatal(err)
 	}

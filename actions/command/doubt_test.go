@@ -9,7 +9,7 @@ import (
 
 func (s *step) rec(t *testing.T) record {
 	t.Helper()
-	rec, err := recorded(s.Change)
+	rec, err := recorded(t.Context(), s.Change)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,8 +44,9 @@ func (a *command) recordDir(run engine.RunInfo) string {
 // An attempt is one start of a program. Its file is written before the start
 // and again after the end, whole each time.
 type attempt struct {
-	path string
-	n    int
+	path    string
+	n       int
+	secrets engine.Secrets // that its file is without
 
 	Begun   time.Time `json:"begun"`
 	Boot    string    `json:"boot"`    // the kernel's name for the time since it started
@@ -78,29 +79,52 @@ func (at *attempt) results() engine.Result {
 }
 
 func (at *attempt) save() error {
-	data, err := json.Marshal(at)
+	data, err := json.Marshal(at.with(at.secrets.Hide))
 	if err != nil {
 		return engine.Errorf(at.path, "encoding: %w", err)
 	}
 	return durable.WriteFile(at.path, data, 0o600)
 }
 
+// with is at with its texts as f makes them.
+func (at attempt) with(f func(string) string) attempt {
+	if at.Ended != nil {
+		e := *at.Ended
+		e.Stdout, e.Stderr, e.Error = f(e.Stdout), f(e.Stderr), f(e.Error)
+		at.Ended = &e
+	}
+	return at
+}
+
+// read reads an attempt's file.
+func read(path string, secrets engine.Secrets) (*attempt, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var at attempt
+	if err := json.Unmarshal(data, &at); err != nil {
+		return nil, err
+	}
+	at = at.with(secrets.Show)
+	at.path, at.secrets = path, secrets
+	return &at, nil
+}
+
 // latest returns the last attempt of a kind, or nil.
 func (rec record) latest(kind string) (*attempt, error) {
 	var last *attempt
 	for n := 1; ; n++ {
-		at := &attempt{path: rec.path(kind, n), n: n}
-		data, err := os.ReadFile(at.path)
+		path := rec.path(kind, n)
+		at, err := read(path, rec.secrets)
 		if errors.Is(err, fs.ErrNotExist) {
 			return last, nil
 		}
-		if err == nil {
-			err = json.Unmarshal(data, at)
-		}
 		if err != nil {
-			return nil, engine.Errorf(at.path, "reading how far the command got: %w", err).
+			return nil, engine.Errorf(path, "reading how far the command got: %w", err).
 				WithHint("Find out whether the command has done its work; then move the file away to have it run again.")
 		}
+		at.n = n
 		last = at
 	}
 }
@@ -151,6 +175,13 @@ func (l *locked) close() { _ = l.file.Close() } // nothing was written to it
 func (rec record) lock(ctx context.Context, r engine.Reporter) (*locked, error) {
 	if err := durable.MkdirAll(rec.Dir, 0o700); err != nil {
 		return nil, err
+	}
+	switch e, err := durable.Exposed(rec.Dir); {
+	case err != nil:
+		return nil, &engine.Error{Where: rec.Dir, Err: err}
+	case e != nil:
+		return nil, engine.Errorf(rec.Dir, "somebody else could change the records of this command: %s", e).
+			WithHint("Have the state directory belong to whoever runs this, with mode 0700, in directories that nobody else can write.")
 	}
 	path := filepath.Join(rec.Dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

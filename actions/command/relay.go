@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"runbook/engine"
 )
 
 // tailSize is how much of a program's output is kept.
@@ -15,12 +17,14 @@ const tailSize = 64 << 10
 const lineSize = 500
 
 // relay keeps the end of what is written to it, and passes whole lines on for
-// as long as somebody takes them.
+// as long as somebody takes them. Both are without secrets: what is cut is cut
+// so that none is cut through.
 type relay struct {
-	mu   sync.Mutex
-	to   io.Writer
-	tail []byte
-	line []byte
+	mu      sync.Mutex
+	to      io.Writer
+	secrets engine.Secrets
+	tail    []byte
+	line    []byte
 }
 
 // Write implements io.Writer. It never fails: a program doesn't end because
@@ -29,12 +33,12 @@ func (r *relay) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tail = append(r.tail, p...)
-	if len(r.tail) > 2*tailSize { // now and then, rather than each time
-		r.tail = append([]byte(nil), r.tail[len(r.tail)-tailSize:]...)
+	if most := tailSize + r.secrets.Longest(); len(r.tail) > 2*most { // now and then, rather than each time
+		r.tail = append([]byte(nil), r.tail[len(r.tail)-most:]...)
 	}
 	for rest := p; len(rest) > 0; {
 		part, after, ended := bytes.Cut(rest, []byte("\n"))
-		r.line = append(r.line, part[:min(len(part), lineSize-len(r.line))]...)
+		r.line = append(r.line, part[:min(len(part), lineSize+r.secrets.Longest()-len(r.line))]...)
 		if ended {
 			r.pass()
 		}
@@ -45,12 +49,13 @@ func (r *relay) Write(p []byte) (int, error) {
 
 // pass hands the line on without what would move a terminal's cursor.
 func (r *relay) pass() {
-	line := strings.Map(func(c rune) rune {
+	line, _ := r.secrets.Cut(string(r.line), lineSize)
+	line = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
 			return ' '
 		}
 		return c
-	}, strings.ToValidUTF8(string(r.line), "?"))
+	}, strings.ToValidUTF8(r.secrets.Hide(line), "?"))
 	r.line = r.line[:0]
 	if line = strings.TrimSpace(line); line != "" {
 		_, _ = io.WriteString(r.to, line+"\n") // nobody may listen any more
@@ -61,7 +66,7 @@ func (r *relay) pass() {
 func (r *relay) text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return strings.ToValidUTF8(string(r.tail[max(0, len(r.tail)-tailSize):]), "?")
+	return strings.ToValidUTF8(r.secrets.Hide(r.secrets.CutHead(string(r.tail), tailSize)), "?")
 }
 
 // lastLines is the end of a text that may be long.

@@ -24,6 +24,7 @@ import (
 
 // run has a watcher run a program, and returns the attempt once it has ended.
 func (l *locked) run(ctx context.Context, o order, r engine.Reporter) (*attempt, error) {
+	o.Secrets = l.rec.secrets
 	data, err := json.Marshal(o)
 	if err != nil {
 		return nil, engine.Errorf("command "+o.Argv[0], "encoding: %w", err)
@@ -59,11 +60,7 @@ func (l *locked) run(ctx context.Context, o order, r engine.Reporter) (*attempt,
 
 // ended reads the record that the watcher has left.
 func (l *locked) ended(ctx context.Context, o order, complaint string) (*attempt, error) {
-	at := &attempt{path: o.Record}
-	data, err := os.ReadFile(o.Record)
-	if err == nil {
-		err = json.Unmarshal(data, at)
-	}
+	at, err := read(o.Record, l.rec.secrets)
 	switch {
 	case err == nil && at.Ended != nil:
 		return at, nil
@@ -199,7 +196,7 @@ func (a *command) ask(ctx context.Context, attribute string, argv []string) (boo
 	defer cancel()
 	cmd := exec.CommandContext(ctx, o.Program, argv[1:]...)
 	cmd.Args, cmd.Env, cmd.Dir, cmd.WaitDelay = argv, o.Env, o.Dir, time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	err = cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() && ctx.Err() == nil {

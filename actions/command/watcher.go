@@ -37,6 +37,8 @@ type order struct {
 	Stdin   string        `json:"stdin"`
 	Timeout time.Duration `json:"timeout"`
 	Record  string        `json:"record"`
+	// Secrets are not to be in the record, nor in what is told of the output.
+	Secrets engine.Secrets `json:"secrets,omitempty"`
 }
 
 // ChildMain does a watcher's work where args (os.Args[1:]) ask for it, and
@@ -78,7 +80,7 @@ func watch(in io.Reader, out io.Writer) error {
 
 // carryOut runs the program to its end.
 func carryOut(o order, at *attempt, stop <-chan os.Signal, out io.Writer) *end {
-	stdout, stderr := &relay{to: out}, &relay{to: out}
+	stdout, stderr := &relay{to: out, secrets: o.Secrets}, &relay{to: out, secrets: o.Secrets}
 	cmd := &exec.Cmd{
 		Path: o.Program, Args: o.Argv, Env: o.Env, Dir: o.Dir, Stdin: strings.NewReader(o.Stdin),
 		Stdout: stdout, Stderr: stderr,
@@ -86,7 +88,7 @@ func carryOut(o order, at *attempt, stop <-chan os.Signal, out io.Writer) *end {
 		WaitDelay:   time.Second, // for output that something in the background holds open
 	}
 	if err := cmd.Start(); err != nil {
-		return &end{At: time.Now().UTC(), Error: err.Error()}
+		return &end{At: time.Now().UTC(), Error: o.Secrets.Hide(err.Error())}
 	}
 	at.PID, at.Start = cmd.Process.Pid, startOf(cmd.Process.Pid)
 	recording := at.save()

@@ -47,12 +47,30 @@ func (a *drill) place(ctx context.Context, w engine.World) (string, error) {
 		return "", engine.Errorf(dir, "there is no such directory").
 			WithHint("Create it, or set scratch to a directory on a disk with room.").WithAttribute("scratch")
 	}
+	if err := refuseExposed(dir); err != nil {
+		return "", err
+	}
 	at, err := a.dataNear(ctx, w, dir)
 	if err != nil || at == "" {
 		return dir, err
 	}
 	return "", engine.Errorf(dir, "etcd's data directory %s is too near: a drill doesn't work in or above one", at).
 		WithHint("Set scratch to a directory that holds nothing of etcd's, such as /var/tmp.").WithAttribute("scratch")
+}
+
+// refuseExposed refuses a place where somebody else could put another directory
+// in that of the drill's.
+func refuseExposed(dir string) error {
+	path := filepath.Join(dir, scratchName)
+	e, err := durable.Exposed(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (e == nil || e.Path == path) {
+		return nil
+	}
+	if err != nil {
+		return &engine.Error{Where: dir, Err: err}
+	}
+	return engine.Errorf(dir, "a drill doesn't work where others could reach into it: %s", e).
+		WithHint("Set scratch to a directory that only root can change, or to one like /var/tmp.").WithAttribute("scratch")
 }
 
 // dataNear returns a data directory that dir is, or is in, or is above; empty
@@ -176,10 +194,10 @@ func busyScratch(path string) error {
 // lockScratch returns nil where somebody else has the directory, or has just
 // removed it.
 func lockScratch(path string) (*scratch, error) {
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := durable.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, &engine.Error{Where: path, Err: err}
 	}
-	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	dir, err := durable.Open(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -155,6 +155,9 @@ const forgotten = 24 * time.Hour
 // is as old as the run.
 func (a *prune) snapshots(ctx context.Context, w engine.World) (files, partials []engine.PathFact, err error) {
 	dir := filepath.Clean(a.Directory)
+	if err := refuseLinked(ctx, w, dir+"/.", "directory"); err != nil {
+		return nil, nil, err
+	}
 	top, err := w.Stat(ctx, dir)
 	if err == nil && !top.Exists {
 		err = engine.Errorf(dir, "there is no such directory").

@@ -8,6 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // restore rebuilds a member's data directory from a snapshot.
@@ -163,6 +164,9 @@ type restored struct {
 	// oldAt is where the old data is found while planning, and oldLogAt where
 	// a separate log.
 	oldAt, oldLogAt string
+	// pin holds the directory in which the new data is made while it is made,
+	// and walPin that of a separate log.
+	pin, walPin *durable.Pin
 }
 
 // onlyMember reports whether the swap is of "member" inside the data

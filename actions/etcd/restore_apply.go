@@ -131,14 +131,43 @@ func (r *restored) refuseForeign() error {
 	return r.confirm()
 }
 
-// staging is the data directory that the library fills.
-func (r *restored) staging() string { return r.Data.Partial }
+// staging is the data directory that the library fills, by a path that stays
+// this very directory's while it is filled: whoever may write around it, such as
+// the old data's owner, could put a link to elsewhere in its place.
+func (r *restored) staging() string {
+	if r.pin != nil {
+		return r.pin.Path
+	}
+	return r.Data.Partial
+}
 
 // stage makes the new directories, complete and on disk, as the swaps' New.
-func (r *restored) stage(ctx context.Context, rep engine.Reporter) error {
+func (r *restored) stage(ctx context.Context, rep engine.Reporter) (err error) {
 	if err := r.clearStaging(); err != nil {
 		return err
 	}
+	if r.pin, err = durable.MakePin(r.Data.Partial); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(r.pin.Named(err), r.pin.Close())
+		r.pin = nil
+	}()
+	if r.WAL == nil {
+		return r.fill(ctx, rep)
+	}
+	if r.walPin, err = durable.MakePin(r.WAL.Partial); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(r.walPin.Named(err), r.walPin.Close())
+		r.walPin = nil
+	}()
+	return r.fill(ctx, rep)
+}
+
+// fill fills the new directories.
+func (r *restored) fill(ctx context.Context, rep engine.Reporter) error {
 	cl, err := r.cluster()
 	if err != nil {
 		return err
@@ -146,11 +175,11 @@ func (r *restored) stage(ctx context.Context, rep engine.Reporter) error {
 	if err := r.guarded("making the new log", func() error { return r.makeLog(cl) }); err != nil {
 		return err
 	}
-	fill := r.copy
+	database := r.copy
 	if r.Salvage != nil {
-		fill = r.salvage
+		database = r.salvage
 	}
-	if err := fill(ctx, rep); err != nil {
+	if err := database(ctx, rep); err != nil {
 		return err
 	}
 	if err := r.guarded("making the new cluster's database", func() error { return r.rewrite(cl) }); err != nil {
@@ -176,10 +205,15 @@ func (r *restored) clearStaging() error {
 // copy copies the snapshot, and checks while it does that it is the one that
 // was planned with: to the last bit, so what was found sound then is so now.
 func (r *restored) copy(ctx context.Context, rep engine.Reporter) error {
-	info, err := os.Stat(r.Snapshot)
+	from, err := os.Open(r.Snapshot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return unusable(r.Snapshot, "there is no such file")
 	}
+	if err != nil {
+		return &engine.Error{Where: r.Snapshot, Err: err}
+	}
+	defer from.Close() // only read from
+	info, err := from.Stat()
 	if err != nil {
 		return &engine.Error{Where: r.Snapshot, Err: err}
 	}
@@ -190,7 +224,7 @@ func (r *restored) copy(ctx context.Context, rep engine.Reporter) error {
 	if r.Hash != "" {
 		body -= sha256.Size
 	}
-	sum, err := durable.CopySum(ctx, r.Snapshot, r.stagingDB(), body, func(done int64) {
+	sum, err := durable.CopyFile(ctx, from, r.stagingDB(), body, func(done int64) {
 		rep.Progress(engine.Progress{Doing: "copying the snapshot and checking its SHA-256", Done: done, Total: r.Size})
 	})
 	if err != nil {
@@ -218,8 +252,8 @@ func (r *restored) settleOnDisk(ctx context.Context) error {
 // stagingWAL is the log's directory that the library fills; empty for its
 // place in the data directory.
 func (r *restored) stagingWAL() string {
-	if r.WAL != nil {
-		return r.WAL.Partial
+	if r.walPin != nil {
+		return filepath.Join(r.walPin.Path, stagedLog)
 	}
 	if rest, inside := below(r.WALDir, r.DataDir); inside && r.WALDir != "" {
 		return filepath.Join(r.staging(), rest)
@@ -256,7 +290,10 @@ func (r *restored) hasMember(info inspect.Info) bool {
 // is complete.
 func (r *restored) complete() error {
 	if r.WAL != nil {
-		if err := r.finish(r.WAL.Partial, r.WAL.New); err != nil {
+		if err := r.finish(r.walPin, r.WAL.Partial, stagedLog, r.WAL.New); err != nil {
+			return err
+		}
+		if err := durable.RemoveAll(r.WAL.Partial); err != nil {
 			return err
 		}
 	}
@@ -269,50 +306,28 @@ func (r *restored) complete() error {
 		return err
 	}
 	if !r.onlyMember() {
-		return r.finish(r.staging(), r.Data.New)
+		return r.finish(r.pin, r.Data.Partial, "", r.Data.New)
 	}
-	if err := r.finish(member, r.Data.New); err != nil {
+	if err := r.finish(r.pin, r.Data.Partial, "member", r.Data.New); err != nil {
 		return err
 	}
-	return durable.RemoveAll(r.staging())
+	return durable.RemoveAll(r.Data.Partial)
 }
 
-// finish makes the tree at partial durable and names it done.
-func (r *restored) finish(partial, done string) error {
-	if err := own(partial, r.UID, r.GID); err != nil {
+// stagedLog is the name of a separate log in the directory in which it is made.
+const stagedLog = "log"
+
+// finish gives the tree called name in the pinned directory, which is at
+// partial, to its owner, makes it durable and names it done.
+func (r *restored) finish(pin *durable.Pin, partial, name, done string) error {
+	if err := durable.Give(filepath.Join(pin.Path, name), r.UID, r.GID, r.Mode); err != nil {
 		return err
 	}
-	if err := os.Chmod(partial, fileMode(r.Mode)); err != nil {
-		return &engine.Error{Where: partial, Err: err}
-	}
+	partial = filepath.Join(partial, name)
 	if err := durable.SyncTree(partial); err != nil {
 		return err
 	}
 	return durable.Rename(partial, done)
-}
-
-// fileMode turns a mode as of chmod(1) into Go's.
-func fileMode(mode uint32) fs.FileMode {
-	m := fs.FileMode(mode & 0o777)
-	for bit, goBit := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if mode&bit != 0 {
-			m |= goBit
-		}
-	}
-	return m
-}
-
-// own gives the tree at root to a user and a group.
-func own(root string, uid, gid int) error {
-	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil {
-			err = os.Lchown(path, uid, gid)
-		}
-		if err != nil {
-			return engine.Errorf(path, "giving it to user %d and group %d: %w", uid, gid, err)
-		}
-		return nil
-	})
 }
 
 // putInPlace swaps old and new. The log goes first: were the process killed

@@ -59,6 +59,9 @@ func (a *restore) place(ctx context.Context, w engine.World, r *restored) error 
 	if r.DataDir, err = resolveLink(ctx, w, r.DataDir, "data_dir"); err != nil {
 		return err
 	}
+	if err := refuseLinked(ctx, w, r.DataDir, "data_dir"); err != nil {
+		return err
+	}
 	target := r.DataDir
 	mounted, err := isMountPoint(r.DataDir)
 	if err != nil {
@@ -87,6 +90,9 @@ func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) err
 	}
 	var err error
 	if r.WALDir, err = resolveLink(ctx, w, r.WALDir, "wal_dir"); err != nil {
+		return err
+	}
+	if err := refuseLinked(ctx, w, r.WALDir, "wal_dir"); err != nil {
 		return err
 	}
 	if _, around := below(r.DataDir, r.WALDir); around || r.WALDir == r.DataDir {

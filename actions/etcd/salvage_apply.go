@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
 	"runbook/actions/etcd/replay"
@@ -101,14 +103,20 @@ func (r *restored) replay(ctx context.Context, before inspect.Info, log diagnose
 
 // copyOld copies the old database.
 func (r *restored) copyOld(ctx context.Context, rep engine.Reporter) error {
-	info, err := os.Stat(r.Snapshot)
+	// It is the old owner's, who might lead this to a file that is not for them.
+	from, err := durable.Open(r.Snapshot, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return notSalvageable(r.Snapshot, "there is no such file")
 	}
 	if err != nil {
 		return &engine.Error{Where: r.Snapshot, Err: err}
 	}
-	_, err = durable.CopySum(ctx, r.Snapshot, r.stagingDB(), info.Size(), func(done int64) {
+	defer from.Close() // only read from
+	info, err := from.Stat()
+	if err != nil {
+		return &engine.Error{Where: r.Snapshot, Err: err}
+	}
+	_, err = durable.CopyFile(ctx, from, r.stagingDB(), info.Size(), func(done int64) {
 		rep.Progress(engine.Progress{Doing: "copying the old database", Done: done, Total: info.Size()})
 	})
 	return err

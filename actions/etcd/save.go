@@ -247,7 +247,10 @@ func (c connection) download(ctx context.Context, endpoint, part string, room fu
 // writeStream writes r to a new file at path, in place of one that an
 // interrupted call left, and syncs it.
 func writeStream(path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := durable.RemoveAll(path); err != nil {
+		return err
+	}
+	f, err := durable.Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return &engine.Error{Where: path, Err: err}
 	}

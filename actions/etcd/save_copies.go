@@ -56,6 +56,15 @@ func (a *save) missing(ctx context.Context, w engine.World, have *inspect.Info) 
 			paths = append(paths, path)
 		}
 	}
+	for _, path := range paths {
+		attribute := "copies"
+		if path == a.Path {
+			attribute = "path"
+		}
+		if err := refuseLinked(ctx, w, path, attribute); err != nil {
+			return nil, err
+		}
+	}
 	return paths, nil
 }
 

@@ -191,9 +191,7 @@ func (s swap) clean() error {
 	if fresh != (identity{}) && fresh == s.Old {
 		return s.foreign("the old data")
 	}
-	// etcd's library makes a log under this name before it gets its own.
-	unnamed := s.Partial + ".tmp"
-	return errors.Join(durable.RemoveAll(unnamed), durable.RemoveAll(s.Partial), durable.RemoveAll(s.New))
+	return errors.Join(durable.RemoveAll(s.Partial), durable.RemoveAll(s.New))
 }
 
 // foreign says that the directories are not as any call here leaves them.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sys/unix"
 
 	"runbook/actions/etcd/diagnose"
 	"runbook/engine"
@@ -151,6 +152,9 @@ func (r *repaired) tailOnly(ctx context.Context, w engine.World, log diagnose.WA
 func (r *repaired) change(ctx context.Context, w engine.World, name string, log diagnose.WAL) (engine.Change, error) {
 	path := filepath.Join(r.WALDir, name)
 	r.Offset, r.Index = log.Fault.Offset, log.LastIndex
+	if err := refuseLinked(ctx, w, path, "wal_dir"); err != nil {
+		return engine.Change{}, err
+	}
 	fact, err := w.Stat(ctx, path)
 	if err != nil {
 		return engine.Change{}, err
@@ -209,21 +213,39 @@ func (r *repaired) stage(ctx context.Context) error {
 	if err := durable.RemoveAll(s.Partial); err != nil {
 		return err
 	}
-	old, err := os.Stat(s.Target)
+	old, err := durable.Open(s.Target, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return &engine.Error{Where: s.Target, Err: err}
 	}
-	if _, err := durable.CopySum(ctx, s.Target, s.Partial, r.Offset, func(int64) {}); err != nil {
-		return err
+	defer old.Close() // only read from
+	fresh, err := durable.Open(s.Partial, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return &engine.Error{Where: s.Partial, Err: err}
 	}
-	st := old.Sys().(*syscall.Stat_t)
-	if err := errors.Join(os.Lchown(s.Partial, int(st.Uid), int(st.Gid)), os.Chmod(s.Partial, old.Mode())); err != nil {
-		return engine.Errorf(s.Partial, "giving it the old file's owner and mode: %w", err)
+	_, err = durable.CopySum(ctx, old, fresh, r.Offset, func(int64) {})
+	if err == nil {
+		err = makeLike(fresh, old)
 	}
-	if err := durable.SyncFile(s.Partial); err != nil {
-		return err
+	if err == nil {
+		err = fresh.Sync()
+	}
+	if err = errors.Join(err, fresh.Close()); err != nil {
+		return engine.Errorf(s.Partial, "making the shortened log: %w", err)
 	}
 	return durable.Rename(s.Partial, s.New)
+}
+
+// makeLike gives a new file the owner and the mode of another one.
+func makeLike(f, like *os.File) error {
+	info, err := like.Stat()
+	if err != nil {
+		return err
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	if err := errors.Join(f.Chown(int(st.Uid), int(st.Gid)), f.Chmod(info.Mode())); err != nil {
+		return fmt.Errorf("giving it the old file's owner and mode: %w", err)
+	}
+	return nil
 }
 
 // confirm reads the log as it is now.

@@ -87,7 +87,7 @@ func (a *fillDisk) Apply(ctx context.Context, c engine.Change, r engine.Reporter
 	if err := c.GetData(&b); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(b.File, os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := b.open()
 	if err != nil {
 		return nil, engine.Errorf(b.File, "open: %w", err)
 	}
@@ -96,6 +96,24 @@ func (a *fillDisk) Apply(ctx context.Context, c engine.Change, r engine.Reporter
 		return nil, engine.Errorf(b.File, "filling the disk: %w", err).WithHint("Roll the drill back: that deletes the file.")
 	}
 	return c.Results, durable.SyncDir(filepath.Dir(b.File))
+}
+
+// open opens the file, which an earlier call may have made. Nobody else's file
+// is to grow.
+func (b ballast) open() (*os.File, error) {
+	f, err := durable.Open(b.File, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(int(f.Fd()), &st)
+	if err == nil && (int(st.Uid) != os.Geteuid() || st.Nlink != 1 || st.Mode&unix.S_IFMT != unix.S_IFREG) {
+		err = errors.New("it is not the file that this drill makes")
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // fill allocates in steps that become smaller as room runs out.

@@ -7,9 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sys/unix"
 
 	"runbook/engine"
 	"runbook/engine/durable"
@@ -158,7 +158,7 @@ func (r removed) takeStray() error {
 		err = errors.New("it isn't empty any more")
 	}
 	if err == nil {
-		err = os.Remove(r.Path)
+		err = takeEmpty(r.Path)
 	}
 	if err != nil {
 		return engine.Errorf(r.Path, "taking away what was put here: %w", err).WithHint("Move it aside, then roll back again: what was here before is kept at %s.", r.Kept)
@@ -166,11 +166,20 @@ func (r removed) takeStray() error {
 	return nil
 }
 
+// takeEmpty removes a file, or a directory with nothing in it.
+func takeEmpty(path string) error {
+	err := durable.At(path, func(dir int, name string) error { return unix.Unlinkat(dir, name, 0) })
+	if errors.Is(err, unix.EISDIR) {
+		return durable.Rmdir(path)
+	}
+	return err
+}
+
 // inodeAt is 0 where nothing is.
 func inodeAt(path string) uint64 {
-	info, err := os.Lstat(path)
+	st, err := durable.Lstat(path)
 	if err != nil {
 		return 0
 	}
-	return info.Sys().(*syscall.Stat_t).Ino
+	return st.Ino
 }

@@ -2,12 +2,15 @@ package fault
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"runbook/engine"
 	"runbook/engine/durable"
@@ -71,7 +74,7 @@ func (w wound) save() error {
 
 // open opens the file that was planned with, and no other.
 func (w wound) open(flag int) (*os.File, error) {
-	f, err := os.OpenFile(w.Path, flag|syscall.O_NOFOLLOW, 0)
+	f, err := durable.Open(w.Path, flag|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, engine.Errorf(w.Path, "open: %w", err).WithHint("Something has moved or deleted it since the step was planned; find it before going on.")
 	}
@@ -111,6 +114,12 @@ func (d damage) heal() error {
 	return durable.RemoveAll(d.Dir)
 }
 
+// setTime sets the time of the file's last change to what it was.
+func (w wound) setTime(f *os.File) error {
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(w.ModTime.UnixNano())}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), times, 0)
+}
+
 func (w wound) heal() error {
 	kept, err := os.Open(w.Kept)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,7 +134,7 @@ func (w wound) heal() error {
 		return err
 	}
 	_, err = io.Copy(io.NewOffsetWriter(f, w.Offset), kept)
-	if err = errors.Join(err, f.Sync(), os.Chtimes(w.Path, time.Time{}, w.ModTime), f.Close()); err != nil {
+	if err = errors.Join(err, f.Sync(), w.setTime(f), f.Close()); err != nil {
 		return engine.Errorf(w.Path, "bringing it back: %w", err).WithHint("What was destroyed is saved in %s. Put right what keeps it from being written, then roll back again.", w.Kept)
 	}
 	return nil

@@ -88,7 +88,7 @@ func (a *archive) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	}
 	r := archived{Mark: "runbook " + w.Run().ID + " " + w.Run().Step}
 	c := engine.Change{}
-	for _, now := range targets {
+	for i, now := range targets {
 		done, err := a.holds(ctx, w, now, pack)
 		if err != nil {
 			return engine.Change{}, err
@@ -96,7 +96,7 @@ func (a *archive) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 		if done {
 			continue
 		}
-		p, err := choosePlace(ctx, w, now, "packing")
+		p, err := choosePlace(ctx, w, now, "packing", attributeOf(i))
 		if err != nil {
 			return engine.Change{}, err
 		}
@@ -105,6 +105,14 @@ func (a *archive) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	}
 	c.Results = engine.Result{"path": targets[0].Path, "kept": append([]string{}, c.Kept...)}
 	return c, c.SetData(r)
+}
+
+// attributeOf names the attribute that the i-th place is from.
+func attributeOf(i int) string {
+	if i == 0 {
+		return "path"
+	}
+	return "copies"
 }
 
 // add adds what an archive at one place means.
@@ -153,17 +161,17 @@ func (a *archive) packing(ctx context.Context, source func(context.Context, stri
 // targets are the facts of the places that the archive is to be at.
 func (a *archive) targets(ctx context.Context, w engine.World) ([]engine.PathFact, error) {
 	path := filepath.Clean(a.Path)
-	all, attributes := []string{path}, []string{"path"}
+	all := []string{path}
 	for _, dir := range a.Copies {
-		all, attributes = append(all, filepath.Join(dir, filepath.Base(path))), append(attributes, "copies")
+		all = append(all, filepath.Join(dir, filepath.Base(path)))
 	}
 	var facts []engine.PathFact
 	for i, path := range all {
 		if slices.Contains(all[:i], path) {
 			return nil, engine.Errorf(path, "it would hold the archive twice, under one name").
-				WithHint("Name a directory elsewhere.").WithAttribute(attributes[i])
+				WithHint("Name a directory elsewhere.").WithAttribute(attributeOf(i))
 		}
-		if err := a.refuseInside(path, attributes[i]); err != nil {
+		if err := a.refuseInside(path, attributeOf(i)); err != nil {
 			return nil, err
 		}
 		now, err := w.Stat(ctx, path)
@@ -173,7 +181,7 @@ func (a *archive) targets(ctx context.Context, w engine.World) ([]engine.PathFac
 		if err := refuseWrite(ctx, w, now); err != nil {
 			var e *engine.Error
 			if errors.As(err, &e) && e.Attribute == "path" {
-				e.Attribute = attributes[i]
+				e.Attribute = attributeOf(i)
 			}
 			return nil, err
 		}

@@ -19,8 +19,9 @@ var chownSpec = engine.Spec{
 	Name: "chown",
 	Doc: "Gives a file, or a directory with all below it, to a user and group. " +
 		"Symbolic links are never followed and other mounted file systems not entered. " +
+		"A file that has another name outside of the directory (a hard link) would change hands there too, so the step is refused. " +
 		"Linux takes set-user-ID and set-group-ID bits and capabilities away from a file whose owner changes; " +
-		"undoing the step puts them back.",
+		"undoing the step puts them back on what is unchanged.",
 	Attributes: []engine.Attribute{
 		{Name: "path", Type: cty.String, Required: true, Check: checkPath,
 			Doc: "Absolute path of the file or directory. It must not be a symbolic link itself."},
@@ -62,7 +63,11 @@ func (a *chown) Plan(ctx context.Context, w engine.World) (engine.Change, error)
 	if err != nil {
 		return engine.Change{}, err
 	}
-	if err := refuseChown(root); err != nil {
+	err = refuseChown(root)
+	if err == nil {
+		err = refuseLinked(ctx, w, root.Path, "path")
+	}
+	if err != nil {
 		return engine.Change{}, err
 	}
 	s := survey{world: w, root: root.Path, to: to.ids}
@@ -76,6 +81,9 @@ func (a *chown) Plan(ctx context.Context, w engine.World) (engine.Change, error)
 			"what undo needs to know takes more than %s: the first %d entries belong to many owners in turn, under names that don't compress",
 			humanize.IBytes(maxLog), s.seen).
 			WithHint("Change the owner of parts of it in steps of their own.").WithAttribute("path")
+	}
+	if err == nil {
+		err = s.links.refuse(!a.Recursive)
 	}
 	if err != nil {
 		return engine.Change{}, err
@@ -112,7 +120,7 @@ func (a *chown) change(root engine.PathFact, to identity, s *survey) (engine.Cha
 	if err != nil {
 		return c, engine.Errorf(root.Path, "recording the owners: %w", err)
 	}
-	return c, c.SetData(ownership{Path: root.Path, Inode: root.Inode, Recursive: a.Recursive, To: to.ids, Log: log})
+	return c, c.SetData(ownership{Path: root.Path, Inode: root.Inode, Recursive: a.Recursive, To: to.ids, Log: log, Links: s.links.inTree()})
 }
 
 // Apply implements engine.Action.
@@ -126,7 +134,7 @@ func (a *chown) Apply(ctx context.Context, c engine.Change, r engine.Reporter) (
 	}
 	err := o.walk(ctx, func(e entry) error {
 		r.Progress(engine.Progress{Doing: "changing owners: " + e.path})
-		return e.chown(o.To)
+		return o.give(e)
 	})
 	if err != nil {
 		return nil, err
@@ -148,7 +156,7 @@ func (a *chown) Undo(ctx context.Context, c engine.Change, r engine.Reporter) er
 	log := newOwnerReader(o.Log)
 	err := o.walk(ctx, func(e entry) error {
 		r.Progress(engine.Progress{Doing: "giving back: " + e.path})
-		return o.giveBack(e, log)
+		return o.giveBack(ctx, e, log, r)
 	})
 	if err != nil {
 		return err
@@ -156,9 +164,17 @@ func (a *chown) Undo(ctx context.Context, c engine.Change, r engine.Reporter) er
 	return durable.SyncFS(o.Path)
 }
 
+// give gives an entry to its new owner.
+func (o ownership) give(e entry) error {
+	if e.ids != o.To && e.manyNamed() && o.Links[e.Inode] != e.links {
+		return elsewhere(e.path, e.Inode)
+	}
+	return e.chown(o.To)
+}
+
 // giveBack restores one entry. The kernel clears special bits when the owner
 // changes, so they come after.
-func (o ownership) giveBack(e entry, log *ownerReader) error {
+func (o ownership) giveBack(ctx context.Context, e entry, log *ownerReader, r engine.Reporter) error {
 	was, s, err := log.at(strings.TrimPrefix(e.path, o.Path))
 	if err != nil {
 		return err
@@ -170,10 +186,14 @@ func (o ownership) giveBack(e entry, log *ownerReader) error {
 	} else if e.ids != was {
 		return nil
 	}
-	if s != nil {
-		return e.restore(*s)
+	if s == nil {
+		return nil
 	}
-	return nil
+	restored, err := e.restore(ctx, *s)
+	if err == nil && !restored {
+		r.Progress(engine.Progress{Doing: e.path + " may be another program by now, and gets no special bits and capabilities back"})
+	}
+	return err
 }
 
 // survey is what a walk over the tree found.
@@ -185,6 +205,7 @@ type survey struct {
 	differ int
 	owners []string // the first of those that differ, in the order met
 	log    ownerLog
+	links  manyNames
 }
 
 // mostOwners is how many owners the plan names.
@@ -204,21 +225,14 @@ func (s *survey) add(ctx context.Context, f engine.PathFact) error {
 	if name := f.Owner + ":" + f.Group; len(s.owners) <= mostOwners && !slices.Contains(s.owners, name) {
 		s.owners = append(s.owners, name)
 	}
-	return s.addSpecial(ctx, f, rel)
-}
-
-func (s *survey) addSpecial(ctx context.Context, f engine.PathFact, rel string) error {
-	if f.Type != engine.TypeFile || f.Mode&(0o111|setIDs) == 0 {
-		return nil
-	}
-	caps, err := plannedCapability(ctx, s.world, f.Path)
-	if err != nil {
+	if err := s.links.add(ctx, s.world, f); err != nil {
 		return err
 	}
-	if f.Mode&setIDs != 0 || caps != nil {
-		return s.log.special(rel, special{Mode: f.Mode, Capability: caps})
+	special, err := plannedSpecial(ctx, s.world, f)
+	if err != nil || special == nil {
+		return err
 	}
-	return nil
+	return s.log.special(rel, *special)
 }
 
 // before names the owners that will change, in one line.

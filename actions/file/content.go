@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 const regular = unix.S_IFREG
@@ -28,6 +29,11 @@ func readContent(ctx context.Context, path string, head int64) (content, error) 
 		return content{}, err
 	}
 	defer f.Close()
+	return sumOpen(ctx, f, head)
+}
+
+// sumOpen is readContent of an open file.
+func sumOpen(ctx context.Context, f *os.File, head int64) (content, error) {
 	h := sha256.New()
 	start, err := io.ReadAll(io.TeeReader(io.LimitReader(f, head), h))
 	size := int64(len(start))
@@ -40,7 +46,7 @@ func readContent(ctx context.Context, path string, head int64) (content, error) 
 		size += n
 	}
 	if err != io.EOF {
-		return content{}, &engine.Error{Where: path, Err: err}
+		return content{}, &engine.Error{Where: f.Name(), Err: err}
 	}
 	return content{head: string(start), size: size, sum: hex.EncodeToString(h.Sum(nil))}, nil
 }
@@ -48,7 +54,7 @@ func readContent(ctx context.Context, path string, head int64) (content, error) 
 // openRegular opens a file for reading, and nothing that would block or lead
 // elsewhere.
 func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := durable.Open(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, &engine.Error{Where: path, Err: err}
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // copier copies one tree. Both sides are resolved relative to their open
@@ -18,6 +19,7 @@ type copier struct {
 	ctx         context.Context
 	report      engine.Reporter
 	from, to    string
+	origin      uint64 // the inode of from, where it is known
 	done, total int64
 	root        int // the copied directory, where hard links are found again
 	links       map[fileID]*firstLink
@@ -33,18 +35,24 @@ type firstLink struct {
 }
 
 func (c *copier) run() error {
-	e, err := openEntry(unix.AT_FDCWD, c.from, c.from)
+	e, err := openAt(c.from)
 	if err != nil {
 		return engine.Errorf(c.from, "open: %w", err)
 	}
 	defer unix.Close(e.fd)
-	dir, err := unix.Open(filepath.Dir(c.to), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if c.origin != 0 && e.Inode != c.origin {
+		return replaced(c.from)
+	}
+	c.root = -1
+	var failed error // at the copying, as opposed to the opening
+	err = durable.At(c.to, func(dir int, name string) error {
+		failed = c.entry(e, dir, name)
+		return nil
+	})
 	if err != nil {
 		return engine.Errorf(filepath.Dir(c.to), "open: %w", err)
 	}
-	defer unix.Close(dir)
-	c.root = -1
-	return c.entry(e, dir, filepath.Base(c.to))
+	return failed
 }
 
 // entry copies one entry, with what is below it, to name in dir.
@@ -80,6 +88,9 @@ func (c *copier) directory(e entry, st unix.Stat_t, dir int, name string) error 
 		return c.failed(e, "open", err)
 	}
 	defer unix.Close(fd)
+	if err := c.made(e, fd, unix.S_IFDIR); err != nil {
+		return err
+	}
 	if c.root < 0 {
 		c.root = fd
 	}
@@ -169,19 +180,40 @@ func (c *copier) special(e entry, st unix.Stat_t, dir int, name string) error {
 	if err := unix.Mknodat(dir, name, st.Mode&unix.S_IFMT|0o600, int(st.Rdev)); err != nil {
 		return c.failed(e, "mknod", err)
 	}
-	if err := c.finishAt(e, st, dir, name); err != nil {
-		return err
+	return c.finishAt(e, st, dir, name)
+}
+
+// made fails unless what is open at fd is of that kind and as it was just made.
+// Who may write in the directory could have put something else there.
+func (c *copier) made(e entry, fd int, kind uint32) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return c.failed(e, "stat", err)
 	}
-	if err := unix.Fchmodat(dir, name, st.Mode&0o7777, 0); err != nil {
-		return c.failed(e, "chmod", err)
+	if st.Mode&unix.S_IFMT != kind || int(st.Uid) != os.Geteuid() {
+		return engine.Errorf(c.pathOf(e), "somebody has put something else in the place of what was just made").
+			WithHint("Look who may write in that directory, then resume the run.")
 	}
 	return nil
 }
 
-// finishAt gives what can't be opened its owner and times.
+// finishAt gives what is no file or directory its owner, mode and times.
 func (c *copier) finishAt(e entry, st unix.Stat_t, dir int, name string) error {
-	if err := unix.Fchownat(dir, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return c.failed(e, "open", err)
+	}
+	defer unix.Close(fd)
+	if err := c.made(e, fd, st.Mode&unix.S_IFMT); err != nil {
+		return err
+	}
+	if err := unix.Fchownat(fd, "", int(st.Uid), int(st.Gid), unix.AT_EMPTY_PATH); err != nil {
 		return c.failed(e, "chown", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		if err := unix.Fchmodat(unix.AT_FDCWD, fdPath(fd), st.Mode&0o7777, 0); err != nil {
+			return c.failed(e, "chmod", err)
+		}
 	}
 	times := []unix.Timespec{st.Atim, st.Mtim}
 	if err := unix.UtimesNanoAt(dir, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {

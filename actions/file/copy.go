@@ -97,6 +97,9 @@ func refuseCopy(ctx context.Context, w engine.World, src, dst engine.PathFact) e
 	if err := needParent(ctx, w, dst.Path, "to"); err != nil {
 		return err
 	}
+	if err := refuseLinked(ctx, w, src.Path, "from"); err != nil {
+		return err
+	}
 	now, err := w.Source(ctx, src.Path)
 	if err != nil {
 		return err
@@ -137,7 +140,7 @@ func (a *copyAction) change(ctx context.Context, w engine.World, src, dst engine
 	if err := enoughRoom(ctx, w, dst.Path, s.need, "to"); err != nil {
 		return engine.Change{}, err
 	}
-	p, err := choosePlace(ctx, w, dst, "copying")
+	p, err := choosePlace(ctx, w, dst, "copying", "to")
 	if err != nil {
 		return engine.Change{}, err
 	}
@@ -227,11 +230,10 @@ func (r copied) stage(ctx context.Context, rep engine.Reporter) error {
 	if err != nil {
 		return err
 	}
-	if now == 0 || r.Inode != 0 && now != r.Inode {
-		return engine.Errorf(r.From, "something else is here than when the step was planned").
-			WithHint("Look who has replaced it, then plan again.")
+	if now == 0 {
+		return replaced(r.From)
 	}
-	c := copier{ctx: ctx, report: rep, from: r.From, to: r.Staging, total: r.Bytes, links: map[fileID]*firstLink{}}
+	c := copier{ctx: ctx, report: rep, from: r.From, to: r.Staging, origin: r.Inode, total: r.Bytes, links: map[fileID]*firstLink{}}
 	if err := c.run(); err != nil {
 		return err
 	}

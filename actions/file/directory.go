@@ -106,7 +106,7 @@ func (a *makeDirectory) make(ctx context.Context, w engine.World, path string, t
 		return engine.Change{}, err
 	}
 	r := madeDirectory{Made: made, Path: path, Rights: to}
-	if r.place, err = choosePlace(ctx, w, engine.PathFact{Path: made[0]}, "making"); err != nil {
+	if r.place, err = choosePlace(ctx, w, engine.PathFact{Path: made[0]}, "making", "path"); err != nil {
 		return engine.Change{}, err
 	}
 	usual, usualID, err := wanted(nil, nil, nil, engine.PathFact{}, 0o755)
@@ -189,15 +189,20 @@ func (r madeDirectory) rightsOf(dir string) rights {
 // stage makes the outermost directory under its other name, with all others
 // in it, and opens it to others at last.
 func (r madeDirectory) stage() error {
-	staged := func(dir string) string { return r.Staging + dir[len(r.Made[0]):] }
-	for _, dir := range r.Made {
-		if err := os.Mkdir(staged(dir), 0o700); err != nil {
-			return &engine.Error{Where: staged(dir), Err: err}
+	pin, err := durable.MakePin(r.Staging)
+	if err != nil {
+		return err
+	}
+	defer pin.Close()
+	staged := func(dir string) string { return pin.Path + dir[len(r.Made[0]):] }
+	for _, dir := range r.Made[1:] {
+		if err := durable.Mkdir(staged(dir), 0o700); err != nil {
+			return pin.Named(&engine.Error{Where: staged(dir), Err: err})
 		}
 	}
 	for _, dir := range slices.Backward(r.Made) {
 		if err := r.rightsOf(dir).giveDirectory(staged(dir)); err != nil {
-			return err
+			return pin.Named(err)
 		}
 	}
 	return durable.SyncTree(r.Staging)
@@ -205,16 +210,20 @@ func (r madeDirectory) stage() error {
 
 // giveDirectory is give for a directory that may be read by nobody.
 func (r rights) giveDirectory(path string) error {
-	dir, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	dir, err := durable.Open(path, unix.O_DIRECTORY, 0)
 	if err != nil {
 		return &engine.Error{Where: path, Err: err}
 	}
 	defer dir.Close()
-	if err := r.give(int(dir.Fd()), path); err != nil {
+	return r.giveOpen(dir)
+}
+
+func (r rights) giveOpen(dir *os.File) error {
+	if err := r.give(int(dir.Fd()), dir.Name()); err != nil {
 		return err
 	}
 	if err := dir.Sync(); err != nil {
-		return &engine.Error{Where: path, Err: err}
+		return &engine.Error{Where: dir.Name(), Err: err}
 	}
 	return nil
 }
@@ -222,24 +231,28 @@ func (r rights) giveDirectory(path string) error {
 // turn changes the rights of the directory that exists. Between the two calls
 // that it takes, they are neither the one nor the other.
 func (r madeDirectory) turn(from, to rights) error {
-	inode, err := inodeAt(r.Path)
+	dir, err := durable.Open(r.Path, unix.O_DIRECTORY, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return replaced(r.Path)
+	}
 	if err != nil {
-		return err
+		return &engine.Error{Where: r.Path, Err: err}
 	}
-	if inode == 0 || r.Inode != 0 && inode != r.Inode {
-		return engine.Errorf(r.Path, "something else is here than when the step was planned").
-			WithHint("Look who has replaced it, then plan again.")
+	defer dir.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return engine.Errorf(r.Path, "stat: %w", err)
 	}
-	_, now, err := rightsAt(r.Path)
-	if err != nil {
-		return err
+	if r.Inode != 0 && st.Ino != r.Inode {
+		return replaced(r.Path)
 	}
+	now := rightsOf(st)
 	ours := (now.ids == from.ids || now.ids == to.ids) && (now.Mode == from.Mode || now.Mode == to.Mode)
 	if !ours {
 		return engine.Errorf(r.Path, "someone else has changed it to %s %d:%d meanwhile", modeText(now.Mode), now.UID, now.GID).
 			WithHint("Look who did; it was %s %d:%d before the step.", modeText(r.Was.Mode), r.Was.UID, r.Was.GID)
 	}
-	return to.giveDirectory(r.Path)
+	return to.giveOpen(dir)
 }
 
 // Undo implements engine.Action.
@@ -268,7 +281,7 @@ func (a *makeDirectory) Undo(_ context.Context, c engine.Change, p engine.Report
 // something by now.
 func (r madeDirectory) removeEmpty(p engine.Reporter) error {
 	for _, dir := range slices.Backward(r.Made) {
-		err := unix.Rmdir(dir)
+		err := durable.Rmdir(dir)
 		switch {
 		case errors.Is(err, unix.ENOENT): // removed already, or never made
 			continue

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // Actions lists the actions on files.
@@ -77,6 +78,23 @@ func mountPoint(ctx context.Context, w engine.World, path string) (bool, error) 
 	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
 }
 
+// refuseLinked refuses a path on which somebody else's symbolic link will be,
+// who could make it lead elsewhere at any moment.
+func refuseLinked(ctx context.Context, w engine.World, path, attribute string) error {
+	link := (*engine.Error)(nil)
+	if !errors.As(durable.CheckWay(path), &link) {
+		return nil
+	}
+	fact, err := w.Stat(ctx, link.Where)
+	if unknown := (*engine.UnknownError)(nil); errors.As(err, &unknown) {
+		return nil // it is looked at when the step runs
+	}
+	if err != nil || fact.Type != engine.TypeSymlink || durable.Trusted(fact.UID) {
+		return err
+	}
+	return link.WithAttribute(attribute)
+}
+
 // below reports whether path is inside dir.
 func below(path, dir string) bool {
 	return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
@@ -86,13 +104,12 @@ func below(path, dir string) bool {
 // or 0 where nothing is. The device number is left out of a recorded
 // identity: it may be another one after a reboot.
 func inodeAt(path string) (uint64, error) {
-	var st unix.Stat_t
-	err := unix.Lstat(path, &st)
+	st, err := durable.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, engine.Errorf(path, "lstat: %w", err)
+		return 0, &engine.Error{Where: path, Err: err}
 	}
 	return st.Ino, nil
 }

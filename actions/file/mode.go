@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // checkMode is the Check of an attribute that holds permissions.
@@ -97,11 +98,15 @@ func (r rights) give(fd int, path string) error {
 
 // rightsAt reads the type and the rights of what is at path.
 func rightsAt(path string) (uint32, rights, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return 0, rights{}, engine.Errorf(path, "lstat: %w", err)
+	st, err := durable.Lstat(path)
+	if err != nil {
+		return 0, rights{}, &engine.Error{Where: path, Err: err}
 	}
-	return st.Mode & unix.S_IFMT, rights{ids: ids{int(st.Uid), int(st.Gid)}, Mode: st.Mode & 0o7777}, nil
+	return st.Mode & unix.S_IFMT, rightsOf(st), nil
+}
+
+func rightsOf(st unix.Stat_t) rights {
+	return rights{ids: ids{int(st.Uid), int(st.Gid)}, Mode: st.Mode & 0o7777}
 }
 
 // isReadable reports whether data is text that expressions hand on as it is:

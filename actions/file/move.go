@@ -80,12 +80,18 @@ func refuseMove(ctx context.Context, w engine.World, src, dst engine.PathFact) e
 	if err := movable(ctx, w, src.Path, "from"); err != nil {
 		return err
 	}
+	if err := refuseLinked(ctx, w, src.Path, "from"); err != nil {
+		return err
+	}
 	return refuseParent(ctx, w, src, dst)
 }
 
 // refuseParent tells why src can't be put into dst's directory.
 func refuseParent(ctx context.Context, w engine.World, src, dst engine.PathFact) error {
 	if err := needParent(ctx, w, dst.Path, "to"); err != nil {
+		return err
+	}
+	if err := refuseLinked(ctx, w, dst.Path, "to"); err != nil {
 		return err
 	}
 	dir, err := w.Stat(ctx, filepath.Dir(dst.Path))

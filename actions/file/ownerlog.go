@@ -54,6 +54,8 @@ func (l *ownerLog) special(rel string, s special) error {
 	l.raw = binary.AppendUvarint(l.raw, uint64(s.Mode))
 	l.raw = binary.AppendUvarint(l.raw, uint64(len(s.Capability)))
 	l.raw = append(l.raw, s.Capability...)
+	l.raw = binary.AppendUvarint(l.raw, uint64(len(s.Sum)))
+	l.raw = append(l.raw, s.Sum...)
 	return l.write()
 }
 
@@ -154,7 +156,7 @@ func (r *ownerReader) read() error {
 	case kindOwner:
 		r.next.ids = ids{int(r.number(&err)), int(r.number(&err))}
 	case kindSpecial:
-		r.next.special = special{Mode: uint32(r.number(&err)), Capability: r.bytes(&err)}
+		r.next.special = special{Mode: uint32(r.number(&err)), Capability: r.bytes(&err), Sum: string(r.bytes(&err))}
 	default:
 		err = errors.New("a record is of no known kind")
 	}

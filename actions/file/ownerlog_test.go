@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -35,7 +36,7 @@ func TestLogTellsWhatItWasTold(t *testing.T) {
 	}{
 		{path: "", ids: ids{0, 0}},
 		{path: "/a", ids: ids{1, 2}},
-		{path: "/a/odd\xff\xfe", ids: ids{1, 2}, special: &special{Mode: 0o4755}},
+		{path: "/a/odd\xff\xfe", ids: ids{1, 2}, special: &special{Mode: 0o4755, Sum: "0123abcd"}},
 		{path: "/a/é\n", ids: ids{4294967294, 0}, special: &special{Mode: 0o755, Capability: []byte{1, 0, 2}}},
 		{path: "/a.b", ids: ids{0, 4294967294}},
 		{path: "/b", ids: ids{0, 4294967294}},
@@ -94,6 +95,8 @@ type bigWorld struct {
 func (w bigWorld) Stat(context.Context, string) (engine.PathFact, error) {
 	return engine.PathFact{Path: "/big", Exists: true, Type: engine.TypeDirectory, Inode: 1}, nil
 }
+
+func (bigWorld) Source(context.Context, string) (string, error) { return "", fs.ErrNotExist }
 
 func (w bigWorld) Walk(_ context.Context, root string, fn func(engine.PathFact) error) error {
 	for i := range w.n {

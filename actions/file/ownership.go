@@ -13,6 +13,9 @@ type ownership struct {
 	Recursive bool   `json:"recursive,omitempty"`
 	To        ids    `json:"to"`
 	Log       []byte `json:"log"` // what an ownerLog wrote
+	// Links are the files of several names, all of them in the tree: by their
+	// inode, how many that are.
+	Links map[uint64]uint32 `json:"links,omitempty"`
 }
 
 type ids struct {
@@ -20,17 +23,11 @@ type ids struct {
 	GID int `json:"gid"`
 }
 
-// special is what the kernel clears of a file when its owner changes.
-type special struct {
-	Mode       uint32
-	Capability []byte
-}
-
 // walk is walkTree over the very thing that was planned with. Whoever owns a
 // parent directory may have put a link to elsewhere in its place.
 func (o ownership) walk(ctx context.Context, fn func(entry) error) error {
 	return walkTree(ctx, o.Path, o.Recursive, func(e entry) error {
-		if e.path == o.Path && o.Inode != 0 && e.inode != o.Inode {
+		if e.path == o.Path && o.Inode != 0 && e.Inode != o.Inode {
 			return engine.Errorf(o.Path, "something else is here than when the step was planned").
 				WithHint("Look who has replaced it (it was the inode %d). Nothing was changed.", o.Inode)
 		}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"runbook/engine"
 	"runbook/engine/durable"
 )
@@ -37,29 +39,46 @@ func sourceHere(_ context.Context, path string) (string, error) {
 
 // each calls fn for everything that is packed, in order. Sockets, pipes and
 // devices hold nothing that could be.
-func (p packing) each(ctx context.Context, fn func(name, at string, info fs.FileInfo) error) error {
+func (p packing) each(ctx context.Context, fn func(name string, e entry, info fs.FileInfo) error) error {
 	for _, r := range p.roots {
-		err := filepath.WalkDir(r.at, func(at string, d fs.DirEntry, err error) error {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				return &engine.Error{Where: at, Err: err}
-			}
-			name := filepath.Join(r.name, strings.TrimPrefix(at, r.at))
-			switch {
-			case p.exclude[name] && d.IsDir():
-				return fs.SkipDir
-			case p.exclude[name] || !d.IsDir() && !d.Type().IsRegular() && d.Type() != fs.ModeSymlink:
-				return nil
-			}
-			info, err := d.Info()
-			if err != nil {
-				return &engine.Error{Where: at, Err: err}
-			}
-			return fn(name, at, info)
-		})
+		e, err := openAt(r.at)
 		if err != nil {
+			return engine.Errorf(r.at, "open: %w", err)
+		}
+		if err := errors.Join(p.below(ctx, e, r.name, fn), unix.Close(e.fd)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// below calls fn for e and what is below it. Every name is looked up in its
+// open directory: nobody who can write there can lead the walk elsewhere.
+func (p packing) below(ctx context.Context, e entry, name string, fn func(string, entry, fs.FileInfo) error) error {
+	kind := e.mode & unix.S_IFMT
+	if p.exclude[name] || kind != unix.S_IFDIR && kind != unix.S_IFREG && kind != unix.S_IFLNK {
+		return nil
+	}
+	info, err := e.info()
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return &engine.Error{Where: e.path, Err: err}
+	}
+	if err := fn(name, e, info); err != nil || kind != unix.S_IFDIR {
+		return err
+	}
+	children, err := e.list()
+	if err != nil {
+		return &engine.Error{Where: e.path, Err: err}
+	}
+	for _, child := range children {
+		c, err := openEntry(e.fd, child, e.childPath(child))
+		if err != nil {
+			return &engine.Error{Where: e.childPath(child), Err: err}
+		}
+		if err := errors.Join(p.below(ctx, c, filepath.Join(name, child), fn), unix.Close(c.fd)); err != nil {
 			return err
 		}
 	}
@@ -68,7 +87,7 @@ func (p packing) each(ctx context.Context, fn func(name, at string, info fs.File
 
 func (p packing) size(ctx context.Context) (int64, error) {
 	var size int64
-	err := p.each(ctx, func(_, _ string, info fs.FileInfo) error {
+	err := p.each(ctx, func(_ string, _ entry, info fs.FileInfo) error {
 		if info.Mode().IsRegular() {
 			size += info.Size()
 		}
@@ -80,30 +99,32 @@ func (p packing) size(ctx context.Context) (int64, error) {
 // write writes the archive, uncompressed.
 func (p packing) write(ctx context.Context, to io.Writer, done func(int64)) error {
 	out := tar.NewWriter(to)
-	err := p.each(ctx, func(name, at string, info fs.FileInfo) error {
-		head, err := header(name, at, info)
+	err := p.each(ctx, func(name string, e entry, info fs.FileInfo) error {
+		head, err := header(name, e, info)
 		if err == nil {
 			err = out.WriteHeader(head)
 		}
 		if err != nil {
-			return engine.Errorf(at, "packing: %w", err)
+			return engine.Errorf(e.path, "packing: %w", err)
 		}
 		if !info.Mode().IsRegular() {
 			return nil
 		}
 		done(info.Size())
-		return packContent(out, at, info)
+		return packContent(out, e, info)
 	})
 	return errors.Join(err, out.Close())
 }
 
-func header(name, at string, info fs.FileInfo) (*tar.Header, error) {
+func header(name string, e entry, info fs.FileInfo) (*tar.Header, error) {
 	link := ""
 	if info.Mode()&fs.ModeSymlink != 0 {
-		var err error
-		if link, err = os.Readlink(at); err != nil {
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(e.fd, "", buf)
+		if err != nil {
 			return nil, err
 		}
+		link = string(buf[:n])
 	}
 	head, err := tar.FileInfoHeader(info, link)
 	if err != nil {
@@ -119,10 +140,11 @@ func header(name, at string, info fs.FileInfo) (*tar.Header, error) {
 }
 
 // packContent packs the content of a file, of which nothing may be missing.
-func packContent(out io.Writer, at string, info fs.FileInfo) error {
-	f, err := openRegular(at)
+func packContent(out io.Writer, e entry, info fs.FileInfo) error {
+	at := e.path
+	f, err := os.OpenFile(e.procPath(), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return err
+		return engine.Errorf(at, "open: %w", errors.Unwrap(err))
 	}
 	defer f.Close() // only read from
 	_, err = io.CopyN(out, f, info.Size())

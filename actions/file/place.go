@@ -30,8 +30,11 @@ type place struct {
 
 // choosePlace finds names that are free. A run that replaces the same path
 // twice finds the first ones taken.
-func choosePlace(ctx context.Context, w engine.World, old engine.PathFact, making string) (place, error) {
+func choosePlace(ctx context.Context, w engine.World, old engine.PathFact, making, attribute string) (place, error) {
 	p := place{Target: old.Path, Existed: old.Exists}
+	if err := refuseLinked(ctx, w, old.Path, attribute); err != nil {
+		return p, err
+	}
 	if old.Exists && old.Inode != 0 {
 		now, err := w.Source(ctx, old.Path)
 		if err != nil {
@@ -113,18 +116,24 @@ type thing struct {
 func thingAt(path string) (thing, error) {
 	var st unix.Statx_t
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
-	err := unix.Statx(unix.AT_FDCWD, path, flags, unix.STATX_INO|unix.STATX_BTIME, &st)
+	err := durable.At(path, func(dir int, name string) error {
+		return unix.Statx(dir, name, flags, unix.STATX_INO|unix.STATX_BTIME, &st)
+	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return thing{}, nil
 	}
 	if err != nil {
 		return thing{}, engine.Errorf(path, "statx: %w", err)
 	}
+	return thingOf(st), nil
+}
+
+func thingOf(st unix.Statx_t) thing {
 	t := thing{Inode: st.Ino}
 	if st.Mask&unix.STATX_BTIME != 0 {
 		t.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
 	}
-	return t, nil
+	return t
 }
 
 // found is what is at a place's names at one moment.
@@ -204,8 +213,7 @@ func (p place) refuse() error {
 		return engine.Errorf(p.Target, "something has appeared here since the step was planned").
 			WithHint("Move it aside, then resume the run.")
 	}
-	return engine.Errorf(p.Target, "something else is here than when the step was planned").
-		WithHint("Look who has replaced it, then plan again.")
+	return replaced(p.Target)
 }
 
 // install changes what is staged for what is in place. Where the file system

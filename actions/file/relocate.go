@@ -1,6 +1,8 @@
 package file
 
 import (
+	"errors"
+
 	"runbook/engine"
 	"runbook/engine/durable"
 )
@@ -27,13 +29,31 @@ func (r relocation) carry() error {
 		return engine.Errorf(r.From, "it is neither here nor at %s", r.To).
 			WithHint("Something else has moved or deleted it since the step was planned; find it before going on.")
 	case from != r.Inode:
-		return engine.Errorf(r.From, "something else is here than when the step was planned").
-			WithHint("Look who has replaced it, then plan again.")
+		return replaced(r.From)
 	case to != 0:
 		return engine.Errorf(r.To, "something has appeared here since the step was planned").
 			WithHint("Move it aside, then resume the run.")
 	}
-	return durable.Rename(r.From, r.To)
+	if err := durable.Rename(r.From, r.To); err != nil {
+		return err
+	}
+	return r.confirm()
+}
+
+// confirm takes the move back where, in its last moment, somebody has put
+// something else in the thing's place.
+func (r relocation) confirm() error {
+	to, err := inodeAt(r.To)
+	if err != nil || to == r.Inode {
+		return err
+	}
+	return errors.Join(replaced(r.From), durable.Rename(r.To, r.From))
+}
+
+// replaced says that the thing at path is another one by now.
+func replaced(path string) error {
+	return engine.Errorf(path, "something else is here than when the step was planned").
+		WithHint("Look who has replaced it, then plan again.")
 }
 
 func (r relocation) look() (from, to uint64, err error) {

@@ -47,6 +47,9 @@ func (a *remove) Plan(ctx context.Context, w engine.World) (engine.Change, error
 	if err := movable(ctx, w, path, "path"); err != nil {
 		return engine.Change{}, err
 	}
+	if err := refuseLinked(ctx, w, path, "path"); err != nil {
+		return engine.Change{}, err
+	}
 	kept, err := quarantine(ctx, w, path)
 	if err != nil {
 		return engine.Change{}, err

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -12,11 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
-)
-
-const (
-	setIDs     = unix.S_ISUID | unix.S_ISGID
-	capability = "security.capability"
+	"runbook/engine/durable"
 )
 
 // entry is one file of a tree, held open so that what is looked at is what is
@@ -25,8 +20,9 @@ type entry struct {
 	path string
 	fd   int // opened with O_PATH
 	ids
+	thing
 	mode  uint32 // with the type
-	inode uint64
+	links uint32
 	mount uint64
 }
 
@@ -36,12 +32,21 @@ type entry struct {
 // the walk out of it. Other mounts are passed over, and what vanishes on the
 // way too.
 func walkTree(ctx context.Context, path string, recursive bool, fn func(entry) error) error {
-	e, err := openEntry(unix.AT_FDCWD, path, path)
+	e, err := openAt(path)
 	if err != nil {
 		return engine.Errorf(path, "open: %w", err)
 	}
 	defer unix.Close(e.fd)
 	return e.walk(ctx, recursive, fn)
+}
+
+// openAt opens what is at path, and follows no link that is not to be trusted.
+func openAt(path string) (e entry, err error) {
+	err = durable.At(path, func(dir int, name string) (err error) {
+		e, err = openEntry(dir, name, path)
+		return err
+	})
+	return e, err
 }
 
 func openEntry(dir int, name, path string) (entry, error) {
@@ -50,12 +55,14 @@ func openEntry(dir int, name, path string) (entry, error) {
 		return entry{}, err
 	}
 	var st unix.Statx_t
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &st)
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_BTIME|unix.STATX_MNT_ID, &st)
 	if err != nil {
 		unix.Close(fd)
 		return entry{}, err
 	}
-	return entry{path: path, fd: fd, ids: ids{int(st.Uid), int(st.Gid)}, mode: uint32(st.Mode), inode: st.Ino, mount: st.Mnt_id}, nil
+	return entry{
+		path: path, fd: fd, ids: ids{int(st.Uid), int(st.Gid)}, mode: uint32(st.Mode), links: st.Nlink, thing: thingOf(st), mount: st.Mnt_id,
+	}, nil
 }
 
 func (e entry) walk(ctx context.Context, recursive bool, fn func(entry) error) error {
@@ -100,6 +107,17 @@ func (e entry) walkChild(ctx context.Context, name string, fn func(entry) error)
 	return child.walk(ctx, true, fn)
 }
 
+// info is what os.Lstat would tell of e.
+func (e entry) info() (fs.FileInfo, error) {
+	fd, err := unix.FcntlInt(uintptr(e.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), e.path)
+	info, err := f.Stat()
+	return info, errors.Join(err, f.Close())
+}
+
 // list returns the names in the directory e, sorted.
 func (e entry) list() ([]string, error) {
 	fd, err := unix.Openat(e.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -124,63 +142,5 @@ func (e entry) chown(to ids) error {
 	return nil
 }
 
-// restore gives e its special bits and capability back. A mode that someone
-// has changed otherwise meanwhile stays.
-func (e entry) restore(s special) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(e.fd, &st); err != nil {
-		return engine.Errorf(e.path, "stat: %w", err)
-	}
-	mode := st.Mode & 0o7777
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || mode&^setIDs != s.Mode&^setIDs {
-		return nil
-	}
-	if mode != s.Mode {
-		if err := unix.Fchmodat(unix.AT_FDCWD, e.procPath(), s.Mode, 0); err != nil {
-			return engine.Errorf(e.path, "chmod: %w", err)
-		}
-	}
-	return e.restoreCapability(s.Capability)
-}
-
-func (e entry) restoreCapability(want []byte) error {
-	if want == nil {
-		return nil
-	}
-	got, err := readCapability(e.procPath(), unix.Getxattr)
-	if err != nil || bytes.Equal(got, want) {
-		return err
-	}
-	if err := unix.Setxattr(e.procPath(), capability, want, 0); err != nil {
-		return engine.Errorf(e.path, "restoring its capabilities: %w", err)
-	}
-	return nil
-}
-
 // procPath leads to the open file itself.
 func (e entry) procPath() string { return fdPath(e.fd) }
-
-// plannedCapability reads the capabilities that the file at path will have;
-// of one that an earlier step will have created, none are known.
-func plannedCapability(ctx context.Context, w engine.World, path string) ([]byte, error) {
-	now, err := w.Source(ctx, path)
-	if unknown := (*engine.UnknownError)(nil); errors.As(err, &unknown) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return readCapability(now, unix.Lgetxattr)
-}
-
-func readCapability(path string, get func(string, string, []byte) (int, error)) ([]byte, error) {
-	buf := make([]byte, 64) // the largest version of it takes 24
-	n, err := get(path, capability, buf)
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, engine.Errorf(path, "reading its capabilities: %w", err)
-	}
-	return buf[:n], nil
-}

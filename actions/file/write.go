@@ -90,7 +90,7 @@ func (a *writeFile) Plan(ctx context.Context, w engine.World) (engine.Change, er
 	if err := enoughRoom(ctx, w, path, int64(len(a.Content)), "path"); err != nil {
 		return engine.Change{}, err
 	}
-	p, err := choosePlace(ctx, w, now, "writing")
+	p, err := choosePlace(ctx, w, now, "writing", "path")
 	if err != nil {
 		return engine.Change{}, err
 	}
@@ -218,7 +218,7 @@ func (a *writeFile) stage(r written) error {
 			return &engine.Error{Where: r.Staging, Err: err}
 		}
 		if r.Existed {
-			if err := inheritAttributes(r.Target, f); err != nil {
+			if err := inheritAttributes(r.Target, r.Old, f); err != nil {
 				return err
 			}
 		}

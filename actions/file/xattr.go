@@ -96,9 +96,19 @@ func setAttributes(path string, follow bool, want map[string][]byte) error {
 }
 
 // inheritAttributes gives the new file f the attributes of the one at path
-// that don't depend on its content: access lists, labels, users' own.
-func inheritAttributes(path string, f *os.File) error {
-	all, err := attributes(path, false)
+// that don't depend on its content: access lists, labels, users' own. They may
+// let others read, so they are taken from nothing but the thing that was planned
+// with.
+func inheritAttributes(path string, old thing, f *os.File) error {
+	e, err := openAt(path)
+	if err != nil {
+		return engine.Errorf(path, "open: %w", err)
+	}
+	defer unix.Close(e.fd)
+	if e.thing != old {
+		return replaced(path)
+	}
+	all, err := attributes(e.procPath(), true)
 	if err != nil {
 		return err
 	}

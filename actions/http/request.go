@@ -131,7 +131,7 @@ func (a *request) Apply(ctx context.Context, c engine.Change, r engine.Reporter)
 		return nil, err
 	}
 	if !a.expects(got.status) {
-		return nil, a.refused(got)
+		return nil, a.refused(engine.SecretsOf(ctx), got)
 	}
 	return got.results(), nil
 }
@@ -154,10 +154,10 @@ func (a *request) expectation() string {
 	return strings.Join(strings.Fields(strings.Trim(fmt.Sprint(a.Expected), "[]")), " or ")
 }
 
-func (a *request) refused(got answer) error {
-	said := strings.TrimSpace(got.body)
-	if r := []rune(said); len(r) > 500 {
-		said = string(r[:500]) + "…"
+func (a *request) refused(secrets engine.Secrets, got answer) error {
+	said, cut := secrets.Cut(strings.TrimSpace(got.body), 500)
+	if cut {
+		said += "…"
 	}
 	if said != "" {
 		said = ":\n" + said

@@ -140,7 +140,7 @@ func (a *execute) Apply(ctx context.Context, _ engine.Change, r engine.Reporter)
 	if err != nil {
 		return nil, notRun(place("pod", a.Namespace, pod), err)
 	}
-	if err := a.judge(pod, code, stdout.text(), stderr.text()); err != nil {
+	if err := a.judge(engine.SecretsOf(ctx), pod, code, stdout.text(), stderr.text()); err != nil {
 		return nil, err
 	}
 	return engine.Result{"pod": pod, "stdout": stdout.text(), "stderr": stderr.text(), "exit_code": code}, nil
@@ -214,7 +214,7 @@ func (a *execute) containers() []string {
 }
 
 // judge tells in what the outcome isn't as expected.
-func (a *execute) judge(pod string, code int, stdout, stderr string) error {
+func (a *execute) judge(secrets engine.Secrets, pod string, code int, stdout, stderr string) error {
 	attribute, what := "", ""
 	switch {
 	case code != a.ExitCode:
@@ -228,14 +228,14 @@ func (a *execute) judge(pod string, code int, stdout, stderr string) error {
 	default:
 		return nil
 	}
-	return engine.Errorf(place("pod", a.Namespace, pod), "%s: %s%s", strings.Join(a.Command, " "), what, wrote(stdout, stderr)).
+	return engine.Errorf(place("pod", a.Namespace, pod), "%s: %s%s", strings.Join(a.Command, " "), what, wrote(secrets, stdout, stderr)).
 		WithHint("What it wrote should tell why. If it only takes longer to become so, give the step a retry block.").WithAttribute(attribute)
 }
 
-func wrote(stdout, stderr string) string {
-	text := strings.TrimSpace(stdout + "\n" + stderr)
-	if r := []rune(text); len(r) > 500 {
-		text = string(r[:500]) + "…"
+func wrote(secrets engine.Secrets, stdout, stderr string) string {
+	text, cut := secrets.Cut(strings.TrimSpace(stdout+"\n"+stderr), 500)
+	if cut {
+		text += "…"
 	}
 	if text == "" {
 		return ""

@@ -202,7 +202,7 @@ func TestJudge(t *testing.T) {
 		{execute{Matches: text("^ok")}, 0, "output_matches"},
 	} {
 		got := ""
-		if err := c.a.judge("pod", c.code, "it is ok", ""); err != nil {
+		if err := c.a.judge(nil, "pod", c.code, "it is ok", ""); err != nil {
 			got = err.(*engine.Error).Attribute
 		}
 		if got != c.want {

@@ -44,7 +44,7 @@ func (a *move) Apply(ctx context.Context, c engine.Change, r engine.Reporter) (e
 }
 
 func makeTo(dir string) error {
-	err := os.Mkdir(dir, 0o700)
+	err := durable.Mkdir(dir, 0o700)
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return &engine.Error{Where: dir, Err: err}
 	}
@@ -96,7 +96,7 @@ func (m moved) removeTo() error {
 	if !m.MakesTo {
 		return nil
 	}
-	err := unix.Rmdir(m.To)
+	err := durable.Rmdir(m.To)
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) {
 		return engine.Errorf(m.To, "rmdir: %w", err)
 	}

@@ -2,6 +2,7 @@ package staticpod
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -112,7 +113,8 @@ func writeLike(like fs.FileInfo, path string, data []byte, keepTime bool) error 
 			err = f.Chmod(like.Mode())
 		}
 		if err == nil && keepTime {
-			err = os.Chtimes(path, like.ModTime(), like.ModTime())
+			at := unix.NsecToTimespec(like.ModTime().UnixNano())
+			err = unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), []unix.Timespec{at, at}, 0)
 		}
 		if err != nil {
 			return engine.Errorf(path, "giving it owner, mode and time of %s: %w", like.Name(), err)

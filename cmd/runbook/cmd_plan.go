@@ -69,6 +69,7 @@ func (a *app) showPlan(file string, given settings, out string) (changes bool, e
 		return false, err
 	}
 	a.view.Plan(shown, a.store().Estimate(p))
+	a.warnExposed(append(filesOf(book.Sources), given.files...))
 	if err := blocked(shown); err != nil || out == "" {
 		return !p.NothingToDo(), err
 	}
@@ -84,6 +85,6 @@ func (a *app) keepPlan(scope *lang.Scope, p *run.Plan, out string) error {
 	if err := durable.WriteFile(out, text, 0o600); err != nil {
 		return err
 	}
-	a.view.Note("The plan is kept. Carry it out with `runbook run %s`.", out)
+	a.view.Note("The plan is kept: sha256:%s\nCarry it out with `runbook run %s`. With --sha256, it is refused where somebody has changed it.", digest(text), out)
 	return nil
 }

@@ -92,6 +92,7 @@ func (a *app) followed(r *run.Runner, accept bool) error {
 		return nil
 	}
 	a.view.Changed(changes, "The steps that have not begun follow it now.")
+	a.warnExposed([]string{r.State().Header.File})
 	p, err := r.Accept(a.stop, a.registry(), operator())
 	if err != nil {
 		return err
@@ -175,6 +176,7 @@ func (a *app) reopen(doing, id string, given settings, choose func(*run.Runner) 
 	if err != nil {
 		return err
 	}
+	a.warnExposed(given.files)
 	release, err := a.lock(doing, id)
 	if err != nil {
 		return err

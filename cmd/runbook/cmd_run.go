@@ -39,17 +39,18 @@ func blocked(p *run.Plan) error {
 func (a *app) runCommand() *cobra.Command {
 	var given settings
 	var yes bool
-	var drill string
+	var drill, sum string
 	cmd := addJSONFlag(&cobra.Command{
 		Use:   "run FILE",
 		Short: "Plan a runbook, ask, and carry it out",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.run(args[0], given, drill, yes)
+			return a.run(args[0], given, drill, sum, yes)
 		},
 	})
 	given.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
+	cmd.Flags().StringVar(&sum, "sha256", "", "carry a kept plan out only if `DIGEST` is its SHA-256, as plan --out told it")
 	cmd.Flags().StringVar(&drill, "drill", "", "let a drill do its damage to this host, which `HOSTNAME` has to be")
 	return cmd
 }
@@ -71,10 +72,13 @@ func (a *app) drillAgreed(book *lang.Runbook, given string) error {
 	return nil
 }
 
-func (a *app) run(file string, given settings, drill string, yes bool) error {
+func (a *app) run(file string, given settings, drill, sum string, yes bool) error {
 	// Mistakes in the runbook are told before the lock is taken.
 	what, err := a.check(file)
 	if err != nil {
+		return err
+	}
+	if err := what.verify(file, sum); err != nil {
 		return err
 	}
 	release, err := a.lock("run", "about to begin")
@@ -97,6 +101,7 @@ func (a *app) run(file string, given settings, drill string, yes bool) error {
 		return err
 	}
 	a.view.Plan(shown, a.store().Estimate(p))
+	a.warnExposed(append(filesOf(scope.Book.Sources), given.files...))
 	if err := blocked(shown); err != nil || p.GoalHolds() {
 		return err
 	}

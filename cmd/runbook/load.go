@@ -57,18 +57,17 @@ func beThrifty(src *lang.Sources) {
 	}
 }
 
-// named is what the operator named to be run: a runbook, or the text of a plan.
+// named is what the operator named to be run: a runbook, or a plan that was kept.
 type named struct {
 	book *lang.Runbook
-	plan []byte
+	plan *keptPlan
 }
 
 // check reports what is wrong with a runbook; a plan is checked when it is
 // prepared.
 func (a *app) check(file string) (named, error) {
-	text, err := os.ReadFile(file)
-	if err == nil && run.IsPlanFile(string(text)) {
-		return named{plan: text}, nil
+	if plan, ok := readPlan(file); ok {
+		return named{plan: plan}, nil
 	}
 	book, err := a.load(file)
 	return named{book: book}, err
@@ -84,7 +83,12 @@ func (a *app) prepare(what named, given settings) (*run.Plan, *lang.Scope, error
 	if err != nil {
 		return nil, nil, err
 	}
-	scope, p, err := run.DecodePlan(what.plan, a.host(), a.registry(), set)
+	head, err := run.PlanHeader(what.plan.text)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.view.Note("%s", what.plan.origin(head))
+	scope, p, err := run.DecodePlan(what.plan.text, a.host(), a.registry(), set)
 	return p, scope, err
 }
 

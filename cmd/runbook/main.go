@@ -4,11 +4,15 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"runbook/actions"
 )
@@ -22,10 +26,36 @@ var version = "dev"
 func init() { runtime.LockOSThread() }
 
 func main() {
+	settle()
 	if actions.ChildMain(os.Args[1:]) {
 		return
 	}
 	os.Exit(int(execute()))
+}
+
+// settle makes this process, and all that it starts, independent of the shell
+// that it was started from. Where it dies, its memory isn't kept: secrets may be
+// in it.
+func settle() {
+	unix.Umask(0o022)
+	ownFiles()
+	// Of a limit of 0 the kernel still hands the memory on to a program that
+	// collects such; of 1 it doesn't.
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}) // who has no more than 0 is content with that
+}
+
+// ownFiles keeps what this process was started with open, beside the standard
+// three, from what it starts: only the process itself may want it.
+func ownFiles() {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	entries, _ := os.ReadDir("/proc/self/fd") // an old kernel; without /proc, too, there is no way to know
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 func execute() exitCode {

@@ -43,6 +43,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BIN", filepath.Dir(bin))
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("there is no such condition")
+			}
+			return os.Geteuid() == 0, nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exit": exitWith, "holdlock": holdLock, "nobodyreads": nobodyReads, "fakecollector": fakeCollector,
 			"validjson": validJSON, "snapshot": makeSnapshot, "damage": damage,

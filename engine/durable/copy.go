@@ -3,7 +3,6 @@ package durable
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"os"
 
@@ -21,30 +20,33 @@ const (
 	writeAfter = 32 << 20
 )
 
-// CopySum makes the file to, which must not exist, from the first n bytes of
-// the file from, and returns their SHA-256. Where the file system can share
-// the blocks of two files, it does, and from is only read for its sum;
-// otherwise each block is read once, and summed while it is written. progress
-// is told how many bytes are done.
+// CopySum fills the new file dst with the first n bytes of src, and returns
+// their SHA-256. Where the file system can share the blocks of two files, it
+// does, and src is only read for its sum; otherwise each block is read once, and
+// summed while it is written. progress is told how many bytes are done.
 //
-// The file isn't on disk yet: SyncFile is the caller's to call, once all else
-// is written that goes into it.
-func CopySum(ctx context.Context, from, to string, n int64, progress func(done int64)) ([]byte, error) {
-	src, err := os.Open(from)
-	if err != nil {
-		return nil, &engine.Error{Where: from, Err: err}
-	}
-	defer src.Close() // only read from
-	dst, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, &engine.Error{Where: to, Err: err}
-	}
+// The content isn't on disk yet: a sync is the caller's to make, once all else
+// is written that goes into the file.
+func CopySum(ctx context.Context, src, dst *os.File, n int64, progress func(done int64)) ([]byte, error) {
 	c := &copying{ctx: ctx, src: src, dst: dst, n: n, progress: progress, shared: share(src, dst, n)}
 	sum, err := c.run()
-	if err = errors.Join(err, dst.Close()); err != nil {
-		return nil, engine.Errorf(to, "copying %s: %w", from, err)
+	if err != nil {
+		return nil, engine.Errorf(dst.Name(), "copying %s: %w", src.Name(), err)
 	}
 	return sum, nil
+}
+
+// CopyFile is CopySum to a new file at path, which must not exist.
+func CopyFile(ctx context.Context, src *os.File, path string, n int64, progress func(done int64)) ([]byte, error) {
+	dst, err := Open(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, &engine.Error{Where: path, Err: err}
+	}
+	sum, err := CopySum(ctx, src, dst, n, progress)
+	if closed := dst.Close(); err == nil && closed != nil {
+		err = engine.Errorf(path, "copying %s: %w", src.Name(), closed)
+	}
+	return sum, err
 }
 
 // share makes dst of src's first n bytes without copying them, if the file

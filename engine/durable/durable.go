@@ -26,7 +26,9 @@ func Rename(from, to string) error {
 func Replace(from, to string) error { return rename(from, to, 0) }
 
 func rename(from, to string, flags uint) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, flags)
+	err := at2(from, to, func(fromDir int, fromName string, toDir int, toName string) error {
+		return unix.Renameat2(fromDir, fromName, toDir, toName, flags)
+	})
 	if err != nil {
 		return renameError(from, to, err)
 	}
@@ -60,12 +62,17 @@ func SyncParents(a, b string) error {
 
 // SyncDir makes the entries of directory dir durable.
 func SyncDir(dir string) error {
-	f, err := os.Open(dir)
+	at, err := openDir(dir)
 	if err != nil {
-		return &engine.Error{Where: dir, Err: err}
+		return &engine.Error{Where: dir, Err: &os.PathError{Op: "open", Path: dir, Err: err}}
 	}
-	err = f.Sync()
-	return wrap(dir, errors.Join(err, f.Close()))
+	defer unix.Close(at)
+	fd, err := unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &engine.Error{Where: dir, Err: &os.PathError{Op: "open", Path: dir, Err: err}}
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	return wrap(dir, errors.Join(f.Sync(), f.Close()))
 }
 
 // MkdirAll makes the directory dir, and what of its parents is missing, and
@@ -78,7 +85,7 @@ func MkdirAll(dir string, perm os.FileMode) error {
 			return err
 		}
 	}
-	made := os.Mkdir(dir, perm)
+	made := Mkdir(dir, perm)
 	if made != nil && !errors.Is(made, os.ErrExist) {
 		return &engine.Error{Where: dir, Err: made}
 	}
@@ -118,7 +125,7 @@ func WriteFile(path string, data []byte, perm os.FileMode) error {
 }
 
 func writeSynced(path string, data []byte, perm os.FileMode) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := unlink(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return &engine.Error{Where: path, Err: err}
 	}
 	return fillSynced(path, perm, func(f *os.File) error {
@@ -140,7 +147,7 @@ func Create(path string, fill func(*os.File) error) error {
 }
 
 func fillSynced(path string, perm os.FileMode, fill func(*os.File) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	f, err := Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return &engine.Error{Where: path, Err: err}
 	}

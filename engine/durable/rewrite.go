@@ -1,9 +1,12 @@
 package durable
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"runbook/engine"
 )
@@ -21,31 +24,38 @@ func Rewrite(path string, data []byte) error {
 		return &engine.Error{Where: real, Err: err}
 	}
 	tmp := filepath.Join(filepath.Dir(real), "."+filepath.Base(real)+".tmp")
-	if err := writeSynced(tmp, data, info.Mode().Perm()); err != nil {
-		return err
+	if err := unlink(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return &engine.Error{Where: tmp, Err: err}
 	}
-	if err := giveTo(tmp, info); err != nil {
+	err = fillSynced(tmp, info.Mode().Perm(), func(f *os.File) error {
+		if _, err := f.Write(data); err != nil {
+			return &engine.Error{Where: tmp, Err: err}
+		}
+		return giveTo(f, info)
+	})
+	if err != nil {
+		_ = unlink(tmp) // it is of no use to anybody
 		return err
 	}
 	return Replace(tmp, real)
 }
 
-// giveTo gives the file at path to the owner that info names.
-func giveTo(path string, info os.FileInfo) error {
+// giveTo gives a new file to the owner that info names, with its mode.
+func giveTo(f *os.File, info os.FileInfo) error {
 	want, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
 	}
-	now, err := os.Stat(path)
+	var now unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &now)
+	if err == nil && (now.Uid != want.Uid || now.Gid != want.Gid) {
+		err = f.Chown(int(want.Uid), int(want.Gid))
+	}
+	if err == nil {
+		err = f.Chmod(info.Mode().Perm()) // the umask has had its say
+	}
 	if err != nil {
-		return &engine.Error{Where: path, Err: err}
-	}
-	if st, ok := now.Sys().(*syscall.Stat_t); ok && st.Uid == want.Uid && st.Gid == want.Gid {
-		return nil
-	}
-	if err := os.Lchown(path, int(want.Uid), int(want.Gid)); err != nil {
-		_ = os.Remove(path) // it is of no use to anybody
-		return engine.Errorf(path, "keeping the file's owner: %w", err)
+		return engine.Errorf(f.Name(), "keeping the file's owner and mode: %w", err)
 	}
 	return nil
 }

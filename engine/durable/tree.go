@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +19,9 @@ var ErrExchange = errors.New("the file system can't exchange two names")
 // instant at which either is absent. Where the file system can't do that, it
 // changes nothing and returns ErrExchange.
 func Exchange(a, b string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	err := at2(a, b, func(dirA int, nameA string, dirB int, nameB string) error {
+		return unix.Renameat2(dirA, nameA, dirB, nameB, unix.RENAME_EXCHANGE)
+	})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
 		return ErrExchange
 	}
@@ -48,7 +51,7 @@ func SyncTree(root string) error {
 }
 
 func syncFile(path string) error {
-	f, err := os.Open(path)
+	f, err := Open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return &engine.Error{Where: path, Err: err}
 	}
@@ -59,12 +62,82 @@ func syncFile(path string) error {
 // absent: whoever removed or renamed it may have been killed before that was
 // on disk.
 func RemoveAll(path string) error {
-	if err := os.RemoveAll(path); err != nil {
+	err := At(path, removeAll)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &engine.Error{Where: path, Err: err}
 	}
-	err := SyncDir(filepath.Dir(path))
+	err = SyncDir(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nor is there a directory for it
 	}
 	return err
+}
+
+func removeAll(dir int, name string) error {
+	err := unix.Unlinkat(dir, name, 0)
+	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	root, err := os.OpenRoot(pins + strconv.Itoa(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(root.RemoveAll(name), root.Close())
+}
+
+func unlink(path string) error {
+	return At(path, func(dir int, name string) error { return unix.Unlinkat(dir, name, 0) })
+}
+
+// Give makes a tree of the caller's own making that of a user and a group, and
+// then gives its root, which alone may be reached by others, the mode. What is
+// in a directory changes hands before it does, so that nobody can put anything
+// in the way.
+func Give(root string, uid, gid int, mode uint32) error {
+	pin, err := OpenPin(root)
+	if err != nil {
+		return err
+	}
+	defer pin.Close()
+	tree, err := os.OpenRoot(pin.Path)
+	if err != nil {
+		return &engine.Error{Where: root, Err: err}
+	}
+	defer tree.Close()
+	err = giveBelow(tree, ".", uid, gid)
+	if err == nil {
+		err = giveTop(tree, uid, gid, mode)
+	}
+	if err != nil {
+		return engine.Errorf(root, "giving it to user %d and group %d with mode %04o: %w", uid, gid, mode, err)
+	}
+	return nil
+}
+
+// giveTop sets the mode last: a change of the owner takes special bits away.
+func giveTop(tree *os.Root, uid, gid int, mode uint32) error {
+	top, err := tree.Open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(top.Chown(uid, gid), unix.Fchmod(int(top.Fd()), mode), top.Close())
+}
+
+func giveBelow(tree *os.Root, dir string, uid, gid int) error {
+	entries, err := fs.ReadDir(tree.FS(), dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			if err := giveBelow(tree, path, uid, gid); err != nil {
+				return err
+			}
+		}
+		if err := tree.Lchown(path, uid, gid); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
+	"runbook/engine/durable"
 )
 
 // Holder tells who holds a lock.
@@ -42,7 +43,7 @@ type Lock struct{ file *os.File }
 // Acquire takes the lock at path for h, or fails at once with a *LockedError.
 // The file stays when the lock is dropped; what it says then means nothing.
 func Acquire(path string, h Holder) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := durable.Open(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, &engine.Error{Where: path, Err: err}
 	}

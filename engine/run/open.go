@@ -61,7 +61,7 @@ func (r *Runner) header(plan *Plan, version string) (Header, error) {
 		}
 		if v.ContainsMarked() {
 			h.Sensitive[name] = r.secrets.hash(string(raw))
-			r.secrets.add(lang.SecretsIn(v)...)
+			r.secrets.variable(v)
 			continue
 		}
 		h.Variables[name] = raw
@@ -231,7 +231,7 @@ func (r *Runner) variables(book *lang.Runbook, set lang.Settings) (map[string]ct
 				WithHint("A run keeps its values to the end. Give the same one: a resume and a rollback both need it")
 		}
 		vars[name] = v
-		r.secrets.add(lang.SecretsIn(v)...)
+		r.secrets.variable(v)
 	}
 	for name, raw := range head.Variables {
 		raw, err := r.secrets.rewrite(raw, r.secrets.show)

@@ -148,7 +148,7 @@ func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, 
 			Restartable: scope.Book.Restartable, secrets: newSecrets(rand.Text())},
 	}
 	for _, v := range scope.Vars {
-		p.plan.secrets.add(lang.SecretsIn(v)...)
+		p.plan.secrets.variable(v)
 	}
 	if diags := p.make(); diags.HasErrors() {
 		return nil, p.plan.secrets.maskDiags(diags)
@@ -248,7 +248,7 @@ func readOne(ctx context.Context, host engine.Host, scope *lang.Scope, d *lang.D
 	if err != nil {
 		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
 	}
-	res, err := host.Read(ctx, engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
+	res, err := host.Read(engine.WithSecrets(ctx, secrets.list()), engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
 	if err == nil {
 		err = setData(scope, d, res)
 	}
@@ -330,7 +330,7 @@ func (p *planner) step(u *unit) hcl.Diagnostics {
 func (p *planner) begin(u *unit, sp StepPlan) hcl.Diagnostics {
 	diags := p.wanted(u, &sp)
 	for _, v := range u.inner.Vars {
-		p.plan.secrets.add(lang.SecretsIn(v)...)
+		p.plan.secrets.variable(v)
 	}
 	switch {
 	case diags.HasErrors() || sp.Skip != "":
@@ -417,7 +417,7 @@ func (p *planner) change(u *unit, cfg lang.Evaluated) (engine.Change, string, er
 		return engine.Change{}, "", err
 	}
 	req.Effects = p.effects
-	c, err := p.host.Plan(p.ctx, req)
+	c, err := p.host.Plan(engine.WithSecrets(p.ctx, p.plan.secrets.list()), req)
 	var unknown *engine.UnknownError
 	if errors.As(err, &unknown) {
 		return engine.Change{}, unknown.Step, nil

@@ -48,23 +48,44 @@ func sumOf(raw []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// DecodePlan reads a plan file. set holds the sensitive variables, which it
-// leaves out. The error may be a *lang.Error.
-func DecodePlan(text []byte, host engine.Host, reg *engine.Registry, set lang.Settings) (*lang.Scope, *Plan, error) {
+// PlanHeader reads what a plan file says of itself: where, when and of what it
+// was made.
+func PlanHeader(text []byte) (h Header, err error) {
+	raw, err := planHeader(text)
+	if err == nil {
+		err = json.Unmarshal(raw, &h)
+	}
+	if err == nil && h.Plan == nil {
+		err = damagedPlan("there is no plan in it")
+	}
+	return h, err
+}
+
+// planHeader returns the header of a plan file that is whole.
+func planHeader(text []byte) (json.RawMessage, error) {
 	var f planFile
 	if err := json.Unmarshal(text, &f); err != nil {
-		return nil, nil, damagedPlan(err.Error())
+		return nil, damagedPlan(err.Error())
 	}
 	if f.Kind != planFormat {
-		return nil, nil, engine.Errorf("plan", "it has format %q, and this version of runbook reads format %q", f.Kind, planFormat).
+		return nil, engine.Errorf("plan", "it has format %q, and this version of runbook reads format %q", f.Kind, planFormat).
 			WithHint("Make a new plan")
 	}
 	if got := sumOf(f.Header); got != f.Sum {
-		return nil, nil, damagedPlan("checksum mismatch")
+		return nil, damagedPlan("checksum mismatch")
+	}
+	return f.Header, nil
+}
+
+// DecodePlan reads a plan file. set holds the sensitive variables, which it
+// leaves out. The error may be a *lang.Error.
+func DecodePlan(text []byte, host engine.Host, reg *engine.Registry, set lang.Settings) (*lang.Scope, *Plan, error) {
+	header, err := planHeader(text)
+	if err != nil {
+		return nil, nil, err
 	}
 	r := &Runner{host: host}
-	records := []journal.Record{{Seq: 1, Kind: kindRun, Data: f.Header}}
-	var err error
+	records := []journal.Record{{Seq: 1, Kind: kindRun, Data: header}}
 	if r.state, err = Replay(records); err == nil {
 		err = r.restore(records, reg, set)
 	}

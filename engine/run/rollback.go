@@ -105,7 +105,7 @@ func (r *Runner) untouched(ctx context.Context, u *unit, st *StepState) bool {
 	if err != nil {
 		return false
 	}
-	now, err := r.host.Plan(ctx, req)
+	now, err := r.host.Plan(r.confidential(ctx), req)
 	return err == nil && now.SameAs(change)
 }
 
@@ -132,7 +132,7 @@ func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) erro
 	if err != nil {
 		return err
 	}
-	return r.host.Undo(ctx, req, change, reporter{r, u.info()})
+	return r.host.Undo(r.confidential(ctx), req, change, reporter{r, u.info()})
 }
 
 // ownRollback carries out the step's rollback block, which is an action like
@@ -163,7 +163,7 @@ func (r *Runner) ownRollback(ctx context.Context, u *unit, st *StepState) error 
 	if err != nil {
 		return err
 	}
-	_, err = r.host.Apply(ctx, req, change, reporter{r, u.info()})
+	_, err = r.host.Apply(r.confidential(ctx), req, change, reporter{r, u.info()})
 	return err
 }
 
@@ -177,7 +177,7 @@ func (r *Runner) intendRollback(ctx context.Context, u *unit, self cty.Value) er
 	if err != nil {
 		return err
 	}
-	change, err := r.host.Plan(ctx, req)
+	change, err := r.host.Plan(r.confidential(ctx), req)
 	change = withoutDiffs(change, cfg)
 	if err != nil {
 		return err

@@ -282,6 +282,11 @@ func (r *Runner) config(ctx context.Context, u *unit, c lang.Config, self cty.Va
 	return cfg, nil
 }
 
+// confidential is ctx with what actions have to know of the secrets.
+func (r *Runner) confidential(ctx context.Context) context.Context {
+	return engine.WithSecrets(ctx, r.secrets.list())
+}
+
 // reporter turns what an action reports into events.
 type reporter struct {
 	r    *Runner

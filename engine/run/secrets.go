@@ -8,11 +8,14 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"runbook/engine"
+	"runbook/engine/lang"
 )
 
 // secrets keeps sensitive texts out of everything that is written or shown.
@@ -20,12 +23,16 @@ import (
 // once the operator has given the value again.
 type secrets struct {
 	salt         string
-	tokens       map[string]string // by secret
+	texts        map[string]bool   // as they were given
+	tokens       map[string]string // by text: of each secret, and of each form of it
 	hider, shown *strings.Replacer
 }
 
 func newSecrets(salt string) *secrets {
-	return &secrets{salt: salt, tokens: map[string]string{}, hider: strings.NewReplacer(), shown: strings.NewReplacer()}
+	return &secrets{
+		salt: salt, texts: map[string]bool{}, tokens: map[string]string{},
+		hider: strings.NewReplacer(), shown: strings.NewReplacer(),
+	}
 }
 
 // hash is the salted hash of a secret's encoding, in hexadecimal.
@@ -34,16 +41,29 @@ func (s *secrets) hash(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// add adds secrets, and the form in which an error quotes each of them.
-func (s *secrets) add(texts ...string) {
-	known := len(s.tokens)
+// variable adds the secrets of a variable. Programs read and write such as have
+// several lines, a key for one, line by line.
+func (s *secrets) variable(v cty.Value) {
+	texts := lang.SecretsIn(v)
 	for _, t := range texts {
-		quoted := strconv.Quote(t)
-		for _, form := range []string{t, quoted[1 : len(quoted)-1]} {
+		texts = append(texts, linesOf(t)...)
+	}
+	s.add(texts...)
+}
+
+// add adds secrets, with the forms in which others may write them.
+func (s *secrets) add(texts ...string) {
+	known := len(s.texts)
+	for _, t := range texts {
+		if s.texts[t] {
+			continue
+		}
+		s.texts[t] = true
+		for _, form := range formsOf(t) {
 			s.tokens[form] = "((sensitive:" + s.hash(form)[:24] + "))"
 		}
 	}
-	if len(s.tokens) == known {
+	if len(s.texts) == known {
 		return
 	}
 	var there, back []string
@@ -52,6 +72,15 @@ func (s *secrets) add(texts ...string) {
 		back = append(back, s.tokens[secret], secret)
 	}
 	s.hider, s.shown = strings.NewReplacer(there...), strings.NewReplacer(back...)
+}
+
+// list is what actions get of the secrets.
+func (s *secrets) list() engine.Secrets {
+	var all engine.Secrets
+	for _, text := range s.longestFirst() {
+		all = append(all, engine.Secret{Text: text, Token: s.tokens[text]})
+	}
+	return all
 }
 
 // longestFirst is the order of replacement: of a secret that is part of
@@ -63,7 +92,7 @@ func (s *secrets) longestFirst() []string {
 }
 
 // all lists the secrets.
-func (s *secrets) all() []string { return slices.Collect(maps.Keys(s.tokens)) }
+func (s *secrets) all() []string { return slices.Collect(maps.Keys(s.texts)) }
 
 // hide replaces the secrets in a text by their tokens. It looks at the text
 // once: a short secret may well be part of a token.

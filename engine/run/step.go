@@ -123,7 +123,7 @@ func (r *Runner) prepare(ctx context.Context, w *work) error {
 	}
 	var err error
 	if w.req, err = newRequest(w.scope.Run, w.addr, w.Spec, cfg); err == nil {
-		w.change, err = r.host.Plan(ctx, w.req)
+		w.change, err = r.host.Plan(r.confidential(ctx), w.req)
 		w.change = withoutDiffs(w.change, cfg)
 	}
 	if err != nil {
@@ -227,7 +227,7 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 		return r.fail(kindFailed, w.unit, w.Config.Diagnose("Step "+w.addr+" can't be taken up again", err))
 	}
 	finding := "half-way"
-	switch now, err := r.host.Plan(ctx, w.req); {
+	switch now, err := r.host.Plan(r.confidential(ctx), w.req); {
 	case err != nil: // a half-done step may well be impossible to plan
 	case now.Empty():
 		finding = "done"
@@ -396,7 +396,7 @@ func (r *Runner) attempt(ctx context.Context, w *work) (engine.Result, error) {
 		res[k] = v
 	}
 	if !w.change.Empty() || len(w.change.Checks) > 0 {
-		got, err := r.host.Apply(ctx, w.req, w.change, reporter{r, w.info()})
+		got, err := r.host.Apply(r.confidential(ctx), w.req, w.change, reporter{r, w.info()})
 		if err != nil {
 			return nil, err
 		}

@@ -37,8 +37,29 @@ func (s Store) Prepare() error {
 			return durable.Advised(engine.Errorf(s.Dir, "the state directory can't be made: %w", err).
 				WithHint("Name another one with --state-dir or RUNBOOK_STATE_DIR"), "")
 		}
+		if err := refuseExposed(dir); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// refuseExposed refuses a state directory that somebody else can change: what
+// its journals say is done as whoever resumes the run, or rolls it back.
+func refuseExposed(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return engine.Errorf(dir, "finding it: %w", err)
+	}
+	e, err := durable.Exposed(abs)
+	if err != nil {
+		return &engine.Error{Where: dir, Err: err}
+	}
+	if e == nil {
+		return nil
+	}
+	return engine.Errorf(dir, "somebody else could change the runs in this state directory: %s", e).
+		WithHint("Have it belong to whoever runs this, with mode 0700, in directories that nobody else can write; or name another one with --state-dir or RUNBOOK_STATE_DIR")
 }
 
 // Lock takes the store's lock and the machine's: one run at a time works on it,
