@@ -14,15 +14,10 @@ func (s *State) Kept() []string {
 	var paths []string
 	for _, p := range s.Header.Plan.Steps {
 		st := s.Steps[p.Name]
-		if st == nil || !st.begun() {
+		if st == nil {
 			continue
 		}
-		change := st.Change()
-		kept := change.Kept
-		if st.Undone {
-			kept = change.UndoKept
-		}
-		for _, path := range kept {
+		for _, path := range st.Kept() {
 			if !s.Pruned[path] {
 				paths = append(paths, path)
 			}
