@@ -155,7 +155,7 @@ func (a *copyAction) change(ctx context.Context, w engine.World, src, dst engine
 		Items:   []engine.Item{item},
 		Effects: p.effects(engine.Effect{Copied: &engine.Copied{From: src.Path, To: dst.Path, Bytes: s.need}}),
 		Results: engine.Result{"path": dst.Path, "kept": result},
-		Kept:    kept,
+		Kept:    kept, UndoKept: []string{p.Undone},
 	}
 	return c, c.SetData(copied{place: p, From: src.Path, Inode: src.Inode, Bytes: s.bytes, Entries: s.entries})
 }

@@ -182,7 +182,7 @@ func (a *writeFile) change(p place, items []engine.Item, to rights, id identity)
 		Items:   items,
 		Effects: p.effects(engine.Effect{Created: &engine.Created{Fact: fact, Bytes: fact.Size}}),
 		Results: engine.Result{"path": p.Target, "kept": result},
-		Kept:    kept,
+		Kept:    kept, UndoKept: []string{p.Undone},
 	}
 	return c, c.SetData(written{place: p, Rights: to})
 }

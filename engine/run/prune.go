@@ -36,15 +36,10 @@ func (s *State) ToPrune(ctx context.Context, host engine.Host) (paths []string, 
 func (s *State) everKept() (paths []string) {
 	for _, p := range s.Header.Plan.Steps {
 		st := s.Steps[p.Name]
-		if st == nil || !st.begun() {
+		if st == nil {
 			continue
 		}
-		change := st.Change()
-		kept := change.Kept
-		if st.Undone {
-			kept = change.UndoKept
-		}
-		paths = append(paths, kept...)
+		paths = append(paths, st.Kept()...)
 	}
 	return paths
 }

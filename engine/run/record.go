@@ -106,6 +106,9 @@ type resumed struct {
 type undone struct {
 	Step   string `json:"step"`
 	Reason string `json:"reason,omitempty"` // why there was nothing to undo
+	// Kept names what the step, and undoing it, have left aside on the host.
+	// Versions before didn't say.
+	Kept []string `json:"kept"`
 }
 
 type waiting struct {
@@ -205,9 +208,10 @@ type StepState struct {
 	Took      time.Duration
 	Undone    bool
 	UndoNote  string
-	Skipped   string // why the step was passed over
-	SkippedBy string // and by whom, if by hand
-	Failed    bool   // it failed, and the run went on
+	undoKept  []string // nil where that wasn't recorded
+	Skipped   string   // why the step was passed over
+	SkippedBy string   // and by whom, if by hand
+	Failed    bool     // it failed, and the run went on
 	Data      []DataResult
 	Approval  *Approval
 	// Attempts is how often the step was tried, if more than once; LastError is
@@ -229,6 +233,20 @@ func (s *StepState) Change() engine.Change {
 		return engine.Change{}
 	}
 	return in.Change
+}
+
+// Kept names where the step keeps what it replaced, or what was left aside when
+// it was undone.
+func (s *StepState) Kept() []string {
+	switch {
+	case !s.begun():
+		return nil
+	case !s.Undone:
+		return s.Change().Kept
+	case s.undoKept != nil:
+		return s.undoKept
+	}
+	return s.Change().UndoKept
 }
 
 // Result is what the step handed out; nil where it handed out nothing.
@@ -442,7 +460,7 @@ func (s *State) applyOutcome(r journal.Record) error {
 			return err
 		}
 		st := s.step(u.Step)
-		st.Undone, st.UndoNote = true, u.Reason
+		st.Undone, st.UndoNote, st.undoKept = true, u.Reason, u.Kept
 		return nil
 	}
 	var d struct {

@@ -75,11 +75,33 @@ func (r *Runner) undo(ctx, stop context.Context, u *unit) error {
 	if err != nil {
 		return r.undoFailed(ctx, stop, u, err)
 	}
-	if err := r.append(kindUndone, undone{Step: u.addr, Reason: reason}); err != nil {
+	out := undone{Step: u.addr, Reason: reason, Kept: r.leftAside(ctx, st)}
+	if err := r.append(kindUndone, out); err != nil {
 		return err
 	}
 	r.emit(engine.UndoDone{Step: u.info(), Reason: r.secrets.hide(reason)})
 	return nil
+}
+
+// leftAside lists what is at the paths at which a step, and undoing it, may keep
+// something. Which of them it is depends on how far the step got, and on how it
+// was undone.
+func (r *Runner) leftAside(ctx context.Context, st *StepState) []string {
+	change := st.Change()
+	paths := slices.Concat(change.Kept, change.UndoKept)
+	if st.undo != nil {
+		if in, err := st.undo.decode(); err == nil {
+			paths = append(paths, in.Change.Kept...)
+		}
+	}
+	kept := []string{}
+	for _, path := range paths {
+		// Of what can't be looked at it is better to say too much.
+		if fact, err := r.host.Stat(ctx, path, false, nil); err != nil || fact.Exists {
+			kept = append(kept, path)
+		}
+	}
+	return kept
 }
 
 // settle waits for what a step in doubt may have left at work: what it does

@@ -207,7 +207,7 @@ func reportSteps(records []jsonStepRun, h *run.History) []reportStep {
 		out := reportStep{jsonStepRun: rec, Anchor: fmt.Sprintf("step-%d", i+1), Word: "not begun", Began: began[rec.Name], Worked: worked[rec.Name]}
 		if st != nil {
 			out.Word, out.Tone = reportedStanding(st)
-			out.Checks, out.Kept = checksOf(plans[i], st), kept(st)
+			out.Checks, out.Kept = checksOf(plans[i], st), st.Kept()
 			out.Values = values(st.Result())
 			out.Retried = retried(st)
 		}
@@ -226,17 +226,6 @@ func reportedStanding(st *run.StepState) (string, tone) {
 		word = "done"
 	}
 	return word, tone
-}
-
-// kept is where the step keeps, or kept until it was pruned, what it replaced.
-func kept(st *run.StepState) []string {
-	switch {
-	case st.Started.IsZero():
-		return nil
-	case st.Undone:
-		return st.Change().UndoKept
-	}
-	return st.Change().Kept
 }
 
 func retried(st *run.StepState) string {

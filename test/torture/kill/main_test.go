@@ -26,14 +26,14 @@ func TestMain(m *testing.M) {
 	systemdhost.MainIn(m, systemdhost.Options{Name: "kill", Disk: []string{"/tmp", "/var/lib", "/var/backups"}})
 }
 
-const stateDir = "/var/lib/runbook"
-
-// A host is the machine that the tests run on, with the binary to kill.
+// A host is the machine that the tests run on, with the binary to kill and a
+// runbook to carry out.
 type host struct {
 	*testing.T
-	ctx    context.Context
-	binary string
-	env    []string // beside this process's own
+	ctx       context.Context
+	binary    string
+	env       []string // beside this process's own
+	dir, book string
 }
 
 func newHost(t *testing.T) *host {
@@ -43,6 +43,23 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	return &host{T: t, ctx: t.Context(), binary: binary}
+}
+
+// in is the host for a subtest.
+func (h *host) in(t *testing.T) *host {
+	own := *h
+	own.T, own.ctx = t, t.Context()
+	return &own
+}
+
+// keepsIn has the binary keep its state in dir, with a lock of its own, so that
+// runs don't stand in each other's way.
+func (h *host) keepsIn(dir, book string, variables ...string) {
+	h.dir, h.book = dir, book
+	h.env = []string{"RUNBOOK_STATE_DIR=" + dir + "/state", "RUNBOOK_LOCK=" + dir + "/lock"}
+	for _, v := range variables {
+		h.env = append(h.env, "RUNBOOK_VAR_"+v)
+	}
 }
 
 // build builds the binary once for all tests. The host that they run in goes
@@ -65,6 +82,11 @@ func (h *host) sh(script string) string {
 		h.Fatalf("%s: exit code %d\n%s", script, code, out)
 	}
 	return strings.TrimSpace(out)
+}
+
+// atEnd runs a shell script after the test, whose own context has ended by then.
+func (h *host) atEnd(script string) {
+	h.Cleanup(func() { h.ctx = context.Background(); h.sh(script) })
 }
 
 // exec runs a program and returns its exit code, and all that it printed.
@@ -92,4 +114,30 @@ func exitCode(err error) int {
 		return 128 + int(st.Signal())
 	}
 	return exit.ExitCode()
+}
+
+func (h *host) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *host) write(path, text string) {
+	h.Helper()
+	h.must(os.WriteFile(path, []byte(text), 0o644))
+}
+
+func (h *host) read(path string) string {
+	h.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return string(text)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

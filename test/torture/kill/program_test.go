@@ -41,8 +41,8 @@ step "command" "slow" {
 func rollsBackAProgram(t *testing.T, block, want string) {
 	h := newHost(t)
 	dir := t.TempDir()
-	h.env = []string{"RUNBOOK_STATE_DIR=" + dir + "/state", "RUNBOOK_LOCK=" + dir + "/lock", "RUNBOOK_VAR_dir=" + dir}
 	book := filepath.Join(dir, "slow.hcl")
+	h.keepsIn(dir, book, "dir="+dir)
 	h.write(book, strings.Replace(slow, "BLOCK", block, 1))
 
 	run, _ := h.start("run", book, "--yes")
@@ -90,11 +90,6 @@ func (h *host) await(what string, so func() bool) {
 			h.Fatalf("waited in vain for %s", what)
 		}
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }
 
 // output can be read while it is written.

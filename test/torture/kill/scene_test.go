@@ -1,17 +1,14 @@
 package kill
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-
-	"runbook/engine/run"
-	"runbook/test/invariants"
 )
 
 // A scene is what testdata/thirty.hcl works on: a tree, a ledger in which each
@@ -49,12 +46,8 @@ find . -depth -exec touch -h -d 2026-01-01T00:00:00Z {} +`)
 // newScene makes a scene's units. Each has its own state directory and lock.
 func (h *host) newScene(name string) *scene {
 	h.Helper()
-	own := *h
-	s := &scene{host: &own, name: name, base: scenesDir + "/" + name}
-	s.env = []string{
-		"RUNBOOK_STATE_DIR=" + s.base + "/state", "RUNBOOK_LOCK=" + s.base + "/lock",
-		"RUNBOOK_VAR_base=" + s.base, "RUNBOOK_VAR_suffix=" + name, "RUNBOOK_VAR_password=never to be seen",
-	}
+	s := &scene{host: h.in(h.T), name: name, base: scenesDir + "/" + name}
+	s.keepsIn(s.base, thirty, "base="+s.base, "suffix="+name, "password=never to be seen")
 	unit := `[Unit]
 StartLimitIntervalSec=0
 [Service]
@@ -66,15 +59,8 @@ WantedBy=multi-user.target
 `
 	s.write("/etc/systemd/system/service-"+name+".service", fmt.Sprintf(unit, "service"))
 	s.write("/usr/local/lib/systemd/system/unwanted-"+name+".service", fmt.Sprintf(unit, "unwanted"))
-	s.Cleanup(func() { s.ctx = context.Background(); s.sh("systemctl stop '*-" + name + ".service'") })
+	s.atEnd("systemctl stop '*-" + name + ".service'")
 	return s
-}
-
-func (h *host) write(path, text string) {
-	h.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		h.Fatal(err)
-	}
 }
 
 // reset makes the scene what it is before a run.
@@ -87,89 +73,6 @@ rm -rf ` + s.base + ` && mkdir ` + s.base + ` && cp -a ` + scenesDir + `/templat
 systemctl daemon-reload
 systemctl start service-` + s.name + ` unwanted-` + s.name + `
 : >` + s.base + `/ledger`)
-}
-
-// runbook runs the binary, and wants one of the exit codes.
-func (s *scene) runbook(codes []int, args ...string) string {
-	s.Helper()
-	code, out := s.exec(s.binary, args...)
-	if !slices.Contains(codes, code) {
-		s.Fatalf("runbook %s: exit code %d, want %d\n%s", strings.Join(args, " "), code, codes, out)
-	}
-	return out
-}
-
-var (
-	done    = []int{0}
-	waiting = []int{4}
-	either  = []int{0, 4} // waits for the next approval, or is done
-)
-
-// shown is what `runbook show --json --log` says of a run, as far as it matters.
-type shown struct {
-	ID, Status string
-	Steps      int `json:"steps"`
-	StepsDone  int `json:"steps_done"`
-	Waiting    *struct{ Step string }
-	Failure    *struct{ Step, Error string }
-	Kept       []string
-	Records    []struct{ Name, Status string } `json:"step_records"`
-	Log        []entry
-}
-
-type entry struct {
-	Seq  int
-	Kind string
-}
-
-// id is that of the run, or empty where none has begun.
-func (s *scene) id() string {
-	s.Helper()
-	runs, err := s.store().List()
-	if err != nil {
-		s.Fatal(err)
-	}
-	if len(runs) == 0 {
-		return ""
-	}
-	return runs[0].ID
-}
-
-// look returns the run, or nil where none has begun.
-func (s *scene) look() *shown {
-	s.Helper()
-	if s.id() == "" {
-		return nil
-	}
-	var document struct {
-		Run         shown
-		Diagnostics []any
-	}
-	out := s.runbook(done, "show", "--json", "--log")
-	if err := json.Unmarshal([]byte(out), &document); err != nil || len(document.Diagnostics) > 0 {
-		s.Fatalf("%v\n%s", err, out)
-	}
-	return &document.Run
-}
-
-func (s *scene) store() run.Store { return run.Store{Dir: s.base + "/state"} }
-
-// orderly holds the run's journal to what is true of every journal.
-func (s *scene) orderly(r *shown) {
-	s.Helper()
-	if err := invariants.Check(s.store(), r.ID); err != nil {
-		s.Errorf("the journal: %v\n%s", err, s.runbook(done, "show", "--log"))
-	}
-	for i, e := range r.Log {
-		if e.Seq != i+1 {
-			s.Errorf("show: record %d is number %d", i+1, e.Seq)
-		}
-	}
-	for _, path := range r.Kept {
-		if _, err := os.Lstat(path); err != nil {
-			s.Errorf("show names it as kept: %v", err)
-		}
-	}
 }
 
 var runID = regexp.MustCompile(`\d{8}-\d{6}-[a-z0-9]{4}`)
@@ -240,6 +143,19 @@ func (s *scene) units() string {
 	units := strings.ReplaceAll("service-N helper-N unwanted-N", "N", s.name)
 	text.WriteString(s.sh("systemctl show -p Id,LoadState,ActiveState,SubState,UnitFileState,Result,NeedDaemonReload " + units))
 	return text.String()
+}
+
+// named holds that whatever the run has left aside is named by show.
+func (s *scene) named(r *shown) {
+	s.Helper()
+	for _, dir := range []string{s.base + "/tree", "/etc/systemd/system"} {
+		s.must(filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if strings.Contains(filepath.Base(path), r.ID) && !slices.Contains(r.Kept, path) {
+				s.Errorf("show doesn't name %s", path)
+			}
+			return err
+		}))
+	}
 }
 
 func (s *scene) ledger() string {
