@@ -96,6 +96,10 @@ func (a *app) run(file string, given settings, drill, sum string, yes bool) erro
 	if err := a.drillAgreed(scope.Book, drill); err != nil {
 		return err
 	}
+	if a.store().Exists(p.Run.ID) == nil { // a plan that was kept has its run's ID
+		return engine.Errorf("run "+p.Run.ID, "it exists: a plan is carried out once, and this one was").
+			WithHint("See how it went with `runbook show %s`, and make a new plan", p.Run.ID)
+	}
 	shown, err := p.Shown()
 	if err != nil {
 		return err

@@ -51,7 +51,10 @@ func Create(dir, kind string, data any) (*Journal, error) {
 	if err != nil {
 		// Nobody was told of the run, and nothing else has changed: it never
 		// began. A disk that is full has better use for the room.
-		_, _ = os.RemoveAll(fresh), os.RemoveAll(dir)
+		_ = os.RemoveAll(fresh)
+		if !errors.Is(err, fs.ErrExist) { // else it is another run's
+			_ = os.RemoveAll(dir)
+		}
 		return nil, durable.Advised(err, "try again")
 	}
 	return j, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -255,6 +256,17 @@ func TestNoJournal(t *testing.T) {
 				t.Errorf("busy %v, %v", busy, err)
 			}
 		})
+	}
+}
+
+// Another run of the same name stays as it is.
+func TestCreateReplacesNothing(t *testing.T) {
+	dir, text := write(t, 2)
+	if _, err := Create(dir, "first", note{"another"}); !errors.Is(err, fs.ErrExist) {
+		t.Fatalf("made over another one: %v", err)
+	}
+	if now, err := os.ReadFile(filepath.Join(dir, FileName)); err != nil || !bytes.Equal(now, text) {
+		t.Fatalf("the other one is now %q, %v", now, err)
 	}
 }
 

@@ -9,53 +9,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"runbook/engine/journal"
 	"runbook/engine/run"
+	"runbook/test/program"
 )
-
-// binary is where the binary is built for all tests.
-var binary string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "journal")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "runbook")
-	code := m.Run()
-	_ = os.RemoveAll(dir) // a leftover does no harm
-	os.Exit(code)
-}
-
-// build builds the binary for the first test that needs it.
-var build = sync.OnceValue(func() error {
-	if os.Getenv("POWER_BIN") != "" {
-		binary = os.Getenv("POWER_BIN")
-		return nil
-	}
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/runbook")
-	cmd.Dir = "../../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return errors.Join(err, errors.New(string(out)))
-	}
-	return nil
-})
 
 // scene is a work directory and the state directory of a run in it.
 type scene struct {
 	testing.TB
-	work, state string
-	id          string
+	binary, work, state string
+	id                  string
 }
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
-	s := &scene{TB: t, work: filepath.Join(t.TempDir(), "work"), state: filepath.Join(t.TempDir(), "state")}
-	s.must(build())
+	binary, err := program.Build()
+	s := &scene{TB: t, binary: binary, work: filepath.Join(t.TempDir(), "work"), state: filepath.Join(t.TempDir(), "state")}
+	s.must(err)
 	s.must(os.MkdirAll(filepath.Join(s.work, "data", "sub"), 0o755))
 	for name, content := range map[string]string{"settings": "old\n", "data/one": "1\n", "data/sub/two": "2\n", "stale": "stale\n", "old": "old\n"} {
 		s.must(os.WriteFile(filepath.Join(s.work, name), []byte(content), 0o644))
@@ -79,7 +52,7 @@ func (s *scene) try(args ...string) (int, string) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), within)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append(args, "--state-dir", s.state)...)
+	cmd := exec.CommandContext(ctx, s.binary, append(args, "--state-dir", s.state)...)
 	cmd.Env = append(os.Environ(), "RUNBOOK_LOCK=", "RUNBOOK_LOG=")
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {

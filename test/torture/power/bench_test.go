@@ -8,18 +8,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"runbook/engine/run"
+	"runbook/test/program"
 )
 
 // bench is where runs are recorded and go on: a disk at root with the state
 // directory and the work on it, and the binary beside it.
 type bench struct {
+	binary  string
 	runbook string   // the file
 	args    []string // for run
 	root    string
@@ -31,40 +32,13 @@ const (
 	workDir  = "/work"
 )
 
-// binary is where the binary is built for all tests.
-var binary string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "power")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "runbook")
-	code := m.Run()
-	_ = os.RemoveAll(dir) // a leftover does no harm
-	os.Exit(code)
-}
-
-// build builds the binary for the first test that needs it.
-var build = sync.OnceValue(func() error {
-	if os.Getenv("POWER_BIN") != "" {
-		binary = os.Getenv("POWER_BIN")
-		return nil
-	}
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/runbook")
-	cmd.Dir = "../../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return errors.Join(err, errors.New(string(out)))
-	}
-	return nil
-})
-
 func newBench(t *testing.T, runbook string) *bench {
 	t.Helper()
-	must(t, "build", build())
+	binary, err := program.Build()
+	must(t, "build", err)
 	file, err := filepath.Abs(filepath.Join("testdata", runbook))
 	must(t, "runbook", err)
-	b := &bench{runbook: file, root: filepath.Join(t.TempDir(), "disk")}
+	b := &bench{binary: binary, runbook: file, root: filepath.Join(t.TempDir(), "disk")}
 	must(t, "disk", os.Mkdir(b.root, 0o755))
 	t.Cleanup(func() { _ = unix.Unmount(b.root, unix.MNT_DETACH) }) // it ends with the thread anyway
 	b.args = []string{"--var", "dir=" + b.root + workDir}
@@ -83,7 +57,7 @@ var told = []string{"-e", "inject=statx:poke_exit=@arg5=ff170000"}
 
 // command is a run of the binary under strace.
 func (b *bench) command(ctx context.Context, strace []string, args ...string) *exec.Cmd {
-	args = append(append([]string{binary}, args...), "--state-dir", b.root+stateDir)
+	args = append(append([]string{b.binary}, args...), "--state-dir", b.root+stateDir)
 	all := append(append([]string{"-f", "--seccomp-bpf", "-qqq", "-e", "signal=none"}, strace...), told...)
 	cmd := exec.CommandContext(ctx, "strace", append(all, args...)...)
 	cmd.Dir = filepath.Dir(b.root)
