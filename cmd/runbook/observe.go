@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 type logging struct {
 	file, format string
 	logger       hclog.Logger
+	secrets      atomic.Pointer[engine.Secrets] // that it is without
 }
 
 func (l *logging) flags(root *cobra.Command) {
@@ -42,6 +44,7 @@ func (l *logging) open(standard io.Writer) error {
 		}
 		options.Output = f // the process's end closes it
 	}
+	options.Output = veil{options.Output, &l.secrets}
 	l.logger = hclog.New(options)
 	return nil
 }
