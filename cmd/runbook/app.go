@@ -57,7 +57,7 @@ func newApp(ctx, stop context.Context) *app {
 	}
 }
 
-func (a *app) host() engine.Host { return host.NewLocal(a.registry()) }
+func (a *app) host() engine.Host { return veiled{host.NewLocal(a.registry()), &a.log.secrets} }
 
 func (a *app) store() run.Store { return run.Store{Dir: a.stateDir, Machine: machineLock()} }
 

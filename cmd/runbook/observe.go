@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -21,7 +22,8 @@ import (
 type logging struct {
 	file, format string
 	logger       hclog.Logger
-	out          *view.Output // the file; nil where there is none
+	out          *view.Output                   // the file; nil where there is none
+	secrets      atomic.Pointer[engine.Secrets] // that it is without
 }
 
 func (l *logging) flags(root *cobra.Command) {
@@ -48,6 +50,7 @@ func (l *logging) open(standard io.Writer) error {
 		l.out = view.NewOutput(f) // the process's end closes it
 		options.Output = l.out
 	}
+	options.Output = veil{options.Output, &l.secrets}
 	l.logger = hclog.New(options)
 	return nil
 }

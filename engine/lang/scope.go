@@ -225,13 +225,27 @@ func SecretsIn(v cty.Value) []string {
 			continue // below a collection that was marked as a whole
 		}
 		_ = cty.Walk(at, func(_ cty.Path, leaf cty.Value) (bool, error) {
-			if leaf.IsKnown() && !leaf.IsNull() && leaf.Type() == cty.String && leaf.AsString() != "" {
-				out = append(out, leaf.AsString())
-			}
+			out = append(out, secretOf(leaf)...)
 			return true, nil
 		})
 	}
 	return out
+}
+
+// shortestNumber is how many digits make a number a secret that can be told from
+// any other.
+const shortestNumber = 4
+
+// secretOf is the text of a sensitive text or number.
+func secretOf(leaf cty.Value) []string {
+	if !leaf.IsKnown() || leaf.IsNull() || !leaf.Type().IsPrimitiveType() || leaf.Type() == cty.Bool {
+		return nil
+	}
+	text, err := convert.Convert(leaf, cty.String)
+	if err != nil || text.AsString() == "" || leaf.Type() == cty.Number && len(text.AsString()) < shortestNumber {
+		return nil
+	}
+	return []string{text.AsString()}
 }
 
 // CheckResult is how a check stands.

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,8 +22,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	planned.Book.Sources.Seal()
 	scope := lang.NewScope(planned.Book, planned.Vars, planned.Run)
 	scope.Data = planned.Data
-	r := &Runner{host: host, scope: scope, emit: emit, secrets: newSecrets(rand.Text())}
-	r.secrets.add(plan.secrets.all()...)
+	r := &Runner{host: host, scope: scope, emit: emit, secrets: plan.secrets.anew()}
 	r.state = newState()
 	head, err := r.header(plan, version)
 	if err != nil {

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,7 +29,7 @@ func IsPlanFile(text string) bool { return strings.HasPrefix(text, planMagic) }
 
 // EncodePlan makes a file of a plan. Sensitive values are left out of it.
 func EncodePlan(host engine.Host, scope *lang.Scope, plan *Plan, version string) ([]byte, error) {
-	r := &Runner{host: host, scope: scope, secrets: newSecrets(rand.Text())}
+	r := &Runner{host: host, scope: scope, secrets: plan.secrets.anew()}
 	head, err := r.header(plan, version)
 	if err != nil {
 		return nil, err

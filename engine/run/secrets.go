@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -91,8 +92,13 @@ func (s *secrets) longestFirst() []string {
 	})
 }
 
-// all lists the secrets.
-func (s *secrets) all() []string { return slices.Collect(maps.Keys(s.texts)) }
+// anew are the same secrets, to which others add theirs. What a kept plan has of
+// them the run of it has too, by the same tokens.
+func (s *secrets) anew() *secrets {
+	other := newSecrets(s.salt)
+	other.add(slices.Collect(maps.Keys(s.texts))...)
+	return other
+}
 
 // hide replaces the secrets in a text by their tokens. It looks at the text
 // once: a short secret may well be part of a token.
@@ -107,8 +113,12 @@ func (s *secrets) mask(text string) string {
 	for _, secret := range s.longestFirst() {
 		pairs = append(pairs, secret, "(sensitive)")
 	}
-	return strings.NewReplacer(pairs...).Replace(text)
+	return token.ReplaceAllString(strings.NewReplacer(pairs...).Replace(text), "(sensitive)")
 }
+
+// token is what stands for a secret that isn't known any more: one that was
+// made of others.
+var token = regexp.MustCompile(`\(\(sensitive:[0-9a-f]{24}\)\)`)
 
 func (s *secrets) maskDiags(diags hcl.Diagnostics) hcl.Diagnostics {
 	for _, d := range diags {

@@ -50,8 +50,6 @@ func (s *scene) newGround() *ground {
 	return g
 }
 
-func (g *ground) path(name string) string { return filepath.Join(g.dir, name) }
-
 // fill makes root's files of every kind.
 func (g *ground) fill(dir, content string) {
 	g.Helper()
