@@ -74,11 +74,18 @@ func each[S any](h *host, name string, n int, kills []kill, scene func(h *host, 
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				t.Parallel()
 				s := scene(h.in(t), i)
-				for k, ok := take(); ok && !t.Failed(); k, ok = take() {
-					if try(s, k); t.Failed() {
+				k, ok := take()
+				t.Cleanup(func() {
+					if t.Failed() {
 						t.Logf("killed at %s", k)
 						next.Store(int64(len(kills))) // the others need not go on
 					}
+				})
+				for ok {
+					if try(s, k); t.Failed() {
+						return
+					}
+					k, ok = take()
 				}
 			})
 		}
