@@ -18,6 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == tellerName {
+		teller(os.Args[1:])
+	}
 	if os.Getenv(exchangeEnv) != "" {
 		exchange(strings.Split(os.Getenv(exchangeEnv), ":"))
 	}
