@@ -86,15 +86,6 @@ func (s *scene) runbook(code int, args ...string) program.Ended {
 	return e
 }
 
-func (s *scene) contains(text string, parts ...string) {
-	s.Helper()
-	for _, p := range parts {
-		if !strings.Contains(strings.Join(strings.Fields(text), " "), p) {
-			s.Errorf("%q is not in:\n%s", p, text)
-		}
-	}
-}
-
 // sh runs a shell script, which has to succeed, and returns what it printed.
 func sh(t *testing.T, script string) string {
 	t.Helper()
