@@ -1,3 +1,16 @@
+// Package power cuts the power at every moment of a run, and sees how it goes
+// on from whatever the disk may hold then.
+//
+// A run is recorded with strace, call by call, and replayed into a model of a
+// file system. What POSIX promises to be durable is that: the content of a file,
+// its owner, mode and times after an fsync of the file; a name after an fsync of
+// its directory, and not of what it names; everything after a syncfs. All else
+// that was done may be on the disk or not, each on its own and in any order, and
+// writes in any of their sectors. Two things are taken as given, as they are on
+// every file system with a journal: a rename is there as a whole or not at all,
+// even if it is from one directory into another, and the same name in a
+// directory goes from one state to the next. Calls that succeed tell the truth:
+// disks that lie are no part of this.
 package power
 
 import (

@@ -113,3 +113,24 @@ func linesOf(d disk) (lines []string) {
 	}
 	return lines
 }
+
+// A file is lost where its content is under no name any more.
+func TestLost(t *testing.T) {
+	m := example()
+	m.write(3, "old content")
+	m.syncAll(m.seq)
+	tr := &trial{before: m.visible}
+	for name, c := range map[string]struct {
+		entries []entry
+		lost    string
+	}{
+		"renamed":  {entries: []entry{{2, "kept", 3}, {2, "old", 0}}},
+		"replaced": {entries: []entry{{2, "old", m.create(&inode{kind: 'f'})}}, lost: "/work/old"},
+	} {
+		now := m.clone()
+		now.enter(c.entries...)
+		if lost := tr.lost(now.visible); lost != c.lost {
+			t.Errorf("%s: %q is lost, not %q", name, lost, c.lost)
+		}
+	}
+}
