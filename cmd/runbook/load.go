@@ -66,7 +66,7 @@ type named struct {
 // check reports what is wrong with a runbook; a plan is checked when it is
 // prepared.
 func (a *app) check(file string) (named, error) {
-	text, err := os.ReadFile(file)
+	text, err := lang.ReadFile(file, run.MostPlan)
 	if err == nil && run.IsPlanFile(string(text)) {
 		return named{plan: text}, nil
 	}
