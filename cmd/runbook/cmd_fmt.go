@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,10 +88,10 @@ func (a *app) format(name string) (formatting, error) {
 
 func (a *app) readText(name string) (string, error) {
 	if name == stdin {
-		text, err := io.ReadAll(a.in)
+		text, err := lang.ReadAtMost(a.in, "standard input", lang.MostText)
 		return string(text), err
 	}
-	text, err := os.ReadFile(name)
+	text, err := lang.ReadFile(name, lang.MostText)
 	var path *os.PathError
 	if errors.As(err, &path) {
 		return "", &engine.Error{Where: name, Err: path.Err}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"runbook/engine"
 	"runbook/engine/durable"
@@ -91,16 +92,17 @@ type keptPlan struct {
 
 // readPlan reads the file and reports whether it is a plan.
 func readPlan(file string) (*keptPlan, bool) {
-	f, err := os.Open(file)
+	// Opening a pipe would wait for its other end.
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, false
 	}
 	defer f.Close() // only read from
 	info, err := f.Stat()
-	if err != nil {
+	if err != nil || !info.Mode().IsRegular() {
 		return nil, false
 	}
-	text, err := io.ReadAll(f)
+	text, err := lang.ReadAtMost(f, file, run.MostPlan)
 	if err != nil || !run.IsPlanFile(string(text)) {
 		return nil, false
 	}

@@ -70,11 +70,11 @@ func (e *countedExpr) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 		panic(m.gaveUp)
 	}
 	if m.steps++; m.steps > mostSteps {
-		m.giveUp(e.Range(), fmt.Sprintf("more than %d steps", mostSteps))
+		m.tooMuch(e.Range(), fmt.Sprintf("%d steps", mostSteps))
 	}
 	v, diags := e.Expression.Value(ctx)
-	if n, ok := numberIn(v); ok && e.operand {
-		m.weigh(n, e.Range())
+	if e.operand {
+		m.operandText(v, e.Range())
 	}
 	m.weigh(v, e.Range())
 	return v, diags
@@ -86,18 +86,19 @@ type meter struct {
 	gaveUp                    *hcl.Diagnostic
 }
 
-func (m *meter) giveUp(at hcl.Range, what string) {
-	m.gaveUp = &hcl.Diagnostic{
-		Severity: hcl.DiagError, Summary: "Too much for an expression", Subject: &at,
-		Detail: fmt.Sprintf("This comes to %s.", what),
-	}
+func (m *meter) giveUp(at hcl.Range, summary, detail string) {
+	m.gaveUp = &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &at}
 	panic(m.gaveUp)
+}
+
+func (m *meter) tooMuch(at hcl.Range, most string) {
+	m.giveUp(at, "Too much for an expression", fmt.Sprintf("This comes to more than %s. Give it less to work on.", most))
 }
 
 // weigh counts a value with all that is in it.
 func (m *meter) weigh(v cty.Value, at hcl.Range) {
 	if m.elements++; m.elements > mostElements {
-		m.giveUp(at, fmt.Sprintf("more than %d elements", mostElements))
+		m.tooMuch(at, fmt.Sprintf("%d elements", mostElements))
 	}
 	if v, _ = v.Unmark(); !v.IsKnown() || v.IsNull() {
 		return
@@ -120,10 +121,10 @@ func (m *meter) weigh(v cty.Value, at hcl.Range) {
 
 func (m *meter) text(s string, at hcl.Range) {
 	if m.produced += len(s); m.produced > mostProduced {
-		m.giveUp(at, fmt.Sprintf("more than %d MiB of text", mostProduced>>20))
+		m.tooMuch(at, fmt.Sprintf("%d MiB of text", mostProduced>>20))
 	}
 	if !utf8.ValidString(s) {
-		m.giveUp(at, "bytes that are no text: they are not UTF-8")
+		m.giveUp(at, "Not a text", "This comes to bytes that are not UTF-8, and an expression holds texts alone.")
 	}
 }
 
@@ -131,7 +132,7 @@ func (m *meter) text(s string, at hcl.Range) {
 // those that are none.
 func (m *meter) number(n *big.Float, at hcl.Range) {
 	if what := wrongNumber(n); what != "" {
-		m.giveUp(at, what)
+		m.giveUp(at, "Not a number to work with", sentence("it is "+what))
 	}
 	m.produced += max(n.MantExp(nil), 0) / 3
 }
@@ -139,11 +140,11 @@ func (m *meter) number(n *big.Float, at hcl.Range) {
 func wrongNumber(n *big.Float) string {
 	switch exp := n.MantExp(nil); {
 	case n.IsInf():
-		return "an infinite number, as a division by zero does"
+		return "infinite, or has more digits than can be worked with; perhaps something is divided by zero"
 	case exp > mostExponent:
-		return "a number that is too large to work with"
+		return "too large: it has more digits than can be worked with"
 	case exp < -mostExponent:
-		return "a number that is too small to work with"
+		return "too close to zero: it has more digits than can be worked with"
 	}
 	return ""
 }
@@ -167,11 +168,15 @@ func converted(v cty.Value, t cty.Type) (cty.Value, error) {
 	})
 }
 
-// numberIn is the number that a text is taken for.
-func numberIn(v cty.Value) (cty.Value, bool) {
+// operandText weighs the number that a text is taken for.
+func (m *meter) operandText(v cty.Value, at hcl.Range) {
 	if v, _ = v.Unmark(); v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
-		return v, false
+		return
 	}
-	n, err := cty.ParseNumberVal(v.AsString())
-	return n, err == nil
+	if err := digits(len(v.AsString())); err != nil {
+		m.giveUp(at, "Not a number to work with", sentence(err.Error()))
+	}
+	if n, err := cty.ParseNumberVal(v.AsString()); err == nil {
+		m.weigh(n, at)
+	}
 }

@@ -28,7 +28,7 @@ func bounded(e hclsyntax.Expression) hclsyntax.Expression {
 func plain(e hclsyntax.Expression) bool {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:
-		return e.Val.Type() != cty.Number || wrongNumber(e.Val.AsBigFloat()) == ""
+		return e.Val.Type() != cty.Number || !e.Val.IsKnown() || e.Val.IsNull() || wrongNumber(e.Val.AsBigFloat()) == ""
 	case *hclsyntax.TemplateExpr:
 		return e.IsStringLiteral()
 	case *hclsyntax.ScopeTraversalExpr, *hclsyntax.AnonSymbolExpr, *hclsyntax.ExprSyntaxError:

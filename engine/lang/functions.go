@@ -39,13 +39,13 @@ var pure = guarded(map[string]function.Function{
 
 	"can": tryfunc.CanFunc, "try": tryfunc.TryFunc, "convert": typeexpr.ConvertFunc,
 
-	"base64encode": textFunction("The text in base64.", func(s string) (string, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil }),
-	"base64decode": textFunction("The text that was put in base64.", func(s string) (string, error) {
+	"base64encode": textFunction("text", "The text in base64.", func(s string) (string, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil }),
+	"base64decode": textFunction("text", "The text that was put in base64.", func(s string) (string, error) {
 		b, err := base64.StdEncoding.DecodeString(s)
 		return string(b), err
 	}),
-	"basename": textFunction("The last element of a path.", func(s string) (string, error) { return filepath.Base(s), nil }),
-	"dirname":  textFunction("All but the last element of a path.", func(s string) (string, error) { return filepath.Dir(s), nil }),
+	"basename": textFunction("path", "The last element of a path.", func(s string) (string, error) { return filepath.Base(s), nil }),
+	"dirname":  textFunction("path", "All but the last element of a path.", func(s string) (string, error) { return filepath.Dir(s), nil }),
 })
 
 // lengthFunction counts the characters of a text as well as the elements of a
@@ -63,10 +63,10 @@ var lengthFunction = function.New(&function.Spec{
 })
 
 // textFunction makes a function of one text.
-func textFunction(doc string, f func(string) (string, error)) function.Function {
+func textFunction(param, doc string, f func(string) (string, error)) function.Function {
 	return function.New(&function.Spec{
 		Description: doc,
-		Params:      []function.Parameter{{Name: "text", Type: cty.String}},
+		Params:      []function.Parameter{{Name: param, Type: cty.String}},
 		Type:        function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			s, err := f(args[0].AsString())
@@ -84,7 +84,7 @@ func functions(src *Sources, facts *factReader) map[string]function.Function {
 	for name, f := range pure {
 		all[name] = f
 	}
-	all["file"] = textFunction("The content of a file; a relative name is relative to the runbook.", src.read)
+	all["file"] = textFunction("path", "The content of a file; a relative name is relative to the runbook.", src.read)
 	all["path"] = facts.pathFunction()
 	all["unit"] = facts.unitFunction()
 	return all

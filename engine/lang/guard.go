@@ -59,7 +59,7 @@ func anything(p function.Parameter) function.Parameter {
 func withoutStack(err error) error {
 	var p function.PanicError
 	if errors.As(err, &p) {
-		return fmt.Errorf("it can't work with this: %v", p.Value)
+		return errors.New("it can't work with this")
 	}
 	return err
 }
@@ -125,7 +125,7 @@ func text(v cty.Value) string {
 
 func number(v cty.Value) int {
 	n, _ := v.AsBigFloat().Int64()
-	return int(min(max(n, 0), mostProduced))
+	return int(min(max(n, 0), mostProduced+1))
 }
 
 // product refuses what comes to a times b bytes, or takes as many steps.

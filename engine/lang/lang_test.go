@@ -492,3 +492,22 @@ func TestSourcesOfAFileSystem(t *testing.T) {
 		t.Error("a file that isn't there is no mistake")
 	}
 }
+
+// convert() names types, which are no references.
+func TestConvertTakesTypes(t *testing.T) {
+	s := scopeOf(t, `
+variable "size" { default = "7" }
+step "touch" "one" {
+  path  = "/a"
+  size  = max(convert([var.size], list(number))...) + convert("1", number)
+  owner = convert({ a = 1 }, map(string)).a
+}
+`, nil)
+	got := config(t, s, "one").Value
+	want := cty.ObjectVal(map[string]cty.Value{
+		"path": cty.StringVal("/a"), "size": cty.NumberIntVal(8), "owner": cty.StringVal("1"),
+	})
+	if !got.RawEquals(want) {
+		t.Errorf("got %#v", got)
+	}
+}

@@ -45,7 +45,7 @@ func (s *Scope) localAfresh(l *Local, facts *factReader) (cty.Value, hcl.Diagnos
 		return cty.DynamicVal, diags
 	}
 	v, diags := l.Expr.Value(ctx)
-	return v, hideSensitive(diags)
+	return v, hideSensitive(diags, ctx)
 }
 
 // join is the diagnostics of two ways to the same local values, each once.

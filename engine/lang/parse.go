@@ -29,7 +29,7 @@ func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
 	body, file, diags := parseFile(main)
 	rb := &Runbook{Sources: src, broken: map[string]bool{}, Files: map[string]*hcl.File{main.Name: file}}
 	if diags.HasErrors() {
-		return rb, few(diags)
+		return rb, few(inOrder(diags))
 	}
 	p := &parser{rb: rb, reg: reg, text: main.Text, trail: []string{main.Name}, loaded: &loaded{}}
 	p.root(body)
@@ -133,7 +133,7 @@ func (p *parser) root(body hcl.Body) {
 			p.output(b)
 		}
 	}
-	if p.rb.Name == "" && !diags.HasErrors() {
+	if !p.rb.named() && !diags.HasErrors() {
 		p.errorf(body.MissingItemRange(), "Missing runbook block", `A file begins with a block that names it: runbook "NAME" { … }.`)
 	}
 	p.add(checkExpressions(p.rb))
@@ -149,7 +149,7 @@ func (p *parser) unique(what string, at hcl.Range, first *hcl.Range) bool {
 }
 
 func (p *parser) runbook(b *hcl.Block) {
-	if p.rb.Name != "" {
+	if p.rb.named() {
 		p.unique("The runbook", b.DefRange, &p.rb.Range)
 		return
 	}
@@ -175,6 +175,9 @@ func (p *parser) runbook(b *hcl.Block) {
 		p.rb.Goal = p.check(g, "message")
 	}
 }
+
+// named reports whether there is a block that names the runbook.
+func (r *Runbook) named() bool { return r.Range.Filename != "" }
 
 func validRunbookName(name string) bool {
 	if name == "" || len(name) > 64 {

@@ -10,11 +10,11 @@ import (
 	"runbook/engine"
 )
 
-// mostText is how much text a runbook, and a file that it reads, may hold, in
+// MostText is how much text a runbook, and a file that it reads, may hold, in
 // bytes; mostTexts is for all of them. All of it is kept in the journal and in
 // memory.
 const (
-	mostText  = 4 << 20
+	MostText  = 4 << 20
 	mostTexts = 16 << 20
 )
 
@@ -34,11 +34,23 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, engine.Errorf(path, "it is a %s and no file", kindOf(info.Mode())).WithHint("Name a file: a run has to find the same again")
 	}
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if info.Size() > most {
+		return nil, tooLarge(path, most)
+	}
+	return ReadAtMost(f, path, most)
+}
+
+// ReadAtMost returns what comes from r, up to most bytes. name is for errors.
+func ReadAtMost(r io.Reader, name string, most int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(text)) > most {
-		return nil, engine.Errorf(path, "it is too large: more than %d MiB", most>>20)
+		return nil, tooLarge(name, most)
 	}
 	return text, err
+}
+
+func tooLarge(name string, most int64) error {
+	return engine.Errorf(name, "it is too large: more than %d MiB", most>>20)
 }
 
 func kindOf(m os.FileMode) string {
@@ -56,7 +68,7 @@ func kindOf(m os.FileMode) string {
 // readText is ReadFile for a text. What isn't UTF-8 could not be kept as it is:
 // journals, plans and expressions hold Unicode alone.
 func readText(path string) (string, error) {
-	text, err := ReadFile(path, mostText)
+	text, err := ReadFile(path, MostText)
 	if err != nil {
 		return "", err
 	}

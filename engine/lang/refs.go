@@ -2,9 +2,11 @@ package lang
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // ref is one reference in an expression: var.NAME, local.NAME,
@@ -36,14 +38,40 @@ func refsOf(expr hcl.Expression) []ref {
 		}
 		refs = append(refs, r)
 	}
+	if slices.ContainsFunc(refs, ref.foreign) {
+		return withoutTypes(refs, expr)
+	}
 	return refs
+}
+
+// foreign reports whether nothing of that name can be referred to.
+func (r ref) foreign() bool { return referenceForms[r.root] == "" && r.root != "self" }
+
+// withoutTypes leaves out what names a type, as the second argument of convert()
+// does.
+func withoutTypes(refs []ref, expr hcl.Expression) []ref {
+	node, ok := expr.(hclsyntax.Node)
+	if !ok {
+		return refs
+	}
+	var types []hcl.Range
+	_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+		if call, ok := n.(*hclsyntax.FunctionCallExpr); ok && call.Name == "convert" && len(call.Args) == 2 {
+			types = append(types, call.Args[1].Range())
+		}
+		return nil
+	})
+	return slices.DeleteFunc(refs, func(r ref) bool {
+		return r.foreign() && slices.ContainsFunc(types, r.Range.Overlaps)
+	})
 }
 
 // site is a place that holds an expression, and what may be referred to there.
 type site struct {
 	expr    hcl.Expression
 	steps   map[string]bool // names of steps whose results exist by then
-	itself  string          // a step whose result exists beside those
+	step    string          // the step that it is a part of; empty for none
+	itself  bool            // the result of that step exists too
 	noSteps string          // why no step's result can be used; empty if they can
 	self    bool
 	each    bool
@@ -117,7 +145,10 @@ func (r *Runbook) wrongStep(ref ref, s site) (summary, detail string) {
 		return "Reference to something that isn't declared", fmt.Sprintf("There is no step %q.%s", ref.name, oneOf(ref.name, names(r.Steps, func(s *Step) string { return s.Name })))
 	case s.noSteps != "":
 		return "A step's result can't be used here", s.noSteps
-	case !s.steps[ref.name] && ref.name != s.itself:
+	case ref.name == s.step && s.itself:
+	case ref.name == s.step:
+		return "A step that refers to itself", "Its result is there once it has run. Only its postconditions and its rollback block can use it, as self."
+	case !s.steps[ref.name]:
 		return "Reference to a later step", fmt.Sprintf("Steps run from top to bottom, and %q has not run by then. Move this step below it.", ref.name)
 	}
 	return "", ""

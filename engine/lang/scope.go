@@ -74,6 +74,9 @@ func (s *Scope) Rounds(st *Step) ([]*Each, hcl.Diagnostics) {
 		if t.IsSetType() {
 			key = val
 		}
+		if key.IsNull() {
+			return nil, diags.Append(exprDiag(st.ForEach, "No value for for_each", "There is null among the texts."))
+		}
 		rounds = append(rounds, &Each{Key: key.AsString(), Value: val})
 	}
 	return rounds, diags
@@ -317,7 +320,7 @@ func (s *Scope) eval(expr hcl.Expression, self cty.Value) (v cty.Value, because 
 		return cty.DynamicVal, "", diags
 	}
 	v, diags = expr.Value(ctx)
-	diags = hideSensitive(diags)
+	diags = hideSensitive(diags, ctx)
 	if !diags.HasErrors() && !v.IsWhollyKnown() {
 		because = s.because(expr, facts)
 	}
@@ -446,23 +449,32 @@ func (r *Runbook) text(rng hcl.Range) string {
 	return strings.Join(strings.Fields(string(rng.SliceBytes(f.Bytes))), " ")
 }
 
-// hideSensitive takes the values away from diagnostics that would print
-// sensitive ones: the diagnostic writer shows the variables of an expression.
-func hideSensitive(diags hcl.Diagnostics) hcl.Diagnostics {
+// hideSensitive takes away from diagnostics what would print sensitive values.
+// The diagnostic writer shows the variables of an expression, and some details
+// quote a value. Within a loop a part of a sensitive value isn't marked any more,
+// so it counts whether anything is that the whole expression sees.
+func hideSensitive(diags hcl.Diagnostics, ctx *hcl.EvalContext) hcl.Diagnostics {
+	if len(diags) == 0 || !seesSensitive(ctx) {
+		return diags
+	}
 	for _, d := range diags {
-		if d.Expression == nil || d.EvalContext == nil {
-			continue
-		}
-		for _, t := range d.Expression.Variables() {
-			v, more := t.TraverseAbs(d.EvalContext)
-			if more.HasErrors() || v.ContainsMarked() {
-				d.Expression, d.EvalContext = nil, nil
-				if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && call.FunctionCallError() != nil {
-					d.Detail = fmt.Sprintf("%s() can't take this: %s.", call.CalledFunctionName(), errNotShown)
-				}
-				break
-			}
+		d.Expression, d.EvalContext = nil, nil
+		call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d)
+		switch {
+		case ok && call.FunctionCallError() != nil:
+			d.Detail = fmt.Sprintf("%s() can't take this: %s.", call.CalledFunctionName(), errNotShown)
+		case d.Summary == "Duplicate object key": // hcl's own words
+			d.Detail = "Two different items produced the same key, which is sensitive and so isn't shown."
 		}
 	}
 	return diags
+}
+
+func seesSensitive(ctx *hcl.EvalContext) bool {
+	for _, v := range ctx.Variables {
+		if v.ContainsMarked() {
+			return true
+		}
+	}
+	return false
 }

@@ -1,7 +1,10 @@
 package lang
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -65,7 +68,8 @@ func (s Settings) file(path string) error {
 	if diags.HasErrors() {
 		return &Error{Book: book, Diags: diags}
 	}
-	for name, a := range attrs {
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		a := attrs[name]
 		if refs := a.Expr.Variables(); len(refs) > 0 {
 			return &Error{Book: book, Diags: hcl.Diagnostics{exprDiag(a.Expr, "Not a constant", "A file of variables can't refer to anything: write the value itself.")}}
 		}
@@ -78,8 +82,8 @@ func (s Settings) file(path string) error {
 // the runbook doesn't have.
 func (s Settings) undeclared(r *Runbook) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for name, set := range s {
-		if r.variable(name) != nil || set.Ambient {
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if r.variable(name) != nil || s[name].Ambient {
 			continue
 		}
 		detail := fmt.Sprintf("A value was given for %q, but runbook %q declares no variable of that name.", name, r.Name)
@@ -94,17 +98,45 @@ func (s Setting) value(t cty.Type) (cty.Value, error) {
 	if s.Expr == nil && (t == cty.String || t == cty.DynamicPseudoType) {
 		return converted(cty.StringVal(s.Text), t)
 	}
-	expr := s.Expr
-	if expr == nil {
-		parsed, diags := parseExpression([]byte(s.Text), "--var")
-		if diags.HasErrors() {
-			return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
-		}
-		expr = parsed
+	if s.Expr != nil {
+		return constant(s.Expr, t)
 	}
+	expr, diags := parseExpression([]byte(s.Text), "--var")
+	if diags.HasErrors() {
+		return cty.NilVal, notAs(t, s.Text, diags)
+	}
+	if len(expr.Variables()) > 0 { // a text without quotes
+		return cty.NilVal, notAs(t, s.Text, hcl.Diagnostics{{Detail: "In an expression a text has to be quoted."}})
+	}
+	return constant(expr, t)
+}
+
+func constant(expr hcl.Expression, t cty.Type) (cty.Value, error) {
 	val, diags := expr.Value(nil)
 	if diags.HasErrors() {
-		return cty.NilVal, fmt.Errorf("%s", diags[0].Summary)
+		return cty.NilVal, errors.New(uncapped(diags[0].Detail))
 	}
 	return converted(val, t)
+}
+
+// notAs says why a text doesn't make a value of type t.
+func notAs(t cty.Type, text string, diags hcl.Diagnostics) error {
+	example := `"[\"a\", \"b\"]"`
+	switch {
+	case t.IsPrimitiveType():
+		_, err := converted(cty.StringVal(text), t)
+		if err != nil {
+			return err
+		}
+		return errors.New(uncapped(diags[0].Detail))
+	case t.IsMapType(), t.IsObjectType():
+		example = `"{ name = \"a\" }"`
+	}
+	return fmt.Errorf("it is read as an expression, such as %s: %s", example, uncapped(diags[0].Detail))
+}
+
+// uncapped is a sentence as a part of another one.
+func uncapped(text string) string {
+	text = strings.TrimSuffix(text, ".")
+	return strings.ToLower(text[:min(1, len(text))]) + text[min(1, len(text)):]
 }

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -87,6 +88,9 @@ func (s *Sources) read(name string) (string, error) {
 		if f.Name == name {
 			return f.Text, nil
 		}
+	}
+	if name == "" {
+		return "", errors.New("it names no file")
 	}
 	if s.open == nil {
 		return "", fmt.Errorf("%s was not read when the run began; a file's name must not depend on a step's result", name)

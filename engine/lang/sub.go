@@ -47,8 +47,13 @@ func (p *parser) sub(s *Step, b *hcl.Block) {
 // subBook reads and parses the runbook that a source attribute names, relative
 // to the directory of the file that the run is of.
 func (p *parser) subBook(source *hcl.Attribute) *Runbook {
-	name := p.literalString(source)
+	v, ok := p.literal(source, cty.String)
+	if !ok {
+		return nil
+	}
+	name := v.AsString()
 	if name == "" {
+		p.errorf(source.Expr.Range(), "No such runbook", "source is empty: name the file of the runbook.")
 		return nil
 	}
 	name = filepath.Clean(name)

@@ -2,6 +2,8 @@ package lang
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/agext/levenshtein"
 )
@@ -9,10 +11,18 @@ import (
 // suggest is the known name that was probably meant, as a sentence; empty if
 // none is close.
 func suggest(given string, known []string) string {
-	if best := Closest(given, known); best != "" {
-		return fmt.Sprintf(" Did you mean %q?", best)
+	best := Closest(given, known)
+	switch {
+	case best == "":
+		return ""
+	case ascii(given) && !ascii(best): // it may look the same
+		return fmt.Sprintf(" Did you mean %+q?", best)
 	}
-	return ""
+	return fmt.Sprintf(" Did you mean %q?", best)
+}
+
+func ascii(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
 }
 
 // Closest is the known name that is most like given, if one is like it at all.

@@ -71,7 +71,7 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	if s.ForEach != nil {
 		c.forEach(s)
 	}
-	at := site{steps: done, each: s.ForEach != nil}
+	at := site{steps: done, step: s.Name, each: s.ForEach != nil}
 	if s.When != nil {
 		c.expr(s.When, at, cty.Bool, "when is true or false.")
 	}
@@ -90,10 +90,8 @@ func (c *checker) step(s *Step, done map[string]bool) {
 	if len(s.Postconditions) == 0 && (s.Rollback == nil || s.Rollback.Action == "none") {
 		return
 	}
-	after := site{steps: done, self: true, each: at.each}
-	if s.ForEach == nil {
-		after.itself = s.Name
-	}
+	after := at
+	after.self, after.itself = true, s.ForEach == nil
 	for _, post := range s.Postconditions {
 		c.check(post, after)
 	}
@@ -233,6 +231,21 @@ func (c *checker) check(ch *Check, s site) {
 	}
 	_, diags := c.scope.Check(ch, c.self(s))
 	c.diags = append(c.diags, diags...)
+	if !diags.HasErrors() {
+		c.message(ch.Message, c.self(s))
+	}
+}
+
+// message looks whether a message is a text, before the moment comes in which it
+// is needed. What it speaks of may only be there then.
+func (c *checker) message(e hcl.Expression, self cty.Value) {
+	v, _, diags := c.scope.eval(e, self)
+	if diags.HasErrors() {
+		return
+	}
+	if _, err := convert.Convert(v, cty.String); err != nil {
+		c.errorf(e, "Wrong type", "A message is a text.")
+	}
 }
 
 func (c *checker) self(s site) cty.Value {

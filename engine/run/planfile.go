@@ -24,6 +24,9 @@ const (
 	planFormat = "1"
 )
 
+// MostPlan is how large a plan file may be, in bytes.
+const MostPlan = 64 << 20
+
 // IsPlanFile reports whether a file's content is a plan and no runbook.
 func IsPlanFile(text string) bool { return strings.HasPrefix(text, planMagic) }
 

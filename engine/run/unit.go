@@ -45,10 +45,20 @@ func (u *unit) policy() string {
 // see to its data sources before.
 type visitor func(u *unit) (enter bool, diags hcl.Diagnostics)
 
+// mostUnits is how many steps a run may have: all are kept in memory, and each
+// has its records in the journal.
+const mostUnits = 50_000
+
 // units lists what a run consists of, in order. Nothing that it depends on can
 // change between plan and resume.
 func units(scope *lang.Scope, visit visitor) ([]*unit, hcl.Diagnostics) {
-	all, diags := unitsIn(scope, nil, visit)
+	n := 0
+	all, diags := unitsIn(scope, nil, func(u *unit) (bool, hcl.Diagnostics) {
+		if n++; n > mostUnits {
+			return false, hcl.Diagnostics{u.Config.Diagnose("Too many steps", fmt.Errorf("a run may have %d, and with this one it has more", mostUnits))}
+		}
+		return visit(u)
+	})
 	total := 0
 	for _, u := range all {
 		if !u.end {
