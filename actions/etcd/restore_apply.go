@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"go.uber.org/zap"
+
 	"runbook/actions/etcd/inspect"
 	"runbook/engine"
 	"runbook/engine/durable"
@@ -172,7 +174,7 @@ func (r *restored) fill(ctx context.Context, rep engine.Reporter) error {
 	if err != nil {
 		return err
 	}
-	if err := r.guarded("making the new log", func() error { return r.makeLog(cl) }); err != nil {
+	if err := r.guarded("making the new log", func(lg *zap.Logger) error { return r.makeLog(lg, cl) }); err != nil {
 		return err
 	}
 	database := r.copy
@@ -182,7 +184,7 @@ func (r *restored) fill(ctx context.Context, rep engine.Reporter) error {
 	if err := database(ctx, rep); err != nil {
 		return err
 	}
-	if err := r.guarded("making the new cluster's database", func() error { return r.rewrite(cl) }); err != nil {
+	if err := r.guarded("making the new cluster's database", func(lg *zap.Logger) error { return r.rewrite(lg, cl) }); err != nil {
 		return err
 	}
 	rep.Progress(engine.Progress{Doing: "verifying the restored data and syncing it to disk", Done: r.Size, Total: r.Size})

@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
 	"runbook/engine"
@@ -46,14 +47,15 @@ func (r *restored) cluster() (*membership.RaftCluster, error) {
 }
 
 // guarded makes an error of a panic: with one etcd's libraries say that they
-// can't go on.
-func (r *restored) guarded(doing string, work func() error) (err error) {
+// can't go on. Why, they only log, to the logger that work is given.
+func (r *restored) guarded(doing string, work func(*zap.Logger) error) (err error) {
+	said := &lastWords{}
 	defer func() {
 		if p := recover(); p != nil {
-			err = engine.Errorf(r.staging(), "%s: %v", doing, p)
+			err = engine.Errorf(r.staging(), "%s: %w", doing, said.cause(p))
 		}
 	}()
-	if err := work(); err != nil {
+	if err := work(zapLoggerTo(said)); err != nil {
 		return engine.Errorf(r.staging(), "%s: %w", doing, err)
 	}
 	return nil
@@ -61,7 +63,7 @@ func (r *restored) guarded(doing string, work func() error) (err error) {
 
 // makeLog makes the new cluster's log and its first raft snapshot. They hold
 // the members and nothing else, whatever the database holds.
-func (r *restored) makeLog(cl *membership.RaftCluster) error {
+func (r *restored) makeLog(lg *zap.Logger, cl *membership.RaftCluster) error {
 	dir := r.stagingWAL()
 	if dir == "" {
 		dir = filepath.Join(r.staging(), "member", "wal")
@@ -77,16 +79,16 @@ func (r *restored) makeLog(cl *membership.RaftCluster) error {
 	if err != nil {
 		return err
 	}
-	log, err := wal.Create(zapLogger(), dir, metadata)
+	log, err := wal.Create(lg, dir, metadata)
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.fillLog(log, cl), log.Close())
+	return errors.Join(r.fillLog(lg, log, cl), log.Close())
 }
 
 // fillLog enters the members, committed, and a raft snapshot of them, from
 // which etcd starts.
-func (r *restored) fillLog(log *wal.WAL, cl *membership.RaftCluster) error {
+func (r *restored) fillLog(lg *zap.Logger, log *wal.WAL, cl *membership.RaftCluster) error {
 	entries, voters, err := additions(cl)
 	if err != nil {
 		return err
@@ -96,8 +98,8 @@ func (r *restored) fillLog(log *wal.WAL, cl *membership.RaftCluster) error {
 		return err
 	}
 	state := &raftpb.ConfState{Voters: voters}
-	err = snap.New(zapLogger(), filepath.Dir(r.stagingDB())).SaveSnap(&raftpb.Snapshot{
-		Data:     etcdserver.GetMembershipInfoInV2Format(zapLogger(), cl),
+	err = snap.New(lg, filepath.Dir(r.stagingDB())).SaveSnap(&raftpb.Snapshot{
+		Data:     etcdserver.GetMembershipInfoInV2Format(lg, cl),
 		Metadata: &raftpb.SnapshotMetadata{Index: &commit, Term: &term, ConfState: state},
 	})
 	if err != nil {
@@ -128,14 +130,14 @@ func additions(cl *membership.RaftCluster) (entries []*raftpb.Entry, voters []ui
 // rewrite makes the copy of the snapshot the new cluster's database: its
 // members, its place in the log, the bump, and no alarms. The copy has to be
 // known to be sound. It isn't synced.
-func (r *restored) rewrite(cl *membership.RaftCluster) error {
-	config := backend.DefaultBackendConfig(zapLogger())
+func (r *restored) rewrite(lg *zap.Logger, cl *membership.RaftCluster) error {
+	config := backend.DefaultBackendConfig(lg)
 	config.Path, config.UnsafeNoFsync = r.stagingDB(), true
 	// A commit that fails panics, and only here that is recovered from: no
 	// other thread is to have anything left to commit.
 	config.BatchInterval = time.Hour
 	be := backend.New(config)
-	members := schema.NewMembershipBackend(zapLogger(), be)
+	members := schema.NewMembershipBackend(lg, be)
 	if err := members.TrimMembershipFromBackend(); err != nil {
 		return errors.Join(err, be.Close())
 	}

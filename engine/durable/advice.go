@@ -39,10 +39,16 @@ func Advised(err error, then string) error {
 }
 
 // placed is err as one that has a path for its place; nil where there is none.
+// What has put other words around a place, such as Pin.Named, is heard.
 func placed(err error) *engine.Error {
 	var e *engine.Error
-	if errors.As(err, &e) {
+	where, rest, found := strings.Cut(err.Error(), ": ")
+	switch {
+	case !errors.As(err, &e):
+	case e.Error() == err.Error() || !found || !filepath.IsAbs(where):
 		return e
+	default:
+		return &engine.Error{Where: where, Err: &namedError{err, rest}, Attribute: e.Attribute}
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) {

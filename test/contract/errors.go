@@ -277,10 +277,10 @@ func (c complaint) isClear(t *testing.T, f strace.Fault, injected strace.Calls) 
 }
 
 // names reports whether the error names what a call was about, something
-// beside it, or its directory. A file that is known to the call by its number
+// beside it, or a directory that it is in. A file that is known to the call by its number
 // alone is better known to the error.
 func (c complaint) names(call strace.Call) bool {
 	return slices.ContainsFunc(call.Paths(), func(path string) bool {
-		return strings.HasPrefix(path, "/proc/") || strings.Contains(c.Text, filepath.Dir(path))
+		return strings.HasPrefix(path, "/proc/") || strings.Contains(c.Text, filepath.Dir(path)) || strings.HasPrefix(path, c.Where+"/")
 	})
 }
