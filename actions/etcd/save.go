@@ -167,6 +167,8 @@ func (a *save) Apply(ctx context.Context, c engine.Change, rep engine.Reporter) 
 	_, err := os.Lstat(a.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = a.fetch(ctx, r, rep)
+	} else if err == nil { // an earlier call's, but is its name on disk?
+		err = durable.SyncDir(filepath.Dir(a.Path))
 	}
 	if err != nil {
 		return nil, err

@@ -227,7 +227,7 @@ func (a *save) copyAll(ctx context.Context, r saved, rep engine.Reporter) error 
 func (a *save) copyTo(ctx context.Context, path, sum string, rep engine.Reporter) error {
 	_, err := os.Lstat(path)
 	if err == nil {
-		return sameDigest(ctx, path, sum)
+		return errors.Join(sameDigest(ctx, path, sum), durable.SyncDir(filepath.Dir(path)))
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return &engine.Error{Where: path, Err: err}

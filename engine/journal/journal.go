@@ -237,8 +237,6 @@ func Read(dir string) ([]Record, error) {
 	return s.records, err
 }
 
-var errNotRegular = errors.New("it is no regular file")
-
 // open opens the journal at path. What else may be in its place, a pipe for
 // one, mustn't keep anybody waiting.
 func open(path string, flag int) (*os.File, error) {
@@ -249,7 +247,7 @@ func open(path string, flag int) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errNotRegular
+		err = errors.New("it is no regular file")
 	}
 	if err != nil {
 		return nil, errors.Join((&engine.Error{Where: path, Err: err}).WithHint(hint), f.Close())
@@ -258,15 +256,9 @@ func open(path string, flag int) (*os.File, error) {
 }
 
 // Busy reports whether a process holds the journal in dir open for appending.
-// Where there is no journal, nobody does.
 func Busy(dir string) (bool, error) {
 	path := filepath.Join(dir, FileName)
 	f, err := open(path, os.O_RDONLY)
-	for _, absent := range []error{fs.ErrNotExist, errNotRegular, unix.ENXIO, unix.ELOOP} {
-		if errors.Is(err, absent) {
-			return false, nil
-		}
-	}
 	if err != nil {
 		return false, err
 	}

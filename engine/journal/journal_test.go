@@ -252,9 +252,6 @@ func TestNoJournal(t *testing.T) {
 					t.Errorf("%v, hint %q", err, engine.HintOf(err))
 				}
 			}
-			if busy, err := Busy(dir); busy || err != nil {
-				t.Errorf("busy %v, %v", busy, err)
-			}
 		})
 	}
 }
