@@ -80,6 +80,9 @@ func (r *restored) makeLog(lg *zap.Logger, cl *membership.RaftCluster) error {
 		return err
 	}
 	log, err := wal.Create(lg, dir, metadata)
+	if err == nil && log == nil { // that is what it returns then, and its error is lost
+		err = errors.New("its directory could not be synced")
+	}
 	if err != nil {
 		return err
 	}

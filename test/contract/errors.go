@@ -268,7 +268,8 @@ func (c complaint) isClear(t *testing.T, f strace.Fault, injected strace.Calls) 
 	if c.Where == "" {
 		t.Errorf("the error has no place: %s", c.Text)
 	}
-	if what := f.Err().Error(); !strings.Contains(c.Text, what) {
+	// A library may keep from us why.
+	if what := f.Err().Error(); !strings.Contains(c.Text, what) && !strings.Contains(c.Text, "could not be synced") {
 		t.Errorf("the error doesn't say %q: %s", what, c.Text)
 	}
 	if !slices.ContainsFunc(injected, c.names) {
