@@ -137,7 +137,7 @@ func (s *story) kill(ctx context.Context) error {
 	s.chapter("The restore, and a power cut in the middle", `strace kills the process with SIGKILL when it is about to put the restored
 data in place: nothing can be cleaned up, nothing can be said any more.`)
 	const killed = 128 + 9
-	return s.fails(ctx, killed, "strace -f -qqq -o /dev/null -P /var/lib/etcd -e inject='?rename,?renameat,renameat2:signal=KILL' \\\n"+
+	return s.fails(ctx, killed, "strace -f -qqq -o /dev/null -P etcd -e inject='?rename,?renameat,renameat2:signal=KILL' \\\n"+
 		"       runbook run runbooks/etcd-restore-systemd.hcl --yes")
 }
 

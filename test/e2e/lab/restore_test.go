@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -89,7 +90,8 @@ func TestKilledRecoveryIsResumed(t *testing.T) {
 	t.Run("in the restore", func(t *testing.T) {
 		s := s.in(t)
 		s.lose(losses[0].script)
-		s.exec(128+9, "strace", "-f", "-qqq", "-o", "/dev/null", "-P", dataDir,
+		s.exec(128+9, "strace", "-f", "-qqq", "-o", "/dev/null", "-P", filepath.Base(dataDir), // runbook works relative to the directory that it is in
+
 			"-e", "inject=?rename,?renameat,renameat2:signal=KILL", "runbook", "run", restore, "--yes")
 		s.contains(s.runbook(0, "list"), "interrupted")
 		s.runbook(0, "resume")
