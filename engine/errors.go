@@ -3,6 +3,10 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Error is a machine's failure: what happened, where, and what to do now.
@@ -19,7 +23,7 @@ type Error struct {
 	Attribute string
 }
 
-func (e *Error) Error() string { return e.Where + ": " + e.Err.Error() }
+func (e *Error) Error() string { return oneWord(e.Where) + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Errorf makes an Error without a hint. format takes %w.
@@ -37,6 +41,15 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 func (e *Error) WithAttribute(name string) *Error {
 	e.Attribute = name
 	return e
+}
+
+// oneWord is the name of a thing, quoted where it isn't what it seems: with an end
+// of line in it, it could pass for a line of its own.
+func oneWord(name string) string {
+	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // UnknownError says that a fact can't be known before a step has run.

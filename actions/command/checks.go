@@ -66,7 +66,7 @@ func checkPath(v cty.Value) error {
 
 func checkPositive(v cty.Value) error {
 	if n, acc := v.AsBigFloat().Int64(); acc != big.Exact || n < 1 || n > 1<<31 {
-		return errors.New("it has to be a whole number, at least 1")
+		return fmt.Errorf("it has to be a whole number from 1 to %d", 1<<31)
 	}
 	return nil
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -92,10 +90,6 @@ func (a *app) readText(name string) (string, error) {
 		return string(text), err
 	}
 	text, err := lang.ReadFile(name, lang.MostText)
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return "", &engine.Error{Where: name, Err: path.Err}
-	}
 	return string(text), err
 }
 

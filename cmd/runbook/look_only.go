@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/cmd/runbook/sandbox"
+	"runbook/engine"
 )
 
 // looking are the commands that change nothing. The kernel holds them to it.
@@ -21,13 +23,31 @@ func (a *app) holdToLooking(root *cobra.Command) {
 		if !slices.Contains(looking, cmd.Name()) {
 			continue
 		}
-		cmd.PreRun = func(*cobra.Command, []string) {
+		cmd.PreRunE = func(*cobra.Command, []string) error {
+			if err := canWrite(cmd); err != nil {
+				return err
+			}
 			err := sandbox.LookOnly(written(cmd)...)
 			if err != nil && (cmd.Name() == "plan" || cmd.Name() == "read") {
 				a.view.Note("Note: the kernel does not hold this %s to looking: %s.", cmd.Name(), strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
+			return nil
 		}
 	}
+}
+
+// canWrite refuses a file that can't be written, before the work for it is done.
+func canWrite(cmd *cobra.Command) error {
+	for _, dir := range written(cmd) {
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			return engine.Errorf("--out", "%s is no directory", dir)
+		}
+		name := cmd.Flags().Lookup("out").Value.String()
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			return engine.Errorf("--out", "%s is a directory", name).WithHint("Name a file in it")
+		}
+	}
+	return nil
 }
 
 // written is the directory of the file that a command was asked to write.

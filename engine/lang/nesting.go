@@ -13,6 +13,7 @@ import (
 const (
 	mostWords   = 1_000_000
 	mostNesting = 500
+	mostCopied  = 4 << 30
 )
 
 // parseConfig parses a file that may hold anything.
@@ -25,8 +26,8 @@ func parseConfig(text []byte, name string) (*hcl.File, hcl.Diagnostics) {
 		}}
 	}
 	tokens, _ := hclsyntax.LexConfig(text, name, hcl.InitialPos) // what is wrong the parser says as well
-	if at := nested(tokens); at != nil {
-		return noFile(text), hcl.Diagnostics{tooDeep(at)}
+	if diag := tooMuch(tokens); diag != nil {
+		return noFile(text), hcl.Diagnostics{diag}
 	}
 	file, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
 	bound(file.Body.(*hclsyntax.Body))
@@ -36,8 +37,8 @@ func parseConfig(text []byte, name string) (*hcl.File, hcl.Diagnostics) {
 // parseExpression does the same for an expression.
 func parseExpression(text []byte, name string) (hclsyntax.Expression, hcl.Diagnostics) {
 	tokens, _ := hclsyntax.LexExpression(text, name, hcl.InitialPos)
-	if at := nested(tokens); at != nil {
-		return nil, hcl.Diagnostics{tooDeep(at)}
+	if diag := tooMuch(tokens); diag != nil {
+		return nil, hcl.Diagnostics{diag}
 	}
 	expr, diags := hclsyntax.ParseExpression(text, name, hcl.InitialPos)
 	return bounded(expr), diags
@@ -45,11 +46,30 @@ func parseExpression(text []byte, name string) (hclsyntax.Expression, hcl.Diagno
 
 func noFile(text []byte) *hcl.File { return &hcl.File{Body: &hclsyntax.Body{}, Bytes: text} }
 
-func tooDeep(at *hcl.Range) *hcl.Diagnostic {
-	return &hcl.Diagnostic{
-		Severity: hcl.DiagError, Summary: "Nested too deeply", Subject: at,
-		Detail: fmt.Sprintf("Brackets, blocks and operators may stand within each other %d times. Give the inner parts names with locals.", mostNesting),
+// tooMuch says what the parser would have too much trouble with; nil if nothing.
+func tooMuch(tokens hclsyntax.Tokens) *hcl.Diagnostic {
+	n := nesting{levels: []level{{lines: true}}}
+	for i, t := range tokens {
+		n.take(tokens, i)
+		switch {
+		case n.depth > mostNesting:
+			return &hcl.Diagnostic{
+				Severity: hcl.DiagError, Summary: "Nested too deeply", Subject: t.Range.Ptr(),
+				Detail: fmt.Sprintf("Brackets, blocks and operators may stand within each other %d times. Give the inner parts names with locals.", mostNesting),
+			}
+		case n.copied > mostCopied:
+			return &hcl.Diagnostic{
+				Severity: hcl.DiagError, Summary: "Too long a text", Subject: t.Range.Ptr(),
+				Detail: "Texts of so many lines take too long to read here. Put it into a file of its own and read it with file().",
+			}
+		case t.Type == hclsyntax.TokenNumberLit && len(t.Bytes) > mostDigits:
+			return &hcl.Diagnostic{
+				Severity: hcl.DiagError, Summary: "Not a number to work with", Subject: t.Range.Ptr(),
+				Detail: sentence(digits(len(t.Bytes)).Error()),
+			}
+		}
 	}
+	return nil
 }
 
 // words counts the words and signs of a text: about as many tokens has it.
@@ -70,24 +90,14 @@ func words(text []byte) int {
 type level struct {
 	chain int
 	lines bool // the end of a line ends a chain
+	text  int  // of a template, in bytes, with what it takes to tell its lines apart
 }
 
 // nesting follows how deep the parser would have to go.
 type nesting struct {
 	levels []level
 	depth  int // of all levels with their chains
-}
-
-// nested returns where tokens are nested too deeply; nil if nowhere.
-func nested(tokens hclsyntax.Tokens) *hcl.Range {
-	n := nesting{levels: []level{{lines: true}}}
-	for i, t := range tokens {
-		n.take(tokens, i)
-		if n.depth > mostNesting {
-			return t.Range.Ptr()
-		}
-	}
-	return nil
+	copied int // of templates: with each line the parser copies those before it
 }
 
 func (n *nesting) take(tokens hclsyntax.Tokens, i int) {
@@ -104,14 +114,19 @@ func (n *nesting) take(tokens hclsyntax.Tokens, i int) {
 		n.open(level{})
 	case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc, hclsyntax.TokenTemplateSeqEnd:
 		n.shut()
+	case hclsyntax.TokenStringLit, hclsyntax.TokenQuotedLit:
+		n.top().text += len(t.Bytes) + 16
+		n.copied += n.top().text
 	case hclsyntax.TokenComma:
 		n.link(-n.top().chain)
 	case hclsyntax.TokenNewline:
 		if n.top().lines {
 			n.link(-n.top().chain)
 		}
-	case hclsyntax.TokenIdent, hclsyntax.TokenNumberLit, hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenComment:
-	default:
+	case hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenStar, hclsyntax.TokenSlash, hclsyntax.TokenPercent,
+		hclsyntax.TokenEqualOp, hclsyntax.TokenNotEqual, hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq,
+		hclsyntax.TokenGreaterThan, hclsyntax.TokenGreaterThanEq, hclsyntax.TokenAnd, hclsyntax.TokenOr, hclsyntax.TokenBang,
+		hclsyntax.TokenQuestion, hclsyntax.TokenColon, hclsyntax.TokenDot, hclsyntax.TokenDoubleColon:
 		n.link(1)
 	}
 }

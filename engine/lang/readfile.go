@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"errors"
 	"io"
 	"os"
 	"unicode/utf8"
@@ -23,16 +24,19 @@ const (
 func ReadFile(path string, most int64) ([]byte, error) {
 	// Opening a pipe would wait for its other end.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENXIO) {
+		return nil, noFileAt(path, "socket")
+	}
 	if err != nil {
-		return nil, err
+		return nil, because(path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, because(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, engine.Errorf(path, "it is a %s and no file", kindOf(info.Mode())).WithHint("Name a file: a run has to find the same again")
+		return nil, noFileAt(path, kindOf(info.Mode()))
 	}
 	if info.Size() > most {
 		return nil, tooLarge(path, most)
@@ -43,10 +47,25 @@ func ReadFile(path string, most int64) ([]byte, error) {
 // ReadAtMost returns what comes from r, up to most bytes. name is for errors.
 func ReadAtMost(r io.Reader, name string, most int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, most+1))
-	if err == nil && int64(len(text)) > most {
+	switch {
+	case err != nil:
+		return nil, because(name, err)
+	case int64(len(text)) > most:
 		return nil, tooLarge(name, most)
 	}
-	return text, err
+	return text, nil
+}
+
+// because is what happened to a file, without what was tried.
+func because(path string, err error) error {
+	if e := (*os.PathError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return &engine.Error{Where: path, Err: err}
+}
+
+func noFileAt(path, kind string) error {
+	return engine.Errorf(path, "it is a %s and no file", kind).WithHint("Name a file: a run has to find the same again")
 }
 
 func tooLarge(name string, most int64) error {
@@ -59,8 +78,6 @@ func kindOf(m os.FileMode) string {
 		return "directory"
 	case m&os.ModeNamedPipe != 0:
 		return "pipe"
-	case m&os.ModeSocket != 0:
-		return "socket"
 	}
 	return "device"
 }

@@ -57,7 +57,7 @@ func ReadSettings(environ, files, assignments []string) (Settings, error) {
 func (s Settings) file(path string) error {
 	text, err := readText(path)
 	if err != nil {
-		return engine.Errorf("--var-file "+path, "%w", err)
+		return engine.Errorf("--var-file", "%w", err)
 	}
 	file, diags := parseConfig([]byte(text), path)
 	book := &Runbook{Files: map[string]*hcl.File{path: file}}

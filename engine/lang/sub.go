@@ -167,7 +167,7 @@ func (r *Runbook) received(obj map[string]cty.Value, where hcl.Range) (map[strin
 		val, err := converted(val, v.Type)
 		if err != nil {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Wrong value for a variable", Subject: where.Ptr(),
-				Detail: fmt.Sprintf("The value given for %q is no %s: %s.", v.Name, v.Type.FriendlyName(), err)})
+				Detail: wrongGiven(v, err)})
 			continue
 		}
 		if v.Sensitive {

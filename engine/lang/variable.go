@@ -127,9 +127,16 @@ func (v *Variable) value(set Settings) (cty.Value, *hcl.Diagnostic) {
 	}
 	val, err := setting.value(v.Type)
 	if err != nil {
-		return cty.NilVal, v.diag("Wrong value for a variable", fmt.Sprintf("The value given for %q is no %s: %s.", v.Name, v.Type.FriendlyName(), err))
+		return cty.NilVal, v.diag("Wrong value for a variable", wrongGiven(v, err))
 	}
 	return val, nil
+}
+
+func wrongGiven(v *Variable, err error) string {
+	if v.Type == cty.DynamicPseudoType {
+		return fmt.Sprintf("The value given for %q can't be taken: %s.", v.Name, err)
+	}
+	return fmt.Sprintf("The value given for %q is no %s: %s.", v.Name, v.Type.FriendlyName(), err)
 }
 
 func (v *Variable) diag(summary, detail string) *hcl.Diagnostic {

@@ -49,7 +49,7 @@ type block struct {
 // ContextString names the block at that place.
 func (b block) ContextString(int) string {
 	if nav, ok := b.nav.(interface{ ContextString(int) string }); ok {
-		return oneWord(nav.ContextString(b.at))
+		return cutRight([]byte(oneWord(nav.ContextString(b.at))), mostBefore)
 	}
 	return ""
 }
@@ -112,7 +112,7 @@ func presentable(files map[string]*hcl.File, d *hcl.Diagnostic) (map[string]*hcl
 		f = files[d.Subject.Filename]
 	}
 	f, shown := excerpt(f, d)
-	shown.Summary, shown.Detail = printable(d.Summary), printable(d.Detail)
+	shown.Summary, shown.Detail = shortened(d.Summary), shortened(d.Detail)
 	if longValue(d) {
 		shown.Expression = nil
 	}
@@ -120,6 +120,16 @@ func presentable(files map[string]*hcl.File, d *hcl.Diagnostic) (map[string]*hcl
 		return nil, shown
 	}
 	return map[string]*hcl.File{shown.Subject.Filename: f}, shown
+}
+
+// shortened is a text as it may be shown, and no longer than anybody reads: what it
+// quotes may be.
+func shortened(text string) string {
+	const most = 8 << 10
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most/2], "") + " … " + strings.ToValidUTF8(text[len(text)-most/2:], "")
+	}
+	return printable(text)
 }
 
 // longValue reports whether a value would be shown in full that is too long.

@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,31 +31,43 @@ const (
 	patience = 10 * time.Minute
 )
 
-// boundEnv makes the test binary the program that is named in its arguments,
-// within the bounds.
+// boundEnv makes the test binary run what is named in its arguments within the
+// bounds, and write to the third descriptor how much memory that took at most.
 const boundEnv = "RUNBOOK_TEST_BOUND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(boundEnv) != "" {
-		fmt.Fprintln(os.Stderr, become(os.Args[1:]))
-		os.Exit(125)
+		os.Exit(within(os.Args[1:]))
 	}
 	code := m.Run()
 	_ = os.RemoveAll(builtIn) // what can't be removed is in the directory for such things
 	os.Exit(code)
 }
 
-// become returns only if it can't become the program.
-func become(argv []string) error {
+// within returns the exit code, or that of a shell for what a signal has ended.
+func within(argv []string) int {
 	memory := unix.Rlimit{Cur: mostMemory, Max: mostMemory}
 	cpu := unix.Rlimit{Cur: uint64(mostCPU.Seconds()), Max: uint64(mostCPU.Seconds())}
-	if err := errors.Join(unix.Setrlimit(unix.RLIMIT_DATA, &memory), unix.Setrlimit(unix.RLIMIT_CPU, &cpu)); err != nil {
-		return err
+	err := errors.Join(unix.Setrlimit(unix.RLIMIT_DATA, &memory), unix.Setrlimit(unix.RLIMIT_CPU, &cpu), os.Unsetenv(boundEnv))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 125
 	}
-	if err := os.Unsetenv(boundEnv); err != nil {
-		return err
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // whose end the death signal is bound to
+	err = cmd.Run()
+	state := cmd.ProcessState
+	if state == nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 125
 	}
-	return syscall.Exec(argv[0], argv, os.Environ())
+	fmt.Fprint(os.NewFile(3, "peak"), state.SysUsage().(*syscall.Rusage).Maxrss<<10)
+	if status := state.Sys().(syscall.WaitStatus); status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return state.ExitCode()
 }
 
 var builtIn = filepath.Join(os.TempDir(), "runbook-torture-input-"+strconv.Itoa(os.Getpid()))
@@ -104,6 +118,12 @@ func run(t *testing.T, dir string, env []string, who *syscall.Credential, args .
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	peak, err := os.CreateTemp(t.TempDir(), "peak")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peak.Close()
+	cmd.ExtraFiles = []*os.File{peak}
 	err = cmd.Run()
 	if ctx.Err() != nil {
 		t.Fatalf("runbook %q hangs: %v", args, ctx.Err())
@@ -113,7 +133,9 @@ func run(t *testing.T, dir string, env []string, who *syscall.Credential, args .
 		t.Fatal(err)
 	}
 	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
-	r.peak = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	if _, err := fmt.Fscan(io.NewSectionReader(peak, 0, 64), &r.peak); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 
