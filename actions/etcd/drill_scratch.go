@@ -47,12 +47,12 @@ func (a *drill) place(ctx context.Context, w engine.World) (string, error) {
 		return "", engine.Errorf(dir, "there is no such directory").
 			WithHint("Create it, or set scratch to a directory on a disk with room.").WithAttribute("scratch")
 	}
-	if err := refuseExposed(dir); err != nil {
+	at, err := a.dataNear(ctx, w, dir)
+	if err != nil {
 		return "", err
 	}
-	at, err := a.dataNear(ctx, w, dir)
-	if err != nil || at == "" {
-		return dir, err
+	if at == "" {
+		return dir, refuseExposed(dir)
 	}
 	return "", engine.Errorf(dir, "etcd's data directory %s is too near: a drill doesn't work in or above one", at).
 		WithHint("Set scratch to a directory that holds nothing of etcd's, such as /var/tmp.").WithAttribute("scratch")

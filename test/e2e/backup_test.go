@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"runbook/test/etcdhost"
+	"runbook/test/program"
 )
 
 const (
@@ -113,7 +114,7 @@ func TestKilledBackupBlocksNobody(t *testing.T) {
 }
 
 // scheduleVars are for a timer that elapses all the time.
-var scheduleVars = []string{"--var", "binary=/tmp/runbook", "--var", "on_calendar=*-*-* *:*:00/5", "--var", "randomized_delay=0", "--var", copies}
+var scheduleVars = []string{"--var", "binary=" + program.Path, "--var", "on_calendar=*-*-* *:*:00/5", "--var", "randomized_delay=0", "--var", copies}
 
 // unscheduled is what a host looks like that has no schedule.
 const unscheduled = "systemctl cat etcd-backup.timer etcd-backup.service; ls -d /etc/systemd/system/etcd-backup.* /etc/systemd/system/*/etcd-backup.*"

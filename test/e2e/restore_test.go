@@ -13,6 +13,7 @@ import (
 
 	"runbook/engine/run"
 	"runbook/test/etcdhost"
+	"runbook/test/program"
 )
 
 // A finished restore that is rolled back leaves the previous data as it was,
@@ -285,7 +286,7 @@ func TestRunsDoWhatTheirPlansSaid(t *testing.T) {
 	plan := filepath.Join(t.TempDir(), "plan")
 	for _, args := range [][]string{
 		{backup}, {backup, "--var", "keep_last=1", "--var", copies, "--var", `archive=["/etc/default"]`},
-		{schedule, "--var", "binary=/tmp/runbook", "--var", copies}, {restore},
+		{schedule, "--var", "binary=" + program.Path, "--var", copies}, {restore},
 	} {
 		if args[0] == restore {
 			s.breakEtcd()

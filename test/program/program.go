@@ -25,17 +25,19 @@ const (
 	Killed     = 128 + int(syscall.SIGKILL)
 )
 
-// Build builds the binary, once in a process, and returns its path. It stays
-// there for the next process: go build leaves one that is up to date alone.
+// Path is where Build puts the binary. It stays there for the next process: go
+// build leaves one that is up to date alone.
+var Path = filepath.Join(os.TempDir(), fmt.Sprintf("runbook-%d", os.Getuid()), "runbook")
+
+// Build builds the binary, once in a process, and returns its path.
 var Build = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(os.TempDir(), fmt.Sprintf("runbook-%d", os.Getuid()), "runbook")
 	// The package is named by its path, so this works wherever a test is.
-	cmd := exec.Command("go", "build", "-o", path, "runbook/cmd/runbook")
+	cmd := exec.Command("go", "build", "-o", Path, "runbook/cmd/runbook")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building runbook: %w\n%s", err, out)
 	}
-	return path, nil
+	return Path, nil
 })
 
 // Ended is what a command printed and exited with. A code is as a shell has

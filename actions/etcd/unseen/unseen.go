@@ -67,7 +67,7 @@ func glob(pattern string) (found []string, failed []error) {
 	}
 	for _, d := range dirs {
 		entries, err := ReadDir(d)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ENXIO) { // a socket is no directory either
 			failed = append(failed, err)
 		}
 		for _, e := range entries {

@@ -47,7 +47,7 @@ func (m *made) report(book *lang.Runbook, html bool) string {
 func newMade(t *testing.T, plan string) *made {
 	m := &made{t: t, now: time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)}
 	m.add(0, "run", `{"format":1,"version":"1.0","host":"cp1","run":{"id":"20260301-020000-abcd","runbook":"etcd-restore",
-		"started":"2026-03-01T02:00:00Z"},"salt":"x","sources":[],"variables":{"dir":{"value":"/var/lib/etcd","type":"string"}},
+		"started":"2026-03-01T02:00:00Z"},"salt":"x","sources":[{"name":"etcd-restore.hcl","text":""}],"variables":{"dir":{"value":"/var/lib/etcd","type":"string"}},
 		"sensitive":{"token":"0a1b"},"plan":`+plan+`}`)
 	return m
 }
@@ -135,7 +135,7 @@ func TestReportsOfOtherEnds(t *testing.T) {
 		}, []string{"It finished at 2026-03-01 02:00:04, and was rolled back later.", "Took | 4 s |", "ended, and was rolled back later, 1 d",
 			"Ended | 2026-03-02 02:00:06", "Deleted for good since:\n\n- `/u`"}},
 		{"by hand", func(m *made) {
-			m.add(time.Minute, "accepted", `{"by":"bob","sources":[],"plan":`+plan+`}`)
+			m.add(time.Minute, "accepted", `{"by":"bob","sources":[{"name":"etcd-restore.hcl","text":""}],"plan":`+plan+`}`)
 			m.add(0, "done", `{"step":"two","skipped":"did it","by":"ann"}`)
 			m.add(0, "resumed", `{"version":"1","pid":2}`)
 			m.add(0, "finished", `{}`)

@@ -105,11 +105,13 @@ func (tr trouble) told(d *disk, text string) bool {
 	text = strings.Join(strings.Fields(text), " ")
 	has := func(part string) bool { return strings.Contains(text, part) }
 	switch {
+	case has("Step start_etcd failed"): // etcd's own words, which name no place
+		return strings.Contains(strings.ToLower(text), tr.program)
 	case !has(d.dir):
 		return false
 	case has("(" + d.kind + " on "):
 		return has(tr.says) || has("fails; dmesg tells more")
-	case has("Step count failed"), has("Step start_etcd failed"):
+	case has("Step count failed"):
 		return strings.Contains(strings.ToLower(text), tr.program)
 	}
 	return has("need") && has("are free")

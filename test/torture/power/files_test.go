@@ -25,7 +25,7 @@ func filesScene(t testing.TB, b *bench) {
 	must(t, "scene", os.Mkdir(b.root+stateDir, 0o700))
 	must(t, "scene", os.Link(work+"/data/member/db", work+"/data/db"))
 	must(t, "scene", os.Symlink("member/db", work+"/data/link"))
-	must(t, "scene", os.Chown(work+"/data/member", 1000, 1000))
+	must(t, "scene", os.Chown(work+"/data/empty", 1000, 1000))
 	must(t, "scene", os.Chown(work+"/standby/db", 1000, 1000))
 	age(t, work)
 }

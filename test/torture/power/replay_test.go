@@ -74,6 +74,10 @@ func (r *replay) carryOut(c call) error {
 		}
 	case "openat":
 		return r.open(c, r.at(c, 0, 1), c.args[2], mode(c.args, 3))
+	case "openat2":
+		_, how, _ := strings.Cut(c.args[2], "flags=")
+		flags, _, _ := strings.Cut(strings.Trim(how, "{}"), ",")
+		return r.open(c, r.at(c, 0, 1), flags, 0)
 	case "write", "pwrite64":
 		return r.writes(c)
 	case "fsync", "fdatasync":

@@ -252,3 +252,16 @@ func (c *counter) end() {
 	}
 	c.n = 0
 }
+
+// goOn begins a run where none is left, and resumes one that isn't through.
+func goOn(tr *trial) func(*run.State) []string {
+	return func(s *run.State) []string {
+		switch {
+		case s == nil:
+			return append([]string{"run", tr.runbook, "--yes"}, tr.args...)
+		case s.Phase.Open():
+			return []string{"resume", s.Header.Run.ID}
+		}
+		return nil
+	}
+}
