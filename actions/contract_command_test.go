@@ -88,7 +88,7 @@ func badCommand() []contract.Bad {
 			Set: setTo("environment", cty.MapVal(config{"A=B": cty.StringVal("c")}))},
 		{Name: "no codes", Set: setTo("expected_codes", cty.ListValEmpty(cty.Number)), Attribute: "expected_codes", Message: "never succeed"},
 		{Name: "code", Set: setTo("expected_codes", cty.ListVal([]cty.Value{cty.NumberIntVal(256)})), Attribute: "expected_codes", Message: "from 0 to 255"},
-		{Name: "no time", Set: setTo("timeout_seconds", cty.Zero), Attribute: "timeout_seconds", Message: "at least 1"},
+		{Name: "no time", Set: setTo("timeout_seconds", cty.Zero), Attribute: "timeout_seconds", Message: "from 1 to 2147483648"},
 		{Name: "relative creates", Set: set("creates", "made"), Attribute: "creates", Message: "must be absolute"},
 	}
 }
