@@ -85,17 +85,10 @@ func (r *replay) refuseXattr(c call) error {
 	return fmt.Errorf("the model knows no extended attributes")
 }
 
-// byPath is find, also through a descriptor's name in /proc.
+// byPath is the inode that two arguments of a call name.
 func (r *replay) byPath(c call, dir, name int, follow bool) uint64 {
-	if n, ok := strings.CutPrefix(str(c.args[name]), "/proc/self/fd/"); ok {
-		number, err := strconv.Atoi(n)
-		if err != nil {
-			return 0
-		}
-		if f := r.files[descriptor{r.process(c.tid), number}]; f != nil {
-			return f.ino
-		}
-		return 0
+	if f, rest := r.pinned(c, str(c.args[name])); f != nil && rest == "" {
+		return f.ino // under whatever name
 	}
 	return r.find(r.at(c, dir, name), follow)
 }

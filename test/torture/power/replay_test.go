@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -135,6 +136,12 @@ func (r *replay) local(p string) string {
 // is one, and a path.
 func (r *replay) at(c call, dir, name int) string {
 	p := str(c.args[name])
+	if f, rest := r.pinned(c, p); f != nil {
+		if f.ino == 0 {
+			return ""
+		}
+		return path.Join(r.pathOf(f.ino), rest)
+	}
 	if p == "" || strings.HasPrefix(p, "/") || dir < 0 {
 		return r.local(path.Clean(p))
 	}
@@ -146,6 +153,26 @@ func (r *replay) at(c call, dir, name int) string {
 	}
 	return r.local(path.Join(d, p))
 }
+
+// pinned is what a path in /proc leads to that begins with a descriptor, and
+// what of the path comes behind it.
+func (r *replay) pinned(c call, p string) (f *opened, rest string) {
+	m := pin.FindStringSubmatch(p)
+	if m == nil {
+		return nil, ""
+	}
+	process := r.process(c.tid)
+	if n, err := strconv.Atoi(m[1]); err == nil { // else it is "self"
+		process = n
+	}
+	n, err := strconv.Atoi(m[2])
+	if err != nil {
+		return nil, ""
+	}
+	return r.files[descriptor{process, n}], m[3]
+}
+
+var pin = regexp.MustCompile(`^/proc/(self|\d+)/fd/(\d+)(/.*)?$`)
 
 // pathOf is where an inode is seen.
 func (r *replay) pathOf(ino uint64) (found string) {
