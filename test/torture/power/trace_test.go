@@ -92,12 +92,13 @@ func readTrace(path string) ([]call, error) {
 }
 
 // ofThread splits a line's thread off. Signals and ends of threads are no
-// calls.
+// calls, nor is what a thread was in when its process ended.
 func ofThread(line string) (tid int, text string, ok bool) {
 	first, text, ok := strings.Cut(line, " ")
 	tid, err := strconv.Atoi(first)
 	text = strings.TrimLeft(text, " ")
-	return tid, text, ok && err == nil && !strings.HasPrefix(text, "---") && !strings.HasPrefix(text, "+++")
+	none := strings.HasPrefix(text, "---") || strings.HasPrefix(text, "+++") || strings.HasSuffix(text, "<detached ...>")
+	return tid, text, ok && err == nil && !none
 }
 
 // parse reads a whole call and reports whether it succeeded.
