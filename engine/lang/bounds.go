@@ -57,8 +57,8 @@ func (e *boundedExpr) Value(ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagno
 // countedExpr is a part of an expression.
 type countedExpr struct {
 	part
-	meter   *meter
-	operand bool // of arithmetic, which takes a text for a number
+	meter *meter
+	then  func(cty.Value, hcl.Range) cty.Value // looks at the value as well; may be nil
 }
 
 // UnwrapExpression is that of boundedExpr.
@@ -73,10 +73,10 @@ func (e *countedExpr) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 		m.tooMuch(e.Range(), fmt.Sprintf("%d steps", mostSteps))
 	}
 	v, diags := e.Expression.Value(ctx)
-	if e.operand {
-		m.operandText(v, e.Range())
-	}
 	m.weigh(v, e.Range())
+	if e.then != nil {
+		v = e.then(v, e.Range())
+	}
 	return v, diags
 }
 
@@ -151,6 +151,12 @@ func wrongNumber(n *big.Float) string {
 
 // converted is v as a value of type t, of a kind that can be kept and shown.
 func converted(v cty.Value, t cty.Type) (cty.Value, error) {
+	if t.HasDynamicTypes() && t != cty.DynamicPseudoType {
+		var ok bool
+		if v, ok = alike(v); !ok {
+			return v, fmt.Errorf("it has more than %d elements of different types", mostTypes)
+		}
+	}
 	v, err := convert.Convert(v, t)
 	if err != nil {
 		return v, err
@@ -168,15 +174,53 @@ func converted(v cty.Value, t cty.Type) (cty.Value, error) {
 	})
 }
 
-// operandText weighs the number that a text is taken for.
-func (m *meter) operandText(v cty.Value, at hcl.Range) {
-	if v, _ = v.Unmark(); v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
-		return
+// operandText weighs the number that arithmetic takes a text for.
+func (m *meter) operandText(v cty.Value, at hcl.Range) cty.Value {
+	bare, _ := v.Unmark()
+	if bare.Type() != cty.String || !bare.IsKnown() || bare.IsNull() {
+		return v
 	}
-	if err := digits(len(v.AsString())); err != nil {
+	if err := digits(len(bare.AsString())); err != nil {
 		m.giveUp(at, "Not a number to work with", sentence(err.Error()))
 	}
-	if n, err := cty.ParseNumberVal(v.AsString()); err == nil {
+	if n, err := cty.ParseNumberVal(bare.AsString()); err == nil {
 		m.weigh(n, at)
 	}
+	return v
+}
+
+// mostTypes is how many types are made one: each is compared with all others.
+const mostTypes = 5000
+
+// alike makes a list of many values that are of one type already.
+func (m *meter) alike(v cty.Value, at hcl.Range) cty.Value {
+	v, ok := alike(v)
+	if !ok {
+		m.giveUp(at, "Too much for an expression", fmt.Sprintf("These are more than %d elements of different types.", mostTypes))
+	}
+	return v
+}
+
+// alike makes a list or a map of many values of one type. It is not ok where they
+// are many and of several.
+func alike(v cty.Value) (_ cty.Value, ok bool) {
+	bare, marks := v.Unmark()
+	t := bare.Type()
+	if !(t.IsTupleType() || t.IsObjectType()) || !bare.IsKnown() || bare.IsNull() || bare.LengthInt() <= mostTypes {
+		return v, true
+	}
+	one := cty.NilType
+	for it := bare.ElementIterator(); it.Next(); {
+		_, inner := it.Element()
+		if one == cty.NilType {
+			one = inner.Type()
+		}
+		if !inner.Type().Equals(one) {
+			return v, false
+		}
+	}
+	if t.IsObjectType() {
+		return cty.MapVal(bare.AsValueMap()).WithMarks(marks), true
+	}
+	return cty.ListVal(bare.AsValueSlice()).WithMarks(marks), true
 }

@@ -47,7 +47,7 @@ func (m *meter) count(e hclsyntax.Expression) hclsyntax.Expression {
 
 // operand is count for what arithmetic takes for a number.
 func (m *meter) operand(e hclsyntax.Expression) hclsyntax.Expression {
-	return &countedExpr{part: around(m.within(e)), meter: m, operand: true}
+	return &countedExpr{part: around(m.within(e)), meter: m, then: m.operandText}
 }
 
 // within counts the parts of an expression: those that make something, or are
@@ -57,7 +57,7 @@ func (m *meter) within(e hclsyntax.Expression) hclsyntax.Expression {
 	case *hclsyntax.ParenthesesExpr:
 		e.Expression = m.count(e.Expression)
 	case *hclsyntax.FunctionCallExpr:
-		m.all(e.Args)
+		m.arguments(e)
 	case *hclsyntax.TupleConsExpr:
 		m.all(e.Exprs)
 	case *hclsyntax.ObjectConsExpr:
@@ -72,7 +72,7 @@ func (m *meter) within(e hclsyntax.Expression) hclsyntax.Expression {
 	case *hclsyntax.TemplateJoinExpr:
 		e.Tuple = m.count(e.Tuple)
 	case *hclsyntax.ConditionalExpr:
-		e.Condition, e.TrueResult, e.FalseResult = m.count(e.Condition), m.count(e.TrueResult), m.count(e.FalseResult)
+		e.Condition, e.TrueResult, e.FalseResult = m.count(e.Condition), m.unified(e.TrueResult), m.unified(e.FalseResult)
 	case *hclsyntax.BinaryOpExpr:
 		m.binary(e)
 	case *hclsyntax.UnaryOpExpr:
@@ -87,6 +87,40 @@ func (m *meter) within(e hclsyntax.Expression) hclsyntax.Expression {
 		m.loop(e)
 	}
 	return e
+}
+
+// unified is count for what may be made a list of one type.
+func (m *meter) unified(e hclsyntax.Expression) hclsyntax.Expression {
+	return &countedExpr{part: around(m.within(e)), meter: m, then: m.alike}
+}
+
+func (m *meter) arguments(e *hclsyntax.FunctionCallExpr) {
+	for i := range e.Args {
+		if unifies(e.Name, i) && !(e.ExpandFinal && i == len(e.Args)-1) {
+			e.Args[i] = m.unified(e.Args[i])
+		} else {
+			e.Args[i] = m.count(e.Args[i])
+		}
+	}
+}
+
+// unifies reports whether a function makes a list, a set or a map of one type of
+// its argument.
+func unifies(name string, arg int) bool {
+	f, known := pure[name]
+	if !known {
+		return false
+	}
+	if name == "toset" || name == "tolist" || name == "tomap" {
+		return true
+	}
+	t := cty.NilType
+	if params := f.Params(); arg < len(params) {
+		t = params[arg].Type
+	} else if more := f.VarParam(); more != nil {
+		t = more.Type
+	}
+	return t != cty.NilType && t.IsCollectionType() && t.ElementType() == cty.DynamicPseudoType
 }
 
 func (m *meter) all(exprs []hclsyntax.Expression) {

@@ -27,9 +27,12 @@ type Scope struct {
 	Vars  map[string]cty.Value
 	Data  map[string]cty.Value // by "TYPE.NAME"
 	Steps map[string]cty.Value
-	Run   engine.RunInfo
-	Facts Facts // nil: all facts are unknown
-	Each  *Each // nil outside of a step with for_each
+	// rounds are those of the steps with for_each, of which Steps gets a value
+	// once that is asked for.
+	rounds map[string]map[string]cty.Value
+	Run    engine.RunInfo
+	Facts  Facts // nil: all facts are unknown
+	Each   *Each // nil outside of a step with for_each
 	// Until is the step that has to begin before Data is read; empty: it is
 	// read by now.
 	Until string
@@ -116,7 +119,43 @@ func (s *Scope) Source(e hcl.Expression) string { return s.Book.text(e.Range()) 
 
 // NewScope returns a scope with the variables' values and nothing else yet.
 func NewScope(rb *Runbook, vars map[string]cty.Value, run engine.RunInfo) *Scope {
-	return &Scope{Book: rb, Vars: vars, Data: map[string]cty.Value{}, Steps: map[string]cty.Value{}, Run: run}
+	return &Scope{Book: rb, Vars: vars, Data: map[string]cty.Value{}, Steps: map[string]cty.Value{}, rounds: map[string]map[string]cty.Value{}, Run: run}
+}
+
+// TakeOver gives s what was read and done under an earlier text of the runbook.
+func (s *Scope) TakeOver(from *Scope) {
+	s.Data, s.Steps, s.rounds = from.Data, from.Steps, from.rounds
+}
+
+// Adopt gives the result of a step, or of the round of it that the scope is of,
+// to the expressions that follow. Forget takes it back.
+func (s *Scope) Adopt(step string, result cty.Value) {
+	if s.Each == nil {
+		s.Steps[step] = result
+		return
+	}
+	if s.rounds[step] == nil {
+		s.rounds[step] = map[string]cty.Value{}
+	}
+	s.rounds[step][s.Each.Key] = result
+	delete(s.Steps, step)
+}
+
+// Forget takes back what Adopt gave.
+func (s *Scope) Forget(step string) {
+	if s.Each != nil {
+		delete(s.rounds[step], s.Each.Key)
+	}
+	delete(s.Steps, step)
+}
+
+// result is that of a step, as far as there is one.
+func (s *Scope) result(step string) (v cty.Value, ok bool) {
+	if v, ok = s.Steps[step]; !ok && s.rounds[step] != nil {
+		v, ok = cty.ObjectVal(s.rounds[step]), true
+		s.Steps[step] = v
+	}
+	return v, ok
 }
 
 // Evaluated is a block's configuration with its values.
@@ -336,7 +375,7 @@ func (s *Scope) because(expr hcl.Expression, facts *factReader) string {
 		if ref.root != "step" {
 			continue
 		}
-		if v, ok := s.Steps[ref.name]; !ok || !v.IsWhollyKnown() {
+		if v, ok := s.result(ref.name); !ok || !v.IsWhollyKnown() {
 			because = ref.name
 		}
 	}
@@ -413,7 +452,7 @@ func (s *Scope) data(typ, name string) cty.Value {
 }
 
 func (s *Scope) step(name string) cty.Value {
-	if v, ok := s.Steps[name]; ok {
+	if v, ok := s.result(name); ok {
 		return v
 	}
 	st := s.Book.Step(name)

@@ -77,7 +77,7 @@ func (r *Runner) rescope(book *lang.Runbook) (*lang.Scope, error) {
 		return nil, &lang.Error{Book: book, Diags: diags}
 	}
 	scope := lang.NewScope(book, vars, r.scope.Run)
-	scope.Data, scope.Steps = r.scope.Data, r.scope.Steps
+	scope.TakeOver(r.scope)
 	if diags := newData(scope); diags.HasErrors() {
 		return nil, &lang.Error{Book: book, Diags: diags}
 	}

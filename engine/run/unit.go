@@ -55,7 +55,7 @@ func units(scope *lang.Scope, visit visitor) ([]*unit, hcl.Diagnostics) {
 	n := 0
 	all, diags := unitsIn(scope, nil, func(u *unit) (bool, hcl.Diagnostics) {
 		if n++; n > mostUnits {
-			return false, hcl.Diagnostics{u.Config.Diagnose("Too many steps", fmt.Errorf("a run may have %d, and with this one it has more", mostUnits))}
+			return false, tooMany(u.Step)
 		}
 		return visit(u)
 	})
@@ -72,12 +72,19 @@ func units(scope *lang.Scope, visit visitor) ([]*unit, hcl.Diagnostics) {
 	return all, diags
 }
 
+func tooMany(s *lang.Step) hcl.Diagnostics {
+	return hcl.Diagnostics{s.Config.Diagnose("Too many steps", fmt.Errorf("A run may have %d, and with this one it has more", mostUnits))}
+}
+
 func unitsIn(scope *lang.Scope, parent *unit, visit visitor) ([]*unit, hcl.Diagnostics) {
 	var all []*unit
 	for _, s := range scope.Book.Steps {
 		rounds, diags := scope.Rounds(s)
 		if diags.HasErrors() {
 			return nil, diags
+		}
+		if len(rounds) > mostUnits {
+			return nil, tooMany(s)
 		}
 		for _, e := range rounds {
 			some, diags := round(scope, parent, s, e, visit)
@@ -138,30 +145,11 @@ func (u *unit) see(facts lang.Facts) {
 	}
 }
 
-// adopt gives the unit's result to the expressions that follow.
-func (u *unit) adopt(v cty.Value) {
-	if u.scope.Each == nil {
-		u.scope.Steps[u.Name] = v
-		return
-	}
-	rounds := map[string]cty.Value{}
-	if have, ok := u.scope.Steps[u.Name]; ok && have.LengthInt() > 0 {
-		rounds = have.AsValueMap()
-	}
-	rounds[u.scope.Each.Key] = v
-	u.scope.Steps[u.Name] = cty.ObjectVal(rounds)
-}
+// adopt gives the unit's result to the expressions that follow, and forget takes
+// it back.
+func (u *unit) adopt(v cty.Value) { u.scope.Adopt(u.Name, v) }
 
-// forget takes back what adopt gave.
-func (u *unit) forget() {
-	if u.scope.Each == nil {
-		delete(u.scope.Steps, u.Name)
-		return
-	}
-	rounds := u.scope.Steps[u.Name].AsValueMap()
-	delete(rounds, u.scope.Each.Key)
-	u.scope.Steps[u.Name] = cty.ObjectVal(rounds)
-}
+func (u *unit) forget() { u.scope.Forget(u.Name) }
 
 // nothing is the result of a unit that was passed over.
 func (u *unit) nothing() cty.Value {
