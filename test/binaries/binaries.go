@@ -21,11 +21,12 @@ var packages = map[string]string{
 	"etcdctl":     "go.etcd.io/etcd/etcdctl/v3",
 	"etcdutl":     "go.etcd.io/etcd/etcdutl/v3",
 	"staticcheck": "honnef.co/go/tools/cmd/staticcheck",
+	"govulncheck": "golang.org/x/vuln/cmd/govulncheck",
 }
 
-// older names the modules below test/tools that hold older versions: one
-// module can't hold two.
-var older = map[string]string{"etcd35": "etcd35", "etcd36": "etcd36"}
+// apart names the modules below test/tools that hold one program each: older
+// versions, since one module can't hold two, and what need not go with the rest.
+var apart = map[string]string{"etcd35": "etcd", "etcd36": "etcd", "govulncheck": "govulncheck"}
 
 // Path returns the path of a program, and builds it first if need be. The
 // first build downloads sources and takes a minute or two, so do it outside of
@@ -67,8 +68,8 @@ type build struct {
 func buildOf(root, name string) (build, error) {
 	pkg, ok := packages[name]
 	module := filepath.Join(root, filepath.Dir(versions))
-	if sub := older[name]; sub != "" {
-		pkg, ok, module = packages["etcd"], true, filepath.Join(module, sub)
+	if program := apart[name]; program != "" {
+		pkg, ok, module = packages[program], true, filepath.Join(module, name)
 	}
 	if !ok {
 		return labBuild(filepath.Join(root, "test", "lab"), name)
