@@ -73,7 +73,7 @@ func units(scope *lang.Scope, visit visitor) ([]*unit, hcl.Diagnostics) {
 }
 
 func tooMany(s *lang.Step) hcl.Diagnostics {
-	return hcl.Diagnostics{s.Config.Diagnose("Too many steps", fmt.Errorf("A run may have %d, and with this one it has more", mostUnits))}
+	return hcl.Diagnostics{s.Config.Diagnose("Too many steps", fmt.Errorf("%d are what a run may have, and with this one it has more", mostUnits))}
 }
 
 func unitsIn(scope *lang.Scope, parent *unit, visit visitor) ([]*unit, hcl.Diagnostics) {

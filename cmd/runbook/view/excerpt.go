@@ -12,8 +12,8 @@ import (
 // and a mistake may begin on one line and end on the last.
 const (
 	mostLines  = 12
-	mostBefore = 80 // bytes of a line before what is wrong, and behind it
-	mostWrong  = 160
+	mostBefore = 150 // bytes of a line before what is wrong, and behind it
+	mostWrong  = 300
 )
 
 // excerpt is a file of which only the lines are left that d is about, as they
