@@ -28,10 +28,14 @@ func (s suite) survivesErrors(t *testing.T) {
 	if s.looks() && !s.c.Kills || !tally.Full() {
 		return // it takes half as long as all the rest: make torture does it
 	}
-	ref := s.stage(t)
-	forth := ref.faults(t, false)
-	after, count := ref.scene.Observe(t), ref.scene.count(t)
-	back := ref.faults(t, true)
+	var forth, back []strace.Fault
+	var after, count string
+	again(t, func() {
+		ref := s.stage(t)
+		forth = ref.faults(t, false)
+		after, count = ref.scene.Observe(t), ref.scene.count(t)
+		back = ref.faults(t, true)
+	})
 
 	s.eachFault(t, "errors in an action, applied again", forth, func(t *testing.T, f strace.Fault) bool {
 		st := s.stage(t)
@@ -100,7 +104,9 @@ func (s suite) eachFault(t *testing.T, what string, all []strace.Fault, try func
 			continue
 		}
 		t.Run(what+"/"+f.String(), func(t *testing.T) {
-			if try(t, f) && !t.Failed() {
+			met := false
+			again(t, func() { met = try(t, f) })
+			if met && !t.Failed() {
 				n++
 			}
 		})
@@ -135,6 +141,7 @@ func (st stage) child(t *testing.T, undo bool, log string, options ...string) (o
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
+	giveUpWith(string(text))
 	return string(text), cmd.ProcessState.ExitCode()
 }
 

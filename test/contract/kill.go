@@ -85,10 +85,14 @@ func (s suite) survivesKill(t *testing.T) {
 	if s.looks() && !s.c.Kills {
 		return // no scene of it can be half-way
 	}
-	ref := s.stage(t)
-	trace := ref.record(t, false)
-	after, count := ref.scene.Observe(t), ref.scene.count(t)
-	back := ref.record(t, true)
+	var trace, back []string
+	var after, count string
+	again(t, func() {
+		ref := s.stage(t)
+		trace = ref.record(t, false)
+		after, count = ref.scene.Observe(t), ref.scene.count(t)
+		back = ref.record(t, true)
+	})
 
 	inApply := s.eachPoint(t, trace, func(t *testing.T, p point) bool {
 		st := s.stage(t)
@@ -143,7 +147,7 @@ func (s suite) eachPoint(t *testing.T, calls []string, try func(t *testing.T, p 
 	for _, call := range calls {
 		for nth, killed := 1, true; killed && !t.Failed(); nth++ {
 			p := point{call, nth}
-			if killed = try(t, p); killed {
+			if again(t, func() { killed = try(t, p) }); killed {
 				points = append(points, p)
 			}
 			if t.Failed() {
@@ -188,6 +192,7 @@ func (st stage) trace(t *testing.T, undo bool, log string, options ...string) bo
 		return true
 	}
 	if err != nil {
+		giveUpWith(string(out))
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
 	}
 	return false

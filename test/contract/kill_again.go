@@ -29,7 +29,11 @@ func (k killings) survived(t *testing.T) {
 	held := 0
 	for range n {
 		for _, try := range []func(*testing.T, *rand.Rand) bool{k.applied, k.undone, k.undoneAgain} {
-			if !t.Failed() && try(t, chance) {
+			all := false
+			if !t.Failed() {
+				again(t, func() { all = try(t, chance) })
+			}
+			if all {
 				held++
 			}
 		}
