@@ -174,7 +174,7 @@ func (r *restored) fill(ctx context.Context, rep engine.Reporter) error {
 	if err != nil {
 		return err
 	}
-	if err := r.guarded("making the new log", func(lg *zap.Logger) error { return r.makeLog(lg, cl) }); err != nil {
+	if err := guarded(filepath.Dir(r.stagingWAL()), "making the new log", func(lg *zap.Logger) error { return r.makeLog(lg, cl) }); err != nil {
 		return err
 	}
 	database := r.copy
@@ -184,7 +184,7 @@ func (r *restored) fill(ctx context.Context, rep engine.Reporter) error {
 	if err := database(ctx, rep); err != nil {
 		return err
 	}
-	if err := r.guarded("making the new cluster's database", func(lg *zap.Logger) error { return r.rewrite(lg, cl) }); err != nil {
+	if err := guarded(r.stagingDB(), "making the new cluster's database", func(lg *zap.Logger) error { return r.rewrite(lg, cl) }); err != nil {
 		return err
 	}
 	rep.Progress(engine.Progress{Doing: "verifying the restored data and syncing it to disk", Done: r.Size, Total: r.Size})
@@ -251,8 +251,7 @@ func (r *restored) settleOnDisk(ctx context.Context) error {
 	return errors.Join(r.verify(ctx), <-synced)
 }
 
-// stagingWAL is the log's directory that the library fills; empty for its
-// place in the data directory.
+// stagingWAL is the log's directory that the library fills.
 func (r *restored) stagingWAL() string {
 	if r.walPin != nil {
 		return filepath.Join(r.walPin.Path, stagedLog)
@@ -260,7 +259,7 @@ func (r *restored) stagingWAL() string {
 	if rest, inside := below(r.WALDir, r.DataDir); inside && r.WALDir != "" {
 		return filepath.Join(r.staging(), rest)
 	}
-	return ""
+	return filepath.Join(r.staging(), "member", "wal")
 }
 
 func (r *restored) stagingDB() string {

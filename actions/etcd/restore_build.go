@@ -3,6 +3,7 @@ package etcd
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,15 +49,15 @@ func (r *restored) cluster() (*membership.RaftCluster, error) {
 
 // guarded makes an error of a panic: with one etcd's libraries say that they
 // can't go on. Why, they only log, to the logger that work is given.
-func (r *restored) guarded(doing string, work func(*zap.Logger) error) (err error) {
+func guarded(where, doing string, work func(*zap.Logger) error) (err error) {
 	said := &lastWords{}
 	defer func() {
 		if p := recover(); p != nil {
-			err = engine.Errorf(r.staging(), "%s: %w", doing, said.cause(p))
+			err = engine.Errorf(where, "%s: %w", doing, said.cause(p))
 		}
 	}()
 	if err := work(zapLoggerTo(said)); err != nil {
-		return engine.Errorf(r.staging(), "%s: %w", doing, err)
+		return engine.Errorf(where, "%s: %w", doing, err)
 	}
 	return nil
 }
@@ -65,9 +66,6 @@ func (r *restored) guarded(doing string, work func(*zap.Logger) error) (err erro
 // the members and nothing else, whatever the database holds.
 func (r *restored) makeLog(lg *zap.Logger, cl *membership.RaftCluster) error {
 	dir := r.stagingWAL()
-	if dir == "" {
-		dir = filepath.Join(r.staging(), "member", "wal")
-	}
 	for _, d := range []string{filepath.Dir(r.stagingDB()), dir} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return err
@@ -101,12 +99,13 @@ func (r *restored) fillLog(lg *zap.Logger, log *wal.WAL, cl *membership.RaftClus
 		return err
 	}
 	state := &raftpb.ConfState{Voters: voters}
-	err = snap.New(lg, filepath.Dir(r.stagingDB())).SaveSnap(&raftpb.Snapshot{
+	dir := filepath.Dir(r.stagingDB())
+	err = snap.New(lg, dir).SaveSnap(&raftpb.Snapshot{
 		Data:     etcdserver.GetMembershipInfoInV2Format(lg, cl),
 		Metadata: &raftpb.SnapshotMetadata{Index: &commit, Term: &term, ConfState: state},
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("its raft snapshot in %s: %w", dir, err)
 	}
 	return log.SaveSnapshot(&walpb.Snapshot{Index: &commit, Term: &term, ConfState: state})
 }

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func (w wound) save() error {
 	if _, err := os.Lstat(w.Kept); !errors.Is(err, fs.ErrNotExist) {
 		return durable.SyncDir(filepath.Dir(w.Kept))
 	}
-	from, err := w.open(os.O_RDONLY)
+	from, err := w.openWhole(os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -88,10 +89,53 @@ func (w wound) open(flag int) (*os.File, error) {
 	return f, nil
 }
 
+// openWhole is open before the damage is done: to a file of no other name. One
+// that has several may have been made by who could never damage it themselves.
+func (w wound) openWhole(flag int) (*os.File, error) {
+	f, err := w.open(flag)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(int(f.Fd()), &st)
+	if err == nil && st.Nlink > 1 {
+		err = otherNames(w.Path, st.Ino)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// oneName refuses a file of several names while planning. What an earlier step
+// makes has one.
+func oneName(ctx context.Context, w engine.World, path string) error {
+	now, err := w.Source(ctx, path)
+	if unknown := (*engine.UnknownError)(nil); errors.As(err, &unknown) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	st, err := durable.Lstat(now)
+	if err == nil && st.Nlink > 1 {
+		return otherNames(path, st.Ino)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func otherNames(path string, inode uint64) error {
+	return engine.Errorf(path, "it has another name too (it is a hard link), and would be damaged there as well").
+		WithHint("Find its names with: find / -xdev -inum %d. Put a copy of its own here (cp -a), or damage another file.", inode).WithAttribute("path")
+}
+
 // inflict changes each file with do, durably.
 func (d damage) inflict(do func(wound, *os.File) error) error {
 	for _, w := range d.Wounds {
-		f, err := w.open(os.O_WRONLY)
+		f, err := w.openWhole(os.O_WRONLY)
 		if err != nil {
 			return err
 		}

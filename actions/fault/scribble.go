@@ -50,6 +50,9 @@ func (a *scribble) Plan(ctx context.Context, w engine.World) (engine.Change, err
 	if err != nil {
 		return engine.Change{}, err
 	}
+	if err := oneName(ctx, w, path); err != nil {
+		return engine.Change{}, err
+	}
 	length := min(a.Length, f.Size-a.Offset)
 	if length <= 0 {
 		return engine.Change{}, engine.Errorf(path, "it has %d bytes, so there is nothing at %d", f.Size, a.Offset).WithHint("Choose a smaller offset.").WithAttribute("offset")

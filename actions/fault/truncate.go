@@ -54,6 +54,9 @@ func (a *truncate) Plan(ctx context.Context, w engine.World) (engine.Change, err
 		if f.Size <= a.Size {
 			continue
 		}
+		if err := oneName(ctx, w, f.Path); err != nil {
+			return engine.Change{}, err
+		}
 		c.Items = append(c.Items, engine.Item{
 			Target: "bytes of " + f.Path, Before: "whole", After: fmt.Sprintf("cut off at %d", a.Size), Note: fmt.Sprintf("%d bytes now", f.Size),
 		})

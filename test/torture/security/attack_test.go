@@ -122,6 +122,29 @@ func exists(path string) bool {
 type deed struct {
 	name, steps string
 	lay         func(g *ground) // what has to be there beforehand
+	drill       bool            // it does damage on purpose
+	mounted     bool            // u/d is a mount point: nobody can rename it
+}
+
+// run are the arguments that carry a deed's runbook out on this host.
+func (s *scene) run(d deed) []string {
+	s.Helper()
+	args := []string{"run", s.book, "--yes"}
+	if d.drill {
+		name, err := os.Hostname()
+		must(s.T, err)
+		args = append(args, "--drill", name)
+	}
+	return args
+}
+
+// possible lists the attacks on a deed. From one file system to another there are
+// no hard links.
+func (d deed) possible() []attack {
+	if d.mounted {
+		return []attack{attacks[1], attacks[3]}
+	}
+	return attacks
 }
 
 var deeds = []deed{

@@ -1,11 +1,17 @@
 package security
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"runbook/test/etcddir"
 )
@@ -36,6 +42,29 @@ step "etcd_snapshot_restore" "it" {
   owner                       = "4711"
   group                       = "4711"
 }`},
+	{name: "etcd_snapshot_restore, into a mount point", mounted: true, steps: `
+step "etcd_snapshot_restore" "it" {
+  snapshot                    = "/var/backups/snapshot.db"
+  data_dir                    = "DIR/u/d"
+  name                        = "m1"
+  initial_advertise_peer_urls = ["http://127.0.0.1:2380"]
+  owner                       = "4711"
+  group                       = "4711"
+}`, lay: func(g *ground) {
+		g.mount()
+		g.takeMember("u/d/member", "")
+		g.takeMember("victim/member", hidden)
+	}},
+	{name: "etcd_wal_repair", steps: `
+step "etcd_wal_repair" "it" {
+  data_dir = "DIR/src/etcd"
+  wal_dir  = "DIR/u/d"
+}`, lay: func(g *ground) {
+		g.takeMember("src/etcd/member", "")
+		for dir, secret := range map[string]string{"u/d": "", "victim": hidden} {
+			g.tear(dir, secret)
+		}
+	}},
 	{name: "etcd_snapshot_save", steps: `
 step "etcd_snapshot_save" "it" {
   endpoints = ["ENDPOINT"]
@@ -52,6 +81,61 @@ step "etcd_snapshot_prune" "it" {
 				1700000000+i, g.path("u/d/"+name), snapshot, g.path("victim/"+name), g.path("victim/"+name)))
 		}
 	}},
+}
+
+// killed is the directory of an etcd that was killed, without most of the zeros
+// behind its log.
+var killed = sync.OnceValues(func() (string, error) {
+	const dir, copied = "/var/backups/killed", "/var/backups/copied"
+	m, err := etcddir.Start(context.Background(), "3.6", dir)
+	if err != nil {
+		return "", err
+	}
+	if err := m.Put(context.Background(), 0, 20); err != nil {
+		return "", err
+	}
+	return copied, errors.Join(m.Kill(), etcddir.Copy(dir, copied))
+})
+
+// mount makes u/d a file system of mallory's.
+func (g *ground) mount() {
+	g.Helper()
+	must(g.T, unix.Mount("tmpfs", g.path("u/d"), "tmpfs", 0, fmt.Sprintf("mode=0755,size=300m,uid=%d,gid=%[1]d", mallory)))
+	g.fill("u/d", "mallory's")
+}
+
+// takeMember puts the killed etcd's directory "member" in a place of its owner's,
+// with a secret in its database where there is to be one.
+func (g *ground) takeMember(to, secret string) {
+	g.Helper()
+	from, err := killed()
+	must(g.T, err)
+	sh(g.T, fmt.Sprintf("rm -rf %[2]s; cp -r %[1]s/member %[2]s; chown -R --reference=$(dirname %[2]s) %[2]s", from, g.path(to)))
+	if secret != "" {
+		must(g.T, os.WriteFile(g.path(to+"/snap/db"), []byte(secret), 0o600))
+	}
+}
+
+// tear puts the killed etcd's log into a directory, as its owner's, with a last
+// record that was never written to its end, and a secret on its way.
+func (g *ground) tear(dir, secret string) {
+	g.Helper()
+	from, err := killed()
+	must(g.T, err)
+	logs, err := filepath.Glob(from + "/member/wal/*.wal")
+	must(g.T, err)
+	for i, path := range logs {
+		text, err := os.ReadFile(path)
+		must(g.T, err)
+		if i == len(logs)-1 {
+			text = bytes.TrimRight(text, "\x00")
+			text = append(text[:len(text)-20], make([]byte, 8<<10)...)
+		}
+		copy(text[1000:], secret)
+		to := g.path(dir + "/" + filepath.Base(path))
+		must(g.T, os.WriteFile(to, text, 0o600))
+		sh(g.T, fmt.Sprintf("chown --reference=$(dirname %[1]s) %[1]s", to))
+	}
 }
 
 // The same of what makes a new data directory for etcd, and backups.

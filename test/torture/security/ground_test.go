@@ -32,6 +32,9 @@ const hidden = "for-root-alone"
 
 func (s *scene) newGround() *ground {
 	g := &ground{scene: s}
+	if err := unix.Unmount(g.path("u/d"), unix.MNT_DETACH); err != unix.EINVAL && err != unix.ENOENT { // mostly nothing is mounted there
+		must(s.T, err)
+	}
 	for _, dir := range []string{"u", "u/d", "victim", "src", "out"} {
 		must(s.T, os.RemoveAll(filepath.Join(s.dir, dir)))
 		must(s.T, os.MkdirAll(filepath.Join(s.dir, dir), 0o755))

@@ -53,9 +53,12 @@ func newScene(t *testing.T) *scene {
 }
 
 // write makes the scene's runbook of its steps.
-func (s *scene) write(steps string) {
+func (s *scene) write(steps string) { s.writeHeaded("", steps) }
+
+// writeHeaded is write with something in the block that heads the runbook.
+func (s *scene) writeHeaded(head, steps string) {
 	s.Helper()
-	must(s.T, os.WriteFile(s.book, []byte("runbook \"test\" {}\n"+strings.ReplaceAll(steps, "DIR", s.dir)), 0o600))
+	must(s.T, os.WriteFile(s.book, []byte("runbook \"test\" {"+head+"}\n"+strings.ReplaceAll(steps, "DIR", s.dir)), 0o600))
 }
 
 func (s *scene) state() string { return filepath.Join(s.dir, "state") }

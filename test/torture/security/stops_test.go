@@ -36,6 +36,10 @@ func TestNobodyLeadsAStepAway(t *testing.T) {
 
 func (s *scene) standUp(d deed) {
 	s.write(d.steps)
+	if d.drill {
+		s.writeHeaded(" drill = true ", d.steps)
+	}
+	run := s.run(d)
 	lay := func() *ground {
 		g := s.newGround()
 		if d.lay != nil {
@@ -45,20 +49,20 @@ func (s *scene) standUp(d deed) {
 		return g
 	}
 	g := lay()
-	points := g.points(program.Done, "run", s.book, "--yes")
+	points := g.points(program.Done, run...)
 	back := g.points(program.Done, "rollback", "--yes")
 	if len(points) < 5 {
 		s.Fatalf("only %d calls on mallory's ground", len(points))
 	}
 	s.Logf("%d calls of the run, %d of its rollback", len(points), len(back))
 	tried := 0
-	for i, a := range attacks {
+	for i, a := range d.possible() {
 		for n, p := range points {
 			if !s.takes(a, "run", p, n+i) {
 				continue
 			}
 			g := lay()
-			if g.attackedAt(p, a, "run", s.book, "--yes") {
+			if g.attackedAt(p, a, run...) {
 				g.check(fmt.Sprintf("run, %v, %s", p, a.name), a)
 				g.goOn(a)
 				tried++
@@ -69,7 +73,7 @@ func (s *scene) standUp(d deed) {
 				continue
 			}
 			g := lay()
-			g.runbook(program.Done, "run", s.book, "--yes")
+			g.runbook(program.Done, run...)
 			if g.attackedAt(p, a, "rollback", "--yes") {
 				g.check(fmt.Sprintf("rollback, %v, %s", p, a.name), a)
 				tried++
