@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -279,19 +279,19 @@ func textDiff(path string, old, text []byte, mode uint32) string {
 }
 
 // text makes the new text from the old one at path.
-func (a *edit) text(rec edited, path string) ([]byte, error) {
-	old, err := os.ReadFile(path)
+func (a *edit) text(rec edited, path string) ([]byte, fs.FileInfo, error) {
+	old, info, err := readFile(path)
 	if err != nil {
-		return nil, &engine.Error{Where: path, Err: err}
+		return nil, nil, err
 	}
 	text, _, err := a.wanted().Apply(old)
 	if err != nil {
-		return nil, &engine.Error{Where: path, Err: err}
+		return nil, nil, &engine.Error{Where: path, Err: err}
 	}
 	if digest(text) != rec.New {
-		return nil, rec.changed()
+		return nil, nil, rec.changed()
 	}
-	return text, nil
+	return text, info, nil
 }
 
 func (r edited) changed() error {

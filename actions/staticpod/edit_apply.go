@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -45,13 +44,9 @@ func (a *edit) replace(rec edited) error {
 	if err := keep(rec.Path, rec.Kept); err != nil {
 		return err
 	}
-	text, err := a.text(rec, rec.Path)
+	text, info, err := a.text(rec, rec.Path)
 	if err != nil {
 		return err
-	}
-	info, err := os.Stat(rec.Path)
-	if err != nil {
-		return &engine.Error{Where: rec.Path, Err: err}
 	}
 	if err := durable.RemoveAll(rec.Staging); err != nil {
 		return err
@@ -130,12 +125,12 @@ func (a *edit) await(ctx context.Context, rec edited, fresh func(sandbox) bool, 
 	if !rec.Live {
 		return nil
 	}
-	data, err := os.ReadFile(rec.Path)
+	data, _, err := readFile(rec.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return rec.changed()
 	}
 	if err != nil {
-		return &engine.Error{Where: rec.Path, Err: err}
+		return err
 	}
 	pod, err := manifest.Parse(data)
 	if err != nil {

@@ -112,6 +112,9 @@ func (a *move) Plan(ctx context.Context, w engine.World) (engine.Change, error) 
 	if err := a.direction(&rec); err != nil {
 		return engine.Change{}, err
 	}
+	if err := rec.refuseExposed(func(dir string) (string, error) { return whereNow(ctx, w, dir) }); err != nil {
+		return engine.Change{}, err
+	}
 	if err := a.destination(ctx, w, &rec); err != nil {
 		return engine.Change{}, err
 	}

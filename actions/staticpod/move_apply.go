@@ -32,6 +32,9 @@ func (a *move) Apply(ctx context.Context, c engine.Change, r engine.Reporter) (e
 			return nil, err
 		}
 	}
+	if err := rec.refuseExposed(func(dir string) (string, error) { return dir, nil }); err != nil {
+		return nil, err
+	}
 	wanted := func(movedPod) bool { return true }
 	if err := rec.carry(ctx, wait, wanted); err != nil {
 		return nil, err
@@ -189,17 +192,17 @@ func (m moved) waves() ([][]carried, error) {
 // look reads the pod's manifest, wherever an earlier call has left it.
 func (m moved) look(p movedPod) (carried, error) {
 	from, to := filepath.Join(m.From, p.File), filepath.Join(m.To, p.File)
-	data, err := os.ReadFile(to)
+	data, _, err := readFile(to)
 	inPlace := err == nil
 	if errors.Is(err, os.ErrNotExist) {
-		data, err = os.ReadFile(from)
+		data, _, err = readFile(from)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return carried{}, engine.Errorf(from, "the manifest is neither here nor in %s", m.To).
 			WithHint("Something else has moved or deleted it since the step was planned; find it before going on.")
 	}
 	if err != nil {
-		return carried{}, &engine.Error{Where: from, Err: err}
+		return carried{}, err
 	}
 	pod, err := manifest.Parse(data)
 	if err != nil {

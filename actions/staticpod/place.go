@@ -3,6 +3,7 @@ package staticpod
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -56,14 +57,34 @@ func syncParents(from, to string) error {
 }
 
 func digestAt(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	data, _, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
+	return digest(data), err
+}
+
+// readFile reads the regular file at path itself, and tells whose it is. Who may
+// write in its directory could put a link to another's file in its place, or a
+// pipe.
+func readFile(path string) ([]byte, fs.FileInfo, error) {
+	f, err := durable.Open(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return "", &engine.Error{Where: path, Err: err}
+		return nil, nil, &engine.Error{Where: path, Err: err}
 	}
-	return digest(data), nil
+	defer f.Close() // only read from
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("is no regular file")
+	}
+	var data []byte
+	if err == nil {
+		data, err = io.ReadAll(f)
+	}
+	if err != nil {
+		return nil, nil, &engine.Error{Where: path, Err: err}
+	}
+	return data, info, nil
 }
 
 // moveFile renames a file, or copies it to staging, puts the copy in place and
@@ -89,13 +110,9 @@ func moveFile(from, staging, to string) error {
 // copyFile makes a new file with the content, the owner, the mode and the time
 // of another one.
 func copyFile(from, to string) error {
-	data, err := os.ReadFile(from)
+	data, info, err := readFile(from)
 	if err != nil {
-		return &engine.Error{Where: from, Err: err}
-	}
-	info, err := os.Stat(from)
-	if err != nil {
-		return &engine.Error{Where: from, Err: err}
+		return err
 	}
 	return writeLike(info, to, data, true)
 }
