@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,7 +139,7 @@ func readManifest(ctx context.Context, w engine.World, fact engine.PathFact) (ma
 	if err != nil {
 		return f, err
 	}
-	data, err := os.ReadFile(now)
+	data, err := readLinked(now)
 	if err != nil {
 		f.broken = err
 		return f, nil

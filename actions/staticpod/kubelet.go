@@ -136,7 +136,7 @@ func readSource(ctx context.Context, w engine.World, path string) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(now)
+	data, err := readLinked(now)
 	if err != nil {
 		return nil, &engine.Error{Where: path, Err: err}
 	}

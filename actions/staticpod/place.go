@@ -72,19 +72,34 @@ func readFile(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, &engine.Error{Where: path, Err: err}
 	}
+	return readRegular(f)
+}
+
+// readRegular reads an open file and closes it. Of a pipe nobody may ever come to
+// the end, so it has to be opened with O_NONBLOCK, and isn't read.
+func readRegular(f *os.File) (data []byte, info fs.FileInfo, err error) {
 	defer f.Close() // only read from
-	info, err := f.Stat()
+	info, err = f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("is no regular file")
 	}
-	var data []byte
 	if err == nil {
 		data, err = io.ReadAll(f)
 	}
 	if err != nil {
-		return nil, nil, &engine.Error{Where: path, Err: err}
+		return nil, nil, &engine.Error{Where: f.Name(), Err: err}
 	}
 	return data, info, nil
+}
+
+// readLinked is readFile where a link may be followed: while planning.
+func readLinked(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	data, _, err := readRegular(f)
+	return data, err
 }
 
 // moveFile renames a file, or copies it to staging, puts the copy in place and
