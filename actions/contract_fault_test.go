@@ -113,6 +113,9 @@ func badTruncate() []contract.Bad {
 		{Name: "nothing matches", Attribute: "path", Message: "no regular file", Set: func(_ *testing.T, c config) {
 			c["path"] = cty.StringVal(filepath.Join(filepath.Dir(c["path"].AsString()), "*.log"))
 		}},
+		{Name: "another name", Attribute: "path", Message: "it is a hard link", Set: func(t *testing.T, c config) {
+			must(t, os.Link(filepath.Join(filepath.Dir(c["path"].AsString()), "0.wal"), filepath.Join(t.TempDir(), "link")))
+		}},
 		{Name: "a size below zero", Attribute: "size_bytes", Message: "whole number", Set: func(_ *testing.T, c config) {
 			c["size_bytes"] = cty.NumberIntVal(-1)
 		}},
@@ -142,6 +145,9 @@ func badScribble() []contract.Bad {
 		{Name: "beyond the end", Attribute: "offset", Message: "nothing at", Set: func(_ *testing.T, c config) { c["offset"] = cty.NumberIntVal(1 << 30) }},
 		{Name: "a directory", Attribute: "path", Message: "no file", Set: func(_ *testing.T, c config) {
 			c["path"] = cty.StringVal(filepath.Dir(c["path"].AsString()))
+		}},
+		{Name: "another name", Attribute: "path", Message: "it is a hard link", Set: func(t *testing.T, c config) {
+			must(t, os.Link(c["path"].AsString(), filepath.Join(t.TempDir(), "link")))
 		}},
 	}
 }

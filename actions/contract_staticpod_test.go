@@ -225,6 +225,11 @@ func badPodStop() []contract.Bad {
 		{Name: "not kubelet's folders", Attribute: "from", Message: "neither this nor", Set: set("from", "/etc")},
 		{Name: "to a file", Set: set("to", podsDir+"/kubelet.yaml"), Attribute: "to", Message: "is no directory"},
 		{Name: "no parent", Set: set("to", "/no/such/place"), Attribute: "to", Message: "there is no such directory"},
+		{Name: "to where others may write", Attribute: "to", Message: "others could put a pod of theirs",
+			Set: func(t *testing.T, _ config) {
+				must(t, os.Mkdir(aside, 0o700))
+				must(t, os.Chmod(aside, 0o777))
+			}},
 		{Name: "no such pod", Attribute: "pods", Message: "neither " + manifests + " nor",
 			Set: func(_ *testing.T, c config) { c["pods"] = cty.ListVal([]cty.Value{cty.StringVal("etcd-events")}) }},
 		{Name: "a pod twice", Attribute: "pods", Message: "named twice",
