@@ -120,6 +120,10 @@ func unescaped(text string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(text)
 }
 
+// fewFiles is how many free files may be what the failed call has given back when
+// it cleared up.
+const fewFiles = 16
+
 // room tells how much a file system has left. It may have run out of files
 // rather than of bytes.
 func room(dir string) string {
@@ -132,6 +136,8 @@ func room(dir string) string {
 	switch {
 	case st.Files > 0 && st.Ffree == 0:
 		text += fmt.Sprintf(", but no room for one more file beside its %s", humanize.Comma(int64(st.Files)))
+	case st.Files > 0 && st.Ffree < fewFiles:
+		text += fmt.Sprintf(", but hardly room for one more file beside its %s", humanize.Comma(int64(st.Files)-int64(st.Ffree)))
 	case free > 1<<20:
 		text += "; if that is enough, then what it lies on is full, as dmesg tells"
 	}
