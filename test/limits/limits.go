@@ -13,8 +13,8 @@ const (
 	// mostMemory is how much may be asked for, also where it is given back at
 	// once. It doesn't depend on the machine, so it stands for time as well.
 	mostMemory = 2 << 30
-	// patience is against hanging without asking for memory.
-	patience = 2 * time.Minute
+	// patience is against hanging without asking for memory, on a busy machine too.
+	patience = 15 * time.Minute
 )
 
 // Hold fails where f takes more than anybody may wait for. A hang ends the

@@ -163,7 +163,7 @@ func fill(v reflect.Value, text string, number int) {
 	}
 }
 
-// written are the runbooks that ship and the hostile ones.
+// written are the shorter ones of the runbooks that ship, and hostile ones.
 func written(f *testing.F) []string {
 	f.Helper()
 	var all []string
@@ -172,7 +172,9 @@ func written(f *testing.F) []string {
 		if err != nil {
 			f.Fatal(err)
 		}
-		all = append(all, string(text))
+		if len(text) < 4<<10 {
+			all = append(all, string(text))
+		}
 	}
 	for _, family := range []string{"cycles", "marks", "names", "numbers", "places", "syntax", "terminal", "types", "unknown"} {
 		ar, err := txtar.ParseFile(filepath.Join("../../../test/torture/input/testdata/hostile", family+".txtar"))
@@ -180,7 +182,8 @@ func written(f *testing.F) []string {
 			f.Fatal(err)
 		}
 		for _, part := range ar.Files {
-			if strings.HasSuffix(part.Name, ".hcl") {
+			// What goes to the bounds of time is tried with the real binary.
+			if strings.HasSuffix(part.Name, ".hcl") && !bytes.Contains(part.Data, []byte("range(")) {
 				all = append(all, string(part.Data))
 			}
 		}
