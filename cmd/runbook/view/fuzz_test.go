@@ -84,6 +84,9 @@ func FuzzPlanFile(f *testing.F) {
 			f.Add(headerOf(file), true)
 		}
 	}
+	for _, header := range []string{`{}`, `{"format":1}`, `{"format":1,"sources":[{"name":"a","text":"runbook \"a\" {}"}],"plan":{"steps":[{}]}}`, `null`, `[`} {
+		f.Add([]byte(header), true)
+	}
 	f.Fuzz(func(t *testing.T, text []byte, summed bool) {
 		if summed {
 			text = summedUp(text)
