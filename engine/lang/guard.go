@@ -99,7 +99,7 @@ var errTooMuch = fmt.Errorf("it would come to more than %d MiB of text, or %d el
 var guards = map[string]func([]cty.Value) error{
 	"format":     guardFormat,
 	"formatlist": guardFormat,
-	"indent":     func(a []cty.Value) error { return product(number(a[0]), strings.Count(text(a[1]), "\n")) },
+	"indent":     func(a []cty.Value) error { return product(number(a[0]), 1+strings.Count(text(a[1]), "\n")) }, // one is made in any case
 	"join":       guardJoin,
 	"replace":    func(a []cty.Value) error { return product(strings.Count(text(a[0]), text(a[1])), len(text(a[2]))) },
 	"split":      func(a []cty.Value) error { return many(strings.Count(text(a[1]), text(a[0]))) },

@@ -37,7 +37,10 @@ func EncodePlan(host engine.Host, scope *lang.Scope, plan *Plan, version string)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := r.secrets.rewrite(head, r.secrets.hide)
+	if head, err = r.hidden(head); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
 	}

@@ -107,13 +107,19 @@ func (s *secrets) hide(text string) string { return s.hider.Replace(text) }
 // show replaces the tokens in a text by their secrets.
 func (s *secrets) show(text string) string { return s.shown.Replace(text) }
 
-// mask replaces the secrets in a text where nobody has to get them back.
+// mask replaces the secrets in a text where nobody has to get them back. It looks
+// between the tokens: a short secret may well be part of one.
 func (s *secrets) mask(text string) string {
 	var pairs []string
 	for _, secret := range s.longestFirst() {
 		pairs = append(pairs, secret, "(sensitive)")
 	}
-	return token.ReplaceAllString(strings.NewReplacer(pairs...).Replace(text), "(sensitive)")
+	masked := strings.NewReplacer(pairs...)
+	between := token.Split(text, -1)
+	for i, part := range between {
+		between[i] = masked.Replace(part)
+	}
+	return strings.Join(between, "(sensitive)")
 }
 
 // token is what stands for a secret that isn't known any more: one that was
