@@ -41,12 +41,9 @@ func (a *app) showCommand() *cobra.Command {
 }
 
 func (a *app) show(id string, withLog bool) error {
-	h, err := a.store().History(id)
+	h, err := a.store().History(id, withLog)
 	if err != nil {
 		return err
-	}
-	if !withLog {
-		h.Log = nil
 	}
 	a.view.Show(h.State, h.Busy, h.Log)
 	return nil

@@ -34,7 +34,7 @@ it.`,
 }
 
 func (a *app) report(id string, html bool, out string) error {
-	h, err := a.store().History(id)
+	h, err := a.store().History(id, false)
 	if err != nil {
 		return err
 	}
