@@ -229,7 +229,7 @@ func (s *StepState) Change() engine.Change {
 	if s.intent == nil {
 		return engine.Change{}
 	}
-	var in intent
+	var in struct{ Change engine.Change }
 	if err := s.intent.decode(&in); err != nil {
 		return engine.Change{}
 	}
