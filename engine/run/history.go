@@ -105,9 +105,14 @@ func (s *State) Readings() []Reading {
 	return all
 }
 
-// History tells what happened in a run, with a log of its records if that is
-// wanted.
-func (s Store) History(id string, withLog bool) (*History, error) {
+// Wanted is how much of a run's history is wanted.
+type Wanted struct {
+	Log   bool // its records too
+	Brief bool // of long texts in the steps' results the beginning will do
+}
+
+// History tells what happened in a run.
+func (s Store) History(id string, want Wanted) (*History, error) {
 	if err := s.Exists(id); err != nil {
 		return nil, err
 	}
@@ -115,7 +120,7 @@ func (s Store) History(id string, withLog bool) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := newTeller(withLog)
+	t := newTeller(want)
 	err = s.replay(id, t.h.State, func(take visit) error {
 		return journal.Read(s.run(id), func(r journal.Record) error {
 			if err := take(r); err != nil {
@@ -135,7 +140,7 @@ func (s Store) History(id string, withLog bool) (*History, error) {
 
 // Tell turns a journal's records into the history of its run.
 func Tell(records []journal.Record, busy bool) (*History, error) {
-	t := newTeller(true)
+	t := newTeller(Wanted{Log: true})
 	for _, r := range records {
 		if err := t.h.State.take(r); err != nil {
 			return nil, err
@@ -159,7 +164,11 @@ type teller struct {
 	log   bool
 }
 
-func newTeller(log bool) *teller { return &teller{h: &History{State: newState()}, log: log} }
+func newTeller(want Wanted) *teller {
+	s := newState()
+	s.brief = want.Brief
+	return &teller{h: &History{State: s}, log: want.Log}
+}
 
 func (t *teller) end(busy bool) *History {
 	t.cut(t.at)

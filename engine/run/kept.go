@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
 
 	"runbook/engine/journal"
 )
@@ -15,10 +16,12 @@ type kept struct {
 }
 
 func (s *State) keep(r journal.Record) *kept {
-	if r.Large() {
+	if s.brief && r.Kind == kindDone {
+		r.Data = cut(r.Data)
+	} else if r.Large() {
 		r.Data = nil
 	} else {
-		r.Data = bytes.Clone(r.Data) // it is the journal's
+		r.Data = bytes.Clone(r.Data) // the journal reads the next one into it
 	}
 	return &kept{record: r, show: s.show}
 }
@@ -118,4 +121,48 @@ func endOfText(data []byte, at int) int {
 			return at
 		}
 	}
+}
+
+// mostOfText is how many bytes of a text are enough to be shown on a line.
+const mostOfText = 1 << 10
+
+// cut is a record's data with its long texts cut.
+func cut(data json.RawMessage) json.RawMessage {
+	var out []byte
+	for at := 0; at < len(data); {
+		begin := bytes.IndexByte(data[at:], '"')
+		if begin < 0 {
+			return append(out, data[at:]...)
+		}
+		begin += at
+		end := endOfText(data, begin)
+		if end < 0 {
+			return data // it is no JSON, which its decoding tells
+		}
+		if end-begin-len(`""`) <= mostOfText {
+			out = append(out, data[at:end]...)
+		} else {
+			out = append(append(out, data[at:whole(data, begin+1, mostOfText)]...), "…\""...)
+		}
+		at = end
+	}
+	return out
+}
+
+// whole is where a text of JSON can be cut some bytes behind an offset: neither in
+// a character nor in what stands for one.
+func whole(data []byte, from, most int) int {
+	at := from
+	for at < from+most {
+		switch {
+		case data[at] == '\\' && data[at+1] == 'u':
+			at += len(`\u0000`)
+		case data[at] == '\\':
+			at += 2
+		default:
+			_, size := utf8.DecodeRune(data[at:])
+			at += size
+		}
+	}
+	return at
 }

@@ -179,6 +179,7 @@ type State struct {
 	// Pruned holds the kept paths that were deleted for good.
 	Pruned map[string]bool
 
+	brief bool // long texts of results are cut
 	// show puts the secrets back into a record's data; nil: they stay hidden.
 	show func(json.RawMessage) (json.RawMessage, error)
 }

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -96,5 +97,34 @@ func TestLean(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A text is cut between its characters, and nothing else changes.
+func TestCut(t *testing.T) {
+	for _, piece := range []string{"x", "ü", "🙂", `\n`, `\"`, `\\`, `\u00e9`, "a🙂\\n"} {
+		for n := range 2 * mostOfText {
+			long := strings.Repeat(piece, n)
+			data := json.RawMessage(`{"step":"one","result":{"a":"` + long + `","b":[1,"` + long + `"]},"took_ns":3}`)
+			got := cut(bytes.Clone(data))
+			var want, is struct {
+				Step   string
+				Result struct {
+					A string
+					B []any
+				}
+				Took int `json:"took_ns"`
+			}
+			if json.Unmarshal(data, &want) != nil || json.Unmarshal(got, &is) != nil {
+				t.Fatalf("%d of %s: %.200s", n, piece, got)
+			}
+			a, shorter := strings.CutSuffix(is.Result.A, "…")
+			if !strings.HasPrefix(want.Result.A, a) || is.Result.B[1] != is.Result.A || is.Step != "one" || is.Took != 3 {
+				t.Fatalf("%d of %s: %.200s", n, piece, got)
+			}
+			if shorter != (len(long) > mostOfText) || len(got) > 3*mostOfText {
+				t.Fatalf("%d of %s are cut to %d bytes", n, piece, len(got))
+			}
+		}
 	}
 }

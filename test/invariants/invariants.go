@@ -12,7 +12,7 @@ import (
 // Check reads a run's journal as the product does, and returns the first
 // record that must not be where it is.
 func Check(store run.Store, id string) error {
-	h, err := store.History(id, true)
+	h, err := store.History(id, run.Wanted{Log: true})
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func FuzzLoad(f *testing.F) {
 		if (err == nil) != (sum.State != nil) {
 			t.Fatalf("a state %v beside the error %v", sum.State, err)
 		}
-		if _, err := s.History(id, true); err != nil {
+		if _, err := s.History(id, run.Wanted{Log: true}); err != nil {
 			explained(t, err)
 		}
 		r, err := s.Resume(id, h, reg, nil, "test", func(engine.Event) {})
