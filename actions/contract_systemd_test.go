@@ -205,6 +205,21 @@ func TestFailedStartIsExplained(t *testing.T) {
 	}
 }
 
+// Why a service ended, it has said itself, before all that systemd said of it.
+func TestLastWordsAreTheServices(t *testing.T) {
+	stop := strings.Repeat("ExecStopPost=/bin/true\n", 3)
+	must(t, os.WriteFile("/etc/systemd/system/"+unitName, []byte(
+		"[Service]\nType=notify\nExecStart=/bin/sh -c 'echo there is no room for it; exit 1'\n"+
+			"Restart=on-failure\nRestartSec=1ms\nStartLimitBurst=3\n"+stop), 0o644))
+	systemctl(t, "daemon-reload")
+	t.Cleanup(func() { _ = exec.Command("systemctl", "stop", unitName).Run() }) // it has failed
+	a, c := unitAction(t, "started")
+	_, err := a.Apply(t.Context(), c, silent{})
+	if err == nil || !strings.Contains(err.Error(), "there is no room for it") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCancelledStopReturns(t *testing.T) {
 	must(t, os.WriteFile("/etc/systemd/system/"+unitName, []byte(
 		"[Service]\nType=exec\nExecStart=/bin/sleep infinity\nExecStop=/bin/sleep infinity\nTimeoutStopSec=20s\n"), 0o644))

@@ -3,6 +3,7 @@ package systemd
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os/exec"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type control struct {
 	conn   *connection
 	unit   string
 	report engine.Reporter
+	since  time.Time // when it began to
 }
 
 // state is a unit's fact, with what systemd is about to do to it. A job may
@@ -232,7 +234,7 @@ func (k control) refused(verb string, err error) error {
 
 // failed describes a unit that did not come to where it should.
 func (k control) failed(what string, u state) error {
-	log := journalTail(k.unit)
+	log := lastWords(k.unit, k.since)
 	if log != "" {
 		log = "; it last said:\n" + log
 	}
@@ -240,12 +242,22 @@ func (k control) failed(what string, u state) error {
 		WithHint("journalctl -u %s -n 20 tells more.", k.unit)
 }
 
-// journalTail returns the unit's last log lines. It only adds to an error, so
-// where there is no journal it is empty.
-func journalTail(unit string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+// lastWords are the last lines of the unit's processes since a time, which say why
+// they ended; what systemd says of them would push them out. Where they said
+// nothing, it is systemd's lines. All this only adds to an error, so where there
+// is no journal it is empty.
+func lastWords(unit string, since time.Time) string {
+	ctx := context.Background() // of a run that is told to stop too
+	if own := lastLines(ctx, "_SYSTEMD_UNIT="+unit, fmt.Sprintf("--since=@%d", since.Unix())); own != "" {
+		return own
+	}
+	return lastLines(ctx, "-u", unit)
+}
+
+func lastLines(ctx context.Context, which ...string) string {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "journalctl", "-u", unit, "-n", "5", "-o", "cat", "-q", "--no-pager").Output()
+	out, err := exec.CommandContext(ctx, "journalctl", append(which, "-n", "5", "-o", "cat", "-q", "--no-pager")...).Output()
 	if err != nil {
 		return ""
 	}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -322,7 +323,7 @@ func (a *unit) control(ctx context.Context, c engine.Change, r engine.Reporter) 
 		return control{}, rec, err
 	}
 	conn, err := connect(ctx)
-	return control{conn: conn, unit: a.Unit, report: r}, rec, err
+	return control{conn: conn, unit: a.Unit, report: r, since: time.Now()}, rec, err
 }
 
 func (a *unit) toState(ctx context.Context, k control, rec record) error {

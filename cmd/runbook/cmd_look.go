@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
+	"runbook/engine/run"
 )
 
 func (a *app) listCommand() *cobra.Command {
@@ -28,25 +29,26 @@ func (a *app) showCommand() *cobra.Command {
 		Use:   "show [RUN]",
 		Short: "Show a run: its steps, results, and what it kept; the newest run if none is named",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := a.named(args)
 			if err != nil {
 				return err
 			}
-			return a.show(id, withLog)
+			whole, err := cmd.Flags().GetBool(jsonFlag)
+			if err != nil {
+				return err
+			}
+			return a.show(id, run.Wanted{Log: withLog, Brief: !whole})
 		},
 	})
 	cmd.Flags().BoolVar(&withLog, "log", false, "show the records of its journal as well, the oldest first")
 	return cmd
 }
 
-func (a *app) show(id string, withLog bool) error {
-	h, err := a.store().History(id)
+func (a *app) show(id string, want run.Wanted) error {
+	h, err := a.store().History(id, want)
 	if err != nil {
 		return err
-	}
-	if !withLog {
-		h.Log = nil
 	}
 	a.view.Show(h.State, h.Busy, h.Log)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"runbook/cmd/runbook/view"
 	"runbook/engine/durable"
 	"runbook/engine/lang"
+	"runbook/engine/run"
 )
 
 func (a *app) reportCommand() *cobra.Command {
@@ -34,7 +35,7 @@ it.`,
 }
 
 func (a *app) report(id string, html bool, out string) error {
-	h, err := a.store().History(id)
+	h, err := a.store().History(id, run.Wanted{})
 	if err != nil {
 		return err
 	}

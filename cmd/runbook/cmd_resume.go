@@ -166,8 +166,7 @@ func (a *app) pick(args []string, what string, want func(run.Summary) bool) (str
 	if len(args) == 0 {
 		return a.store().Pick(what, want)
 	}
-	_, err := a.store().Load(args[0])
-	return args[0], err
+	return args[0], a.store().Exists(args[0])
 }
 
 // reopen takes a run up again under the lock.

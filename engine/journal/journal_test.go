@@ -29,7 +29,7 @@ func write(t *testing.T, n int) (string, []byte) {
 		t.Fatal(err)
 	}
 	for i := 1; i < n; i++ {
-		if err := j.Append("more", note{fmt.Sprint(i)}); err != nil {
+		if _, err := j.Append("more", note{fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func prefix(t *testing.T, records []Record) {
 
 func TestAppendedRecordsAreReadBack(t *testing.T) {
 	dir, _ := write(t, 5)
-	j, records, torn, err := Open(dir)
+	j, records, torn, err := openAll(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +78,10 @@ func TestAppendedRecordsAreReadBack(t *testing.T) {
 		t.Fatalf("%d records, torn %v", len(records), torn)
 	}
 	prefix(t, records)
-	if err := j.Append("more", note{"5"}); err != nil {
+	if _, err := j.Append("more", note{"5"}); err != nil {
 		t.Fatal(err)
 	}
-	records, err = Read(dir)
+	records, err = All(dir)
 	if err != nil || len(records) != 6 {
 		t.Fatalf("%d records, %v", len(records), err)
 	}
@@ -96,7 +96,7 @@ func TestTruncatedAtEveryLength(t *testing.T) {
 		dir := put(t, text[:size])
 		whole := bytes.Count(text[:size], []byte("\n"))
 		rest := size - (bytes.LastIndexByte(text[:size], '\n') + 1)
-		j, records, torn, err := Open(dir)
+		j, records, torn, err := openAll(dir)
 		if err != nil {
 			t.Fatalf("size %d: %v", size, err)
 		}
@@ -116,13 +116,13 @@ func TestTruncatedAtEveryLength(t *testing.T) {
 
 func continueJournal(t *testing.T, dir string, j *Journal, n int) {
 	t.Helper()
-	if err := j.Append("more", note{fmt.Sprint(n)}); err != nil {
+	if _, err := j.Append("more", note{fmt.Sprint(n)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	records, err := Read(dir)
+	records, err := All(dir)
 	if err != nil || len(records) != n+1 {
 		t.Fatalf("%d records after continuing at %d: %v", len(records), n, err)
 	}
@@ -137,7 +137,7 @@ func TestEveryBitFlipIsFound(t *testing.T) {
 		for bit := range 8 {
 			broken := bytes.Clone(text)
 			broken[i] ^= 1 << bit
-			if _, records, torn, err := Open(put(t, broken)); err == nil {
+			if _, records, torn, err := openAll(put(t, broken)); err == nil {
 				t.Fatalf("byte %d, bit %d: read %d records, torn %v", i, bit, len(records), torn)
 			}
 		}
@@ -155,7 +155,7 @@ func TestLinesCannotBeMovedOrLeftOut(t *testing.T) {
 		for _, i := range order {
 			b.WriteString(lines[i])
 		}
-		_, _, _, err := Open(put(t, []byte(b.String())))
+		_, _, _, err := openAll(put(t, []byte(b.String())))
 		if err == nil || !strings.Contains(err.Error(), "damaged") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -166,7 +166,7 @@ func TestDamageSaysWhere(t *testing.T) {
 	_, text := write(t, 3)
 	second := bytes.IndexByte(text, '\n') + 1
 	text[second+20] ^= 1
-	_, _, _, err := Open(put(t, text))
+	_, _, _, err := openAll(put(t, text))
 	want := fmt.Sprintf("%s:2 (byte %d)", FileName, second)
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Fatalf("%v does not say %q", err, want)
@@ -178,11 +178,11 @@ func TestDamageSaysWhere(t *testing.T) {
 func long(t *testing.T) (text []byte, last int) {
 	t.Helper()
 	dir, before := write(t, 2)
-	j, _, _, err := Open(dir)
+	j, _, _, err := openAll(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Append("more", note{strings.Repeat("2", 4*sector)}); err != nil {
+	if _, err := j.Append("more", note{strings.Repeat("2", 4*sector)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {
@@ -206,7 +206,7 @@ func TestZeroedTailIsTorn(t *testing.T) {
 				clear(broken[max(last, (first+i)*sector):min(len(text), (first+i+1)*sector)])
 			}
 		}
-		j, records, torn, err := Open(put(t, broken))
+		j, records, torn, err := openAll(put(t, broken))
 		if err != nil || len(records) != 2 || torn == nil {
 			t.Fatalf("sectors %b missing: %d records, torn %v, %v", missing, len(records), torn, err)
 		}
@@ -224,7 +224,7 @@ func TestZeroIsDamage(t *testing.T) {
 		}
 		broken := bytes.Clone(text)
 		broken[i] = 0
-		if _, records, torn, err := Open(put(t, broken)); err == nil {
+		if _, records, torn, err := openAll(put(t, broken)); err == nil {
 			t.Fatalf("byte %d: %d records, torn %v", i, len(records), torn)
 		}
 	}
@@ -245,8 +245,8 @@ func TestNoJournal(t *testing.T) {
 			if err := make(path); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Read(dir)
-			_, _, _, opened := Open(dir)
+			_, err := All(dir)
+			_, _, _, opened := openAll(dir)
 			for _, err := range []error{err, opened} {
 				if err == nil || !strings.Contains(err.Error(), path) || engine.HintOf(err) == "" {
 					t.Errorf("%v, hint %q", err, engine.HintOf(err))
@@ -272,14 +272,14 @@ func TestOneWriter(t *testing.T) {
 	if busy, err := Busy(dir); busy || err != nil {
 		t.Fatal(busy, err)
 	}
-	j, _, _, err := Open(dir)
+	j, _, _, err := openAll(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if busy, err := Busy(dir); !busy || err != nil {
 		t.Fatal(busy, err)
 	}
-	if _, _, _, err := Open(dir); err == nil {
+	if _, _, _, err := openAll(dir); err == nil {
 		t.Fatal("opened twice")
 	}
 	if err := j.Close(); err != nil {
@@ -292,18 +292,18 @@ func TestOneWriter(t *testing.T) {
 
 func TestAppendAfterAFailureIsRefused(t *testing.T) {
 	dir, _ := write(t, 1)
-	j, _, _, err := Open(dir)
+	j, _, _, err := openAll(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := j.file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	first := j.Append("more", note{"1"})
+	_, first := j.Append("more", note{"1"})
 	if first == nil {
 		t.Fatal("wrote to a closed file")
 	}
-	if second := j.Append("more", note{"1"}); !errors.Is(second, first) {
+	if _, second := j.Append("more", note{"1"}); !errors.Is(second, first) {
 		t.Fatalf("after %v came %v", first, second)
 	}
 }
@@ -370,4 +370,14 @@ func TestDeadOwnerDoesNotBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = l.Release()
+}
+
+// openAll is Open, with the records.
+func openAll(dir string) (j *Journal, records []Record, torn *Torn, err error) {
+	j, torn, err = Open(dir, func(r Record) error {
+		r.Data = bytes.Clone(r.Data)
+		records = append(records, r)
+		return nil
+	})
+	return j, records, torn, err
 }

@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
+
+	"runbook/engine"
 )
 
 // Record is one entry of a journal.
@@ -16,7 +19,42 @@ type Record struct {
 	Time time.Time       `json:"time"`
 	Kind string          `json:"kind"`
 	Data json.RawMessage `json:"data"`
+
+	from *place // nil: it is of no journal
 }
+
+// place is where a journal has a record's line.
+type place struct {
+	path string
+	at   int64  // its first byte
+	size int    // in bytes
+	sum  string // of the line before
+}
+
+// Again reads the record's data from its journal, and checks it as before.
+func (r Record) Again() (json.RawMessage, error) {
+	if r.from == nil {
+		return r.Data, nil
+	}
+	f, err := open(r.from.path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	line := make([]byte, r.from.size)
+	if _, err := f.ReadAt(line, r.from.at); err != nil {
+		return nil, &engine.Error{Where: r.from.path, Err: err}
+	}
+	again, _, err := decode(line, r.from.sum, r.Seq)
+	if err != nil {
+		return nil, damaged(r.from.path, r.Seq, r.from.at, err)
+	}
+	return again.Data, nil
+}
+
+// Large reports whether there is more of the data than needs to be kept, since it
+// can be had Again.
+func (r Record) Large() bool { return r.from != nil && len(r.Data) > 4<<10 }
 
 // Decode decodes the record's data into v.
 func (r Record) Decode(v any) error {

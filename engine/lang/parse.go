@@ -27,7 +27,7 @@ var rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 func Load(src *Sources, reg *engine.Registry) (*Runbook, hcl.Diagnostics) {
 	main := src.All()[0]
 	body, file, diags := parseFile(main)
-	rb := &Runbook{Sources: src, broken: map[string]bool{}, Files: map[string]*hcl.File{main.Name: file}}
+	rb := &Runbook{Sources: src, broken: map[string]bool{}, needed: map[string]bool{}, Files: map[string]*hcl.File{main.Name: file}}
 	if diags.HasErrors() {
 		return rb, few(inOrder(diags))
 	}

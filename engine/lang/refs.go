@@ -85,6 +85,9 @@ func (r *Runbook) checkRefs(s site) hcl.Diagnostics {
 		if len(diags) > mostMistakes {
 			break
 		}
+		if ref.root == "step" {
+			r.needed[ref.name] = true
+		}
 		if summary, detail := r.wrong(ref, s); summary != "" {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: ref.Range.Ptr()})
 		}

@@ -33,6 +33,8 @@ type Runbook struct {
 	// broken names what is declared but can't be used, as "step.NAME" or
 	// "data.TYPE.NAME", so that references to it aren't reported as well.
 	broken map[string]bool
+	// needed names the steps whose results an expression refers to.
+	needed map[string]bool
 	byName struct {
 		steps     map[string]*Step
 		variables map[string]*Variable

@@ -63,12 +63,15 @@ func (s *Scope) Rounds(st *Step) ([]*Each, hcl.Diagnostics) {
 		return nil, diags
 	}
 	t := v.Type()
+	// A known set has known elements without marks, and going through a large one
+	// takes its time.
+	set := t.IsSetType() && t.ElementType() == cty.String && v.IsKnown()
 	switch {
-	case v.ContainsMarked():
+	case v.IsMarked() || !set && v.ContainsMarked():
 		return nil, diags.Append(exprDiag(st.ForEach, "A sensitive for_each", "The keys become part of the steps' names, which are shown."))
-	case v.IsNull() || !v.IsWhollyKnown():
+	case v.IsNull() || !set && !v.IsWhollyKnown():
 		return nil, diags.Append(exprDiag(st.ForEach, "No value for for_each", "It must not be null, and has to be known before the run."))
-	case !t.IsMapType() && !t.IsObjectType() && !(t.IsSetType() && t.ElementType() == cty.String):
+	case !t.IsMapType() && !t.IsObjectType() && !set:
 		return nil, diags.Append(exprDiag(st.ForEach, "Wrong type", "for_each takes a map, or a set of texts: toset([…])."))
 	}
 	var rounds []*Each
@@ -128,8 +131,12 @@ func (s *Scope) TakeOver(from *Scope) {
 }
 
 // Adopt gives the result of a step, or of the round of it that the scope is of,
-// to the expressions that follow. Forget takes it back.
+// to the expressions that follow. Forget takes it back. A result that none refers
+// to isn't kept: a long run has many.
 func (s *Scope) Adopt(step string, result cty.Value) {
+	if !s.Book.needed[step] {
+		return
+	}
 	if s.Each == nil {
 		s.Steps[step] = result
 		return

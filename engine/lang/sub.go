@@ -76,7 +76,7 @@ func (p *parser) subBook(source *hcl.Attribute) *Runbook {
 		return nil
 	}
 	inner := &parser{reg: p.reg, text: text, trail: append(slices.Clone(p.trail), name), loaded: p.loaded,
-		rb: &Runbook{Sources: p.rb.Sources, Files: p.rb.Files, broken: map[string]bool{}}}
+		rb: &Runbook{Sources: p.rb.Sources, Files: p.rb.Files, broken: map[string]bool{}, needed: map[string]bool{}}}
 	inner.root(body)
 	p.add(inner.diags)
 	return inner.rb

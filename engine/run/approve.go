@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"runbook/engine"
-	"runbook/engine/journal"
 )
 
 // ErrWaiting says that a run stopped at a step that somebody has to approve.
@@ -51,19 +50,18 @@ func (r *Runner) askAgain(w *work, why string) error {
 
 // Approve records that somebody agreed to the step that a run waits for.
 func (s Store) Approve(id, step, by, reason string) error {
-	j, records, _, err := journal.Open(s.run(id))
+	state := newState()
+	j, _, err := s.open(id, state)
 	if err != nil {
 		return err
 	}
-	state, err := s.replay(id, records)
 	switch {
-	case err != nil:
 	case state.Waiting == nil || !state.Phase.Open():
 		err = engine.Errorf("run "+id, "it waits for no approval")
 	case state.Waiting.Step != step:
 		err = engine.Errorf("run "+id, "it waits for the approval of step %s, not of %q", state.Waiting.Step, step)
 	default:
-		err = j.Append(kindApproved, approved{Step: step, By: by, Reason: reason})
+		_, err = j.Append(kindApproved, approved{Step: step, By: by, Reason: reason})
 	}
 	return errors.Join(err, j.Close())
 }

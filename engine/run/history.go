@@ -105,49 +105,51 @@ func (s *State) Readings() []Reading {
 	return all
 }
 
+// Wanted is how much of a run's history is wanted.
+type Wanted struct {
+	Log   bool // its records too
+	Brief bool // of long texts in the steps' results the beginning will do
+}
+
 // History tells what happened in a run.
-func (s Store) History(id string) (*History, error) {
+func (s Store) History(id string, want Wanted) (*History, error) {
 	if err := s.Exists(id); err != nil {
-		return nil, err
-	}
-	records, err := journal.Read(s.run(id))
-	if err != nil {
 		return nil, err
 	}
 	busy, err := journal.Busy(s.run(id))
 	if err != nil {
 		return nil, err
 	}
-	h, err := Tell(records, busy)
-	if err == nil {
-		err = belongs(h.State, id)
-	}
+	t := newTeller(want)
+	err = s.replay(id, t.h.State, func(take visit) error {
+		return journal.Read(s.run(id), func(r journal.Record) error {
+			if err := take(r); err != nil {
+				return err
+			}
+			if err := t.hear(r); err != nil {
+				return s.unusable(id, err)
+			}
+			return nil
+		})
+	})
 	if err != nil {
-		return nil, s.unusable(id, err)
+		return nil, err
 	}
-	return h, nil
+	return t.end(busy), nil
 }
 
 // Tell turns a journal's records into the history of its run.
 func Tell(records []journal.Record, busy bool) (*History, error) {
-	records = steady(records)
-	state, err := Replay(records)
-	if err != nil {
-		return nil, err
-	}
-	t := teller{h: &History{State: state, Busy: busy}, at: records[0].Time}
+	t := newTeller(Wanted{Log: true})
 	for _, r := range records {
-		e, err := logEntry(r)
-		if err != nil {
+		if err := t.h.State.take(r); err != nil {
 			return nil, err
 		}
-		t.h.Log = append(t.h.Log, e)
 		if err := t.hear(r); err != nil {
 			return nil, err
 		}
 	}
-	t.cut(t.at)
-	return t.h, nil
+	return t.end(busy), t.h.State.headed()
 }
 
 // teller goes through the records of a run.
@@ -159,6 +161,19 @@ type teller struct {
 	since time.Time
 	idle  PauseReason // why nobody is at work; empty while somebody is
 	asked string      // the approval that is waited for
+	log   bool
+}
+
+func newTeller(want Wanted) *teller {
+	s := newState()
+	s.brief = want.Brief
+	return &teller{h: &History{State: s}, log: want.Log}
+}
+
+func (t *teller) end(busy bool) *History {
+	t.cut(t.at)
+	t.h.Busy = busy
+	return t.h
 }
 
 // told is what of a record is part of the history.
@@ -170,7 +185,19 @@ type told struct {
 	Took     time.Duration `json:"took_ns"`
 }
 
+// hear takes in the record that its state was the last to take in.
 func (t *teller) hear(r journal.Record) error {
+	if r.Time = t.h.State.Updated; t.at.IsZero() {
+		t.at = r.Time
+	}
+	if t.log {
+		e, err := logEntry(r)
+		if err != nil {
+			return err
+		}
+		t.h.Log = append(t.h.Log, e)
+	}
+	r.Data = lean(r.Data)
 	var d told
 	if err := r.Decode(&d); err != nil {
 		return err

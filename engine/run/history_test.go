@@ -85,7 +85,7 @@ func TestHistoryOfARunWithHelp(t *testing.T) {
 
 func (b *bench) history() *run.History {
 	b.t.Helper()
-	h, err := b.store.History("r1")
+	h, err := b.store.History("r1", run.Wanted{Log: true})
 	if err != nil {
 		b.t.Fatal(err)
 	}

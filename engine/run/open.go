@@ -23,7 +23,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	scope := lang.NewScope(planned.Book, planned.Vars, planned.Run)
 	scope.Data = planned.Data
 	r := &Runner{host: host, scope: scope, emit: emit, secrets: plan.secrets.anew()}
-	r.state = newState()
+	r.state = r.newState()
 	head, err := r.header(plan, version)
 	if err != nil {
 		return nil, err
@@ -88,20 +88,18 @@ func encodeVariable(v cty.Value) (json.RawMessage, error) {
 // runbook as it was when the run began.
 // set holds the texts of the sensitive variables, which the journal doesn't
 // keep. The error may be a *lang.Error.
-func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set lang.Settings, version string, emit func(engine.Event)) (*Runner, error) {
-	j, records, torn, err := journal.Open(s.run(id))
-	if err != nil {
+func (s Store) Resume(id string, host engine.Host, reg *engine.Registry, set lang.Settings, version string, emit func(engine.Event)) (_ *Runner, err error) {
+	r := &Runner{host: host, emit: emit, secrets: newSecrets(""), reopened: &resumed{Version: version, PID: os.Getpid()}}
+	r.state = r.newState()
+	var torn *journal.Torn
+	if r.journal, torn, err = s.open(id, r.state); err != nil {
 		return nil, err
 	}
-	r := &Runner{host: host, journal: j, emit: emit, reopened: &resumed{Version: version, PID: os.Getpid()}}
 	if torn != nil {
 		emit(engine.JournalTorn{Bytes: torn.Bytes, Aside: torn.Aside})
 	}
-	if r.state, err = s.replay(id, records); err == nil {
-		err = r.restore(records, reg, set)
-	}
-	if err != nil {
-		return nil, errors.Join(err, j.Close())
+	if err := r.restore(r.journal.Each, reg, set); err != nil {
+		return nil, errors.Join(err, r.journal.Close())
 	}
 	return r, nil
 }
@@ -122,8 +120,9 @@ func (r *Runner) takeUp() error {
 	return nil
 }
 
-// restore brings back what the runner knew when the run was interrupted.
-func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set lang.Settings) error {
+// restore brings back what the runner knew when the run was interrupted. again
+// shows its records again.
+func (r *Runner) restore(again func(visit) error, reg *engine.Registry, set lang.Settings) error {
 	head := r.state.Header
 	r.secrets = newSecrets(head.Salt)
 	book, diags := lang.Load(lang.NewSources(head.Sources...), reg)
@@ -134,8 +133,11 @@ func (r *Runner) restore(records []journal.Record, reg *engine.Registry, set lan
 	if err != nil {
 		return err
 	}
-	if r.state, err = r.replayShown(records); err != nil {
-		return err
+	if len(r.secrets.tokens) > 0 { // they were unknown when the journal was read
+		r.state = r.newState()
+		if err := again(r.state.take); err != nil {
+			return err
+		}
 	}
 	r.scope = lang.NewScope(book, vars, head.Run)
 	return r.unfold()
@@ -177,19 +179,16 @@ func (r *Runner) recallDataOf(step string, scope *lang.Scope) error {
 	return nil
 }
 
-// replayShown is Replay with the values of the sensitive variables put back.
-func (r *Runner) replayShown(records []journal.Record) (*State, error) {
-	if len(r.secrets.tokens) == 0 {
-		return r.state, nil
-	}
-	shown := slices.Clone(records)
-	for i := range shown {
-		var err error
-		if shown[i].Data, err = r.secrets.rewrite(shown[i].Data, r.secrets.show); err != nil {
-			return nil, err
+// newState is one that shows the values of sensitive variables.
+func (r *Runner) newState() *State {
+	s := newState()
+	s.show = func(data json.RawMessage) (json.RawMessage, error) {
+		if len(r.secrets.tokens) == 0 {
+			return data, nil
 		}
+		return r.secrets.rewrite(data, r.secrets.show)
 	}
-	return Replay(shown)
+	return s
 }
 
 // recallData gives what a data source read when the run began to the

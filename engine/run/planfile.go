@@ -89,10 +89,11 @@ func DecodePlan(text []byte, host engine.Host, reg *engine.Registry, set lang.Se
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &Runner{host: host}
-	records := []journal.Record{{Seq: 1, Kind: kindRun, Data: header}}
-	if r.state, err = Replay(records); err == nil {
-		err = r.restore(records, reg, set)
+	r := &Runner{host: host, secrets: newSecrets("")}
+	r.state = r.newState()
+	read := func(take visit) error { return take(journal.Record{Seq: 1, Kind: kindRun, Data: header}) }
+	if err = read(r.state.take); err == nil {
+		err = r.restore(read, reg, set)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"runbook/engine"
-	"runbook/engine/journal"
 )
 
 // Kept lists the paths at which a run still keeps what its steps replaced, or
@@ -47,12 +46,12 @@ func (s *State) everKept() (paths []string) {
 // Prune deletes for good what a run that has ended kept, and records each. A
 // run that was pruned can't be rolled back any more.
 func (s Store) Prune(ctx context.Context, id string, host engine.Host, deleted func(path string)) error {
-	j, records, _, err := journal.Open(s.run(id))
+	state := newState()
+	j, _, err := s.open(id, state)
 	if err != nil {
 		return err
 	}
-	state, err := s.replay(id, records)
-	if err == nil && state.Phase.Open() {
+	if state.Phase.Open() {
 		err = engine.Errorf("run "+id, "it has not ended: what it keeps may still be needed").
 			WithHint("Go on with `runbook resume %s`, or undo it with `runbook rollback %s`", id, id)
 	}
@@ -63,7 +62,7 @@ func (s Store) Prune(ctx context.Context, id string, host engine.Host, deleted f
 	for _, path := range paths {
 		// First the record: whoever reads it later must not count on the path.
 		if !state.Pruned[path] {
-			err = j.Append(kindPruned, pruned{Path: path})
+			_, err = j.Append(kindPruned, pruned{Path: path})
 		}
 		if err != nil {
 			break

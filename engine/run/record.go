@@ -1,10 +1,8 @@
 package run
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"runbook/engine"
@@ -180,6 +178,10 @@ type State struct {
 	Outputs []OutputValue // of a finished run
 	// Pruned holds the kept paths that were deleted for good.
 	Pruned map[string]bool
+
+	brief bool // long texts of results are cut
+	// show puts the secrets back into a record's data; nil: they stay hidden.
+	show func(json.RawMessage) (json.RawMessage, error)
 }
 
 // WaitingRecord is an approval that is waited for.
@@ -198,13 +200,13 @@ type FailureRecord struct {
 
 // StepState is what a journal says of one step.
 type StepState struct {
-	intent    *recordedIntent
-	undo      *recordedIntent // of a rollback block
+	intent    *kept
+	undo      *kept // the intent of a rollback block
+	outcome   *kept
 	Started   time.Time
 	Ended     time.Time
 	Done      bool
 	Unchanged bool
-	result    json.RawMessage // an object, or empty
 	Took      time.Duration
 	Undone    bool
 	UndoNote  string
@@ -228,8 +230,8 @@ func (s *StepState) Change() engine.Change {
 	if s.intent == nil {
 		return engine.Change{}
 	}
-	in, err := s.intent.decode()
-	if err != nil {
+	var in struct{ Change engine.Change }
+	if err := s.intent.decode(&in); err != nil {
 		return engine.Change{}
 	}
 	return in.Change
@@ -249,47 +251,27 @@ func (s *StepState) Kept() []string {
 	return s.Change().UndoKept
 }
 
-// Result is what the step handed out; nil where it handed out nothing.
+// Result is what the step handed out; nil where it handed out nothing, and where
+// the record of it can't be decoded, which a resume and a rollback report.
 func (s *StepState) Result() engine.Result {
-	var res engine.Result
-	_ = json.Unmarshal(s.result, &res) // it is an object, which setResult has seen to, or empty
+	if s.outcome == nil {
+		return nil
+	}
+	res, err := s.result()
+	if err != nil {
+		return nil
+	}
 	return res
 }
 
-// setResult keeps a result as it is recorded: a long run has many, and asks for
-// hardly any again.
-func (s *StepState) setResult(raw json.RawMessage) error {
-	if len(raw) > 0 && raw[0] != '{' && string(raw) != "null" {
-		return fmt.Errorf("a result is an object, and this is not: %.40s", raw)
+// result is also that of a step in doubt: what was known of it before has to do.
+func (s *StepState) result() (engine.Result, error) {
+	if s.outcome == nil {
+		return s.Change().Results, nil
 	}
-	s.result = raw
-	return nil
-}
-
-// recordedIntent is the record of an intent, which is decoded when it is asked
-// for: a long run has many, and takes up one at most.
-type recordedIntent struct{ record journal.Record }
-
-func (i *recordedIntent) decode() (in intent, err error) {
-	err = i.record.Decode(&in)
-	return in, err
-}
-
-// step is the name of the step that the intent is of. It stands first where
-// the record was written as the struct is; where secrets were taken out of it,
-// its members are in another order.
-func (i *recordedIntent) step() (string, error) {
-	if rest, ok := bytes.CutPrefix(i.record.Data, []byte(`{"step":"`)); ok {
-		name, _, found := bytes.Cut(rest, []byte(`"`))
-		if found && !bytes.ContainsRune(name, '\\') {
-			return string(name), nil
-		}
-	}
-	var in struct {
-		Step string `json:"step"`
-	}
-	err := i.record.Decode(&in)
-	return in.Step, err
+	var d struct{ Result engine.Result }
+	err := s.outcome.decode(&d)
+	return d.Result, err
 }
 
 // PassedOver reports whether the step is done without a result.
@@ -314,39 +296,49 @@ func newState() *State {
 
 // Replay turns a journal's records into the state of its run.
 func Replay(records []journal.Record) (*State, error) {
-	records = steady(records)
 	s := newState()
-	if len(records) == 0 || records[0].Kind != kindRun {
-		return nil, engine.Errorf("journal", "it doesn't begin with a header, which a run writes before anything else")
-	}
-	s.Began = records[0].Time
 	for _, r := range records {
-		s.Updated = r.Time
-		if err := s.apply(r); err != nil {
+		if err := s.take(r); err != nil {
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, s.headed()
 }
 
-// steady are the records with times of which none is before the one of the
-// record before it: a host's clock may have been set back meanwhile. The order
-// of the records is what tells which came first.
-func steady(records []journal.Record) []journal.Record {
-	at := func(a, b journal.Record) int { return a.Time.Compare(b.Time) }
-	if slices.IsSortedFunc(records, at) {
-		return records
+// headed fails unless there was a header.
+func (s *State) headed() error {
+	if s.Header.Plan == nil {
+		return engine.Errorf("journal", "it doesn't begin with a header, which a run writes before anything else")
 	}
-	records = slices.Clone(records)
-	for i := 1; i < len(records); i++ {
-		if records[i].Time.Before(records[i-1].Time) {
-			records[i].Time = records[i-1].Time
+	return nil
+}
+
+// take takes the next record in, without its secrets. A host's clock may have
+// been set back meanwhile: that a record comes after another is what tells that it
+// is later.
+func (s *State) take(r journal.Record) error {
+	if r.Time = latest(r.Time, s.Updated); s.Updated.IsZero() {
+		s.Began = r.Time
+	}
+	s.Updated = r.Time
+	if r.Kind != kindRun {
+		if err := s.headed(); err != nil {
+			return err
 		}
 	}
-	return records
+	whole := r
+	r.Data = lean(r.Data)
+	if s.show != nil {
+		var err error
+		if r.Data, err = s.show(r.Data); err != nil {
+			return fmt.Errorf("record %d: %w", r.Seq, err)
+		}
+	}
+	return s.apply(r, whole)
 }
 
-func (s *State) apply(r journal.Record) error {
+// apply takes in a record of which r has what is small, with its secrets.
+func (s *State) apply(r, whole journal.Record) error {
 	switch r.Kind {
 	case kindRun:
 		if err := r.Decode(&s.Header); err != nil {
@@ -360,9 +352,9 @@ func (s *State) apply(r journal.Record) error {
 			return engine.Errorf("journal", "its header holds no plan or no runbook")
 		}
 	case kindIntent, kindUndo:
-		return s.applyIntent(r)
+		return s.applyIntent(r, whole)
 	case kindDone, kindUndone:
-		return s.applyOutcome(r)
+		return s.applyOutcome(r, whole)
 	case kindFailed, kindUndoFailed:
 		var f failed
 		if err := r.Decode(&f); err != nil {
@@ -438,22 +430,21 @@ func (s *State) applyApproval(r journal.Record) error {
 	return nil
 }
 
-func (s *State) applyIntent(r journal.Record) error {
-	in := &recordedIntent{r}
-	name, err := in.step()
-	if err != nil {
+func (s *State) applyIntent(r, whole journal.Record) error {
+	var in struct{ Step string }
+	if err := r.Decode(&in); err != nil {
 		return err
 	}
-	st := s.step(name)
+	st := s.step(in.Step)
 	if r.Kind == kindUndo {
-		st.undo = in
+		st.undo = s.keep(whole)
 		return nil
 	}
-	st.intent, st.Started = in, r.Time
+	st.intent, st.Started = s.keep(whole), r.Time
 	return nil
 }
 
-func (s *State) applyOutcome(r journal.Record) error {
+func (s *State) applyOutcome(r, whole journal.Record) error {
 	if r.Kind == kindUndone {
 		var u undone
 		if err := r.Decode(&u); err != nil {
@@ -465,16 +456,16 @@ func (s *State) applyOutcome(r journal.Record) error {
 	}
 	var d struct {
 		done
-		Result json.RawMessage `json:"result"` // instead of that of done
+		Result json.RawMessage `json:"result"` // instead of that of done: it is decoded when it is asked for
 	}
 	if err := r.Decode(&d); err != nil {
 		return err
 	}
-	st := s.step(d.Step)
-	if err := st.setResult(d.Result); err != nil {
-		return fmt.Errorf("record %d: %w", r.Seq, err)
+	if len(d.Result) > 0 && d.Result[0] != '{' && string(d.Result) != "null" {
+		return fmt.Errorf("record %d: a result is an object, and this is not: %.40s", r.Seq, d.Result)
 	}
-	st.Ended = r.Time
+	st := s.step(d.Step)
+	st.outcome, st.Ended = s.keep(whole), r.Time
 	st.Done, st.Unchanged, st.Took = true, d.Unchanged, d.Took
 	st.Skipped, st.SkippedBy, st.Failed, st.Data = d.Skipped, d.By, d.Failed, d.Data
 	st.Attempts, st.LastError = d.Attempts, d.LastError

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -90,7 +89,8 @@ func (r *Runner) leftAside(ctx context.Context, st *StepState) []string {
 	change := st.Change()
 	paths := slices.Concat(change.Kept, change.UndoKept)
 	if st.undo != nil {
-		if in, err := st.undo.decode(); err == nil {
+		var in intent
+		if err := st.undo.decode(&in); err == nil {
 			paths = append(paths, in.Change.Kept...)
 		}
 	}
@@ -146,7 +146,7 @@ func (r *Runner) undoFailed(ctx, stop context.Context, u *unit, err error) error
 // own: what undo works from was recorded before the step began, and Undo may
 // be called again.
 func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) error {
-	self, err := engine.ResultValue(u.Spec.Results, st.Result(), false)
+	self, err := u.self(st)
 	if err != nil {
 		return err
 	}
@@ -160,19 +160,12 @@ func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) erro
 // ownRollback carries out the step's rollback block, which is an action like
 // any other: planned, recorded, applied.
 func (r *Runner) ownRollback(ctx context.Context, u *unit, st *StepState) error {
-	if !st.Done { // it has no result: what was known of it before has to do
-		raw, err := json.Marshal(st.Change().Results)
-		if err == nil {
-			err = st.setResult(raw)
-		}
-		if err != nil {
-			return err
-		}
+	if !st.Done {
 		if err := r.recall(ctx, u, st); err != nil {
 			return err
 		}
 	}
-	self, err := engine.ResultValue(u.Spec.Results, st.Result(), false)
+	self, err := u.self(st)
 	if err != nil {
 		return err
 	}

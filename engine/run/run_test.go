@@ -164,7 +164,7 @@ func (b *bench) journal() string {
 // kinds are the kinds of the journal's records, and the steps they are about.
 func (b *bench) kinds() string {
 	b.t.Helper()
-	records, err := journal.Read(filepath.Join(b.store.Dir, "runs", "r1"))
+	records, err := journal.All(filepath.Join(b.store.Dir, "runs", "r1"))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -203,14 +203,12 @@ func (r *Runner) recall(ctx context.Context, u *unit, st *StepState) error {
 		cfg, _ := u.scope.Config(u.Config, cty.NilVal) // for its secrets alone
 		r.secrets.add(cfg.Secrets...)
 	}
-	raw, err := r.secrets.rewrite(st.result, r.secrets.show)
-	if err == nil {
-		err = st.setResult(raw)
-	}
+	v, err := u.self(st)
 	if err != nil {
 		return fmt.Errorf("step %s: %w", u.addr, err)
 	}
-	return r.adopt(u, st.Result())
+	u.adopt(v)
+	return nil
 }
 
 // append writes a record, without the sensitive values, and takes it into the
@@ -220,16 +218,11 @@ func (r *Runner) append(kind string, data any) error {
 	if err != nil {
 		return fmt.Errorf("a %s record: %w", kind, err)
 	}
-	if err := r.journal.Append(kind, hidden); err != nil {
+	rec, err := r.journal.Append(kind, hidden)
+	if err != nil {
 		return err
 	}
-	shown := hidden
-	if len(r.secrets.tokens) > 0 {
-		if shown, err = json.Marshal(data); err != nil {
-			return fmt.Errorf("a %s record: %w", kind, err)
-		}
-	}
-	return r.state.apply(journal.Record{Time: time.Now().UTC(), Kind: kind, Data: shown})
+	return r.state.take(rec)
 }
 
 func (r *Runner) interrupted() error {

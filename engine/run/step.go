@@ -249,8 +249,9 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 
 // recorded returns what an intent recorded, with the sensitive values put
 // back, for which the block is evaluated again.
-func (r *Runner) recorded(ctx context.Context, u *unit, c lang.Config, rec *recordedIntent, self cty.Value) (engine.StepRequest, engine.Change, error) {
-	in, err := rec.decode()
+func (r *Runner) recorded(ctx context.Context, u *unit, c lang.Config, rec *kept, self cty.Value) (engine.StepRequest, engine.Change, error) {
+	var in intent
+	err := rec.decode(&in)
 	req, change := in.Request, in.Change
 	if err != nil {
 		return req, change, err

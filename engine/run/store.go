@@ -135,11 +135,10 @@ func (s Summary) began() time.Time {
 
 func (s Store) summary(id string) Summary {
 	sum := Summary{ID: id}
-	records, err := journal.Read(s.run(id))
+	state := newState()
+	err := s.replay(id, state, func(take visit) error { return journal.Read(s.run(id), take) })
 	if err == nil {
-		sum.State, err = s.replay(id, records)
-	}
-	if err == nil {
+		sum.State = state
 		sum.Busy, err = journal.Busy(s.run(id))
 	}
 	if sum.Err = err; err != nil {
@@ -149,17 +148,42 @@ func (s Store) summary(id string) Summary {
 	return sum
 }
 
-// replay is Replay of the journal in the directory of the run id. A journal
-// that came there from elsewhere would have another run's steps carried out.
-func (s Store) replay(id string, records []journal.Record) (*State, error) {
-	state, err := Replay(records)
-	if err == nil {
+// visit is what is shown a journal's records.
+type visit = func(journal.Record) error
+
+// replay takes the records of the run id into its state, as read shows them. A
+// journal that came there from elsewhere would have another run's steps carried
+// out.
+func (s Store) replay(id string, state *State, read func(visit) error) error {
+	err := read(func(r journal.Record) error {
+		if err := state.take(r); err != nil {
+			return s.unusable(id, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err = state.headed(); err == nil {
 		err = belongs(state, id)
 	}
 	if err != nil {
-		return nil, s.unusable(id, err)
+		return s.unusable(id, err)
 	}
-	return state, nil
+	return nil
+}
+
+// open opens the journal of the run id for appending, and takes what it holds into
+// the run's state.
+func (s Store) open(id string, state *State) (j *journal.Journal, torn *journal.Torn, err error) {
+	err = s.replay(id, state, func(take visit) error {
+		j, torn, err = journal.Open(s.run(id), take)
+		return err
+	})
+	if err != nil && j != nil {
+		err = errors.Join(err, j.Close())
+	}
+	return j, torn, err
 }
 
 // belongs fails unless the journal is that of the run id.
@@ -268,19 +292,16 @@ func (s Store) givenUp(id string) string { return filepath.Join(s.run(id), "aban
 
 // Abandon gives a run up: it is neither resumed nor rolled back any more.
 func (s Store) Abandon(id, reason string) error {
-	j, records, _, err := journal.Open(s.run(id))
+	state := newState()
+	j, _, err := s.open(id, state)
 	if err != nil {
 		return s.abandonUnreadable(id, reason, err)
-	}
-	state, err := s.replay(id, records)
-	if err != nil {
-		return cmp.Or(j.Close(), s.abandonUnreadable(id, reason, err))
 	}
 	if !state.Phase.Open() {
 		err = engine.Errorf("run "+id, "it is %s already", state.Phase)
 	}
 	if err == nil {
-		err = j.Append(kindAbandoned, abandoned{Reason: reason})
+		_, err = j.Append(kindAbandoned, abandoned{Reason: reason})
 	}
 	return errors.Join(err, j.Close())
 }

@@ -151,6 +151,15 @@ func (u *unit) adopt(v cty.Value) { u.scope.Adopt(u.Name, v) }
 
 func (u *unit) forget() { u.scope.Forget(u.Name) }
 
+// self is the result that is recorded of the unit.
+func (u *unit) self(st *StepState) (cty.Value, error) {
+	res, err := st.result()
+	if err != nil {
+		return cty.NilVal, err
+	}
+	return engine.ResultValue(u.Spec.Results, res, false)
+}
+
 // nothing is the result of a unit that was passed over.
 func (u *unit) nothing() cty.Value {
 	if u.Sub != nil {

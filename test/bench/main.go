@@ -157,7 +157,7 @@ func (b *suite) run(n int) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	records, err := journal.Read(b.newest())
+	records, err := journal.All(b.newest())
 	if err != nil {
 		return result{}, err
 	}
@@ -202,7 +202,7 @@ func (b *suite) newest() string {
 // largest run.
 func (b *suite) loading() error {
 	began := time.Now()
-	records, err := journal.Read(b.newest())
+	records, err := journal.All(b.newest())
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,11 @@ import (
 // Check reads a run's journal as the product does, and returns the first
 // record that must not be where it is.
 func Check(store run.Store, id string) error {
-	h, err := store.History(id)
+	h, err := store.History(id, run.Wanted{Log: true})
 	if err != nil {
 		return err
 	}
-	records, err := journal.Read(store.Dir + "/runs/" + id)
+	records, err := journal.All(store.Dir + "/runs/" + id)
 	if err != nil {
 		return err
 	}

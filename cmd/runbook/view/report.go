@@ -207,7 +207,7 @@ func reportSteps(records []jsonStepRun, h *run.History) []reportStep {
 		out := reportStep{jsonStepRun: rec, Anchor: fmt.Sprintf("step-%d", i+1), Word: "not begun", Began: began[rec.Name], Worked: worked[rec.Name]}
 		if st != nil {
 			out.Word, out.Tone = reportedStanding(st)
-			out.Checks, out.Kept = checksOf(plans[i], st), st.Kept()
+			out.Checks, out.Kept = checksOf(plans[i], st, st.Change()), st.Kept()
 			out.Values = values(st.Result())
 			out.Retried = retried(st)
 		}

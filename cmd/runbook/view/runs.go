@@ -108,10 +108,11 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	for _, c := range p.Preconditions {
 		h.condition("    ", c)
 	}
-	for _, it := range st.Change().Items {
+	change := st.Change() // it may have to be read
+	for _, it := range change.Items {
 		h.item("    ", it)
 	}
-	for _, c := range checksOf(p, st) {
+	for _, c := range checksOf(p, st, change) {
 		h.line("    %s %s", h.good.Sprint("✓"), c)
 	}
 	h.result(st.Result(), "      ")
@@ -165,14 +166,14 @@ func (h *Human) toned(t tone) paint {
 
 // checksOf are the checks that a finished step has made. Where it had nothing
 // to change, its plan names them.
-func checksOf(p run.StepPlan, st *run.StepState) []string {
+func checksOf(p run.StepPlan, st *run.StepState, change engine.Change) []string {
 	switch {
 	case !st.Done, st.PassedOver():
 		return nil
 	case st.Unchanged:
 		return p.Change.Checks
 	}
-	return st.Change().Checks
+	return change.Checks
 }
 
 func (h *Human) kept(s *run.State) {

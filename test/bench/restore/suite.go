@@ -153,7 +153,7 @@ func (s *suite) stepTime() (time.Duration, error) {
 	if err != nil || len(runs) != 1 {
 		return 0, fmt.Errorf("%d runs: %w", len(runs), err)
 	}
-	records, err := journal.Read(filepath.Join(s.state(), "runs", runs[0].ID))
+	records, err := journal.All(filepath.Join(s.state(), "runs", runs[0].ID))
 	if err != nil {
 		return 0, err
 	}

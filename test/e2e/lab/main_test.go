@@ -262,7 +262,7 @@ func (s *scene) didAsPlanned() {
 	text, err := s.host.Output(s.ctx, "cat", filepath.Join(stateDir, "runs", id, journal.FileName))
 	must(s, err)
 	must(s, os.WriteFile(filepath.Join(dir, journal.FileName), text, 0o600))
-	records, err := journal.Read(dir)
+	records, err := journal.All(dir)
 	must(s, err)
 	state, err := run.Replay(records)
 	must(s, err)

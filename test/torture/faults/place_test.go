@@ -141,7 +141,7 @@ func (p *place) id() string {
 // records are those of the run's journal.
 func (p *place) records() []journal.Record {
 	p.Helper()
-	records, err := journal.Read(p.at("state/runs/" + p.id()))
+	records, err := journal.All(p.at("state/runs/" + p.id()))
 	must(p.T, err)
 	return records
 }

@@ -40,7 +40,7 @@ func newSound(t *testing.T) *sound {
 	s.must(err)
 	j.lines = strings.SplitAfter(strings.TrimSuffix(string(j.text), "\n"), "\n")
 	j.lines[len(j.lines)-1] += "\n"
-	j.records, err = journal.Read(filepath.Dir(s.path()))
+	j.records, err = journal.All(filepath.Dir(s.path()))
 	s.must(err)
 	if len(j.records) < 60 || len(j.records) != len(j.lines) {
 		t.Fatalf("%d records in %d lines: that is no journal of everything", len(j.records), len(j.lines))
@@ -87,7 +87,7 @@ func (j *sound) saysWhere(what string, line int, err error) {
 // isPrefix fails unless the store reads the first n records and nothing else.
 func (j *sound) isPrefix(what string, n int) {
 	j.Helper()
-	got, err := journal.Read(filepath.Dir(j.path()))
+	got, err := journal.All(filepath.Dir(j.path()))
 	if err != nil || !same(got, j.records[:n]) {
 		j.Fatalf("%s: %d records, want the first %d; %v", what, len(got), n, err)
 	}

@@ -163,10 +163,12 @@ func (j *sound) rewritten(change func(map[string]any), kinds ...string) {
 	w, err := journal.Create(filepath.Dir(j.path()), j.records[0].Kind, head)
 	j.must(err)
 	for _, r := range j.records[1:] {
-		j.must(w.Append(r.Kind, r.Data))
+		_, err = w.Append(r.Kind, r.Data)
+		j.must(err)
 	}
 	for _, kind := range kinds {
-		j.must(w.Append(kind, struct{}{}))
+		_, err = w.Append(kind, struct{}{})
+		j.must(err)
 	}
 	j.must(w.Close())
 }

@@ -35,14 +35,14 @@ func FuzzLoad(f *testing.F) {
 		if err := lay(dir, text, chained); err != nil {
 			t.Skip(err)
 		}
-		before, err := journal.Read(dir)
+		before, err := journal.All(dir)
 		explained(t, err)
 		sum, err := s.Look(id)
 		explained(t, err)
 		if (err == nil) != (sum.State != nil) {
 			t.Fatalf("a state %v beside the error %v", sum.State, err)
 		}
-		if _, err := s.History(id); err != nil {
+		if _, err := s.History(id, run.Wanted{Log: true}); err != nil {
 			explained(t, err)
 		}
 		r, err := s.Resume(id, h, reg, nil, "test", func(engine.Event) {})
@@ -52,7 +52,7 @@ func FuzzLoad(f *testing.F) {
 		if sum.State == nil && err == nil {
 			t.Fatal("a run that can't be read is taken up")
 		}
-		after, err := journal.Read(dir)
+		after, err := journal.All(dir)
 		if err == nil && !same(before, after) {
 			t.Fatalf("%d records were read, and %d after the run was taken up", len(before), len(after))
 		}
@@ -81,7 +81,7 @@ func lay(dir string, text []byte, chained bool) error {
 		if j == nil {
 			j, err = journal.Create(dir, string(kind), json.RawMessage(data))
 		} else {
-			err = j.Append(string(kind), json.RawMessage(data))
+			_, err = j.Append(string(kind), json.RawMessage(data))
 		}
 		if err != nil {
 			return err
