@@ -48,6 +48,8 @@ type step struct {
 type checker struct {
 	plan  []run.StepPlan
 	steps map[string]*step
+	at    map[string]int // where a step is in the plan
+	order []*step        // the steps as the plan has them
 	phase run.Phase
 	// last is the last record of a process that had nothing more to do; empty
 	// while one is at work.
@@ -116,31 +118,31 @@ func (c *checker) mayFollow(kind string, b body) error {
 
 // of returns what is known of a step, which has to be in the plan.
 func (c *checker) of(name string) (*step, error) {
-	if c.index(name) < 0 {
+	i, ok := c.at[name]
+	if !ok {
 		return nil, fmt.Errorf("the plan has no step %q", name)
 	}
-	if c.steps[name] == nil {
-		c.steps[name] = &step{}
-	}
-	return c.steps[name], nil
+	return c.order[i], nil
 }
 
-func (c *checker) index(name string) int {
-	for i, s := range c.plan {
-		if s.Name == name {
-			return i
+// follow takes a plan in. Another one may come later.
+func (c *checker) follow(plan []run.StepPlan) {
+	c.plan, c.at, c.order = plan, map[string]int{}, nil
+	for i, p := range plan {
+		if c.steps[p.Name] == nil {
+			c.steps[p.Name] = &step{}
 		}
+		c.at[p.Name] = i
+		c.order = append(c.order, c.steps[p.Name])
 	}
-	return -1
 }
 
 // each returns the first step from i on, up to before end, that isn't as want
 // says.
 func (c *checker) each(i, end int, want func(*step) bool) error {
 	for ; i < end; i++ {
-		name := c.plan[i].Name
-		if st, err := c.of(name); err != nil || !want(st) {
-			return fmt.Errorf("not while step %s is where it is", name)
+		if !want(c.order[i]) {
+			return fmt.Errorf("not while step %s is where it is", c.plan[i].Name)
 		}
 	}
 	return nil

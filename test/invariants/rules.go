@@ -12,14 +12,14 @@ var rules map[string]func(*checker, body) error
 
 func init() {
 	rules = map[string]func(*checker, body) error{
-		"run":  func(c *checker, b body) error { c.plan, c.phase = b.Plan.Steps, run.Running; return nil },
+		"run":  func(c *checker, b body) error { c.follow(b.Plan.Steps); c.phase = run.Running; return nil },
 		"done": (*checker).done, "intent": (*checker).intent, "examined": (*checker).examined,
 		"waiting": (*checker).waiting, "approved": (*checker).approved, "again": (*checker).again,
 		"failed":      func(c *checker, b body) error { return c.stops("failed", run.Running) },
 		"undo_failed": func(c *checker, b body) error { return c.stops("undo_failed", run.RollingBack) },
 		"interrupted": func(c *checker, b body) error { c.last = "interrupted"; return nil },
 		"resumed":     (*checker).resumed,
-		"accepted":    func(c *checker, b body) error { c.plan = b.Plan.Steps; return nil },
+		"accepted":    func(c *checker, b body) error { c.follow(b.Plan.Steps); return nil },
 		"finished":    (*checker).finished,
 		"rollback":    (*checker).rollback, "undo": (*checker).undo, "undone": (*checker).undone,
 		"rolled_back": (*checker).rolledBack,
@@ -43,11 +43,11 @@ func (c *checker) intent(b body) error {
 		return err
 	case st.intent || st.done:
 		return errors.New("the step has begun already")
-	case c.plan[c.index(b.Step)].Approve != "" && !st.approved:
+	case c.plan[c.at[b.Step]].Approve != "" && !st.approved:
 		return errors.New("nobody has approved the step")
 	}
 	st.intent = true
-	return c.each(0, c.index(b.Step), func(before *step) bool { return before.done })
+	return c.each(0, c.at[b.Step], func(before *step) bool { return before.done })
 }
 
 func (c *checker) done(b body) error {
@@ -62,7 +62,7 @@ func (c *checker) done(b body) error {
 		return fmt.Errorf("an intent recorded: %v, unchanged: %v", st.intent, b.Unchanged)
 	}
 	st.done = true
-	return c.each(0, c.index(b.Step), func(before *step) bool { return before.done })
+	return c.each(0, c.at[b.Step], func(before *step) bool { return before.done })
 }
 
 // examined comes only to a step that a process which is gone has begun.
@@ -135,7 +135,7 @@ func (c *checker) rollback(body) error {
 
 // after holds that all that was done after a step is undone.
 func (c *checker) after(name string) error {
-	return c.each(c.index(name)+1, len(c.plan), func(later *step) bool { return !later.intent || later.undone })
+	return c.each(c.at[name]+1, len(c.plan), func(later *step) bool { return !later.intent || later.undone })
 }
 
 // undo is the intent of a step's own rollback block.

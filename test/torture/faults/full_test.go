@@ -105,14 +105,14 @@ func (tr trouble) told(d *disk, text string) bool {
 	text = strings.Join(strings.Fields(text), " ")
 	has := func(part string) bool { return strings.Contains(text, part) }
 	switch {
-	case has("Step start_etcd failed"): // etcd's own words, which name no place
+	case has("Step start_etcd failed"), has("Step count failed"): // a program's own words, which may name no place
 		return strings.Contains(strings.ToLower(text), tr.program)
+	case has("Step healthy failed"): // it had started, and ended then
+		return has("See the log of etcd at this endpoint")
 	case !has(d.dir):
 		return false
 	case has("(" + d.kind + " on "):
 		return has(tr.says) || has("fails; dmesg tells more")
-	case has("Step count failed"):
-		return strings.Contains(strings.ToLower(text), tr.program)
 	}
 	return has("need") && has("are free")
 }
