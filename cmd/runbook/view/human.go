@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -65,6 +66,17 @@ func newHuman(out, err io.Writer, width int, colors bool) *Human {
 // leave a recovery half-way: the journal has it, so write errors are ignored.
 func (h *Human) line(format string, args ...any) {
 	_, _ = io.WriteString(h.out, sprintf(format+"\n", args...))
+}
+
+// inLargePieces has all that follows written together, until done is called.
+func (h *Human) inLargePieces() (done func()) {
+	out := h.out
+	w := bufio.NewWriterSize(out, 1<<16)
+	h.out = w
+	return func() {
+		_ = w.Flush() // as with line
+		h.out = out
+	}
 }
 
 // Note tells something beside the result.

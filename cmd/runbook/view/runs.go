@@ -62,6 +62,7 @@ func standing(s *run.State, busy bool) string {
 
 // Show shows one run, and its journal's records where there are any to show.
 func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
+	defer h.inLargePieces()()
 	head := s.Header
 	h.line("%s of %s on %s", h.bold.Sprintf("Run %s", head.Run.ID), head.Run.Runbook, head.Host)
 	h.line("  state    %s", standing(s, busy))
