@@ -27,17 +27,47 @@ func (s *State) keep(r journal.Record) *kept {
 }
 
 func (k *kept) decode(v any) error {
-	r, err := k.record, error(nil)
-	if r.Data == nil {
+	r, err := k.whole()
+	if err != nil {
+		return err
+	}
+	return r.Decode(v)
+}
+
+// part decodes one member of the record's data, if it has it.
+func (k *kept) part(name string, v any) error {
+	r, err := k.whole()
+	if err != nil {
+		return err
+	}
+	var data json.RawMessage
+	if !members(r.Data, func(key, value json.RawMessage) {
+		if string(key) == `"`+name+`"` {
+			data = value
+		}
+	}) {
+		var all map[string]json.RawMessage
+		if err := r.Decode(&all); err != nil {
+			return err
+		}
+		data = all[name]
+	}
+	if data == nil {
+		return nil
+	}
+	r.Data = data
+	return r.Decode(v)
+}
+
+// whole is the record with all its data.
+func (k *kept) whole() (r journal.Record, err error) {
+	if r = k.record; r.Data == nil {
 		r.Data, err = r.Again()
 	}
 	if err == nil && k.show != nil {
 		r.Data, err = k.show(r.Data)
 	}
-	if err != nil {
-		return err
-	}
-	return r.Decode(v)
+	return r, err
 }
 
 // leanFrom is from how many bytes on it is worth looking for what can be left out.
@@ -48,33 +78,43 @@ const leanFrom = 200
 // what came of it. Decoding a journal is mostly these. It is data itself where
 // that isn't written as json.Marshal writes an object.
 func lean(data json.RawMessage) json.RawMessage {
-	if len(data) < leanFrom || data[0] != '{' {
+	if len(data) < leanFrom {
 		return data
 	}
 	out := make([]byte, 0, leanFrom)
-	at := 0
-	for data[at] != '}' {
-		key := end(data, at+1)
-		if key < 0 || key >= len(data) || data[key] != ':' {
-			return data
+	if !members(data, func(key, value json.RawMessage) {
+		if name := string(key); value[0] == '{' && (name == `"request"` || name == `"change"` || name == `"result"`) {
+			value = json.RawMessage("null")
 		}
-		value := end(data, key+1)
-		if value < 0 || value >= len(data) || data[value] != ',' && data[value] != '}' {
-			return data
+		between := byte(',')
+		if len(out) == 0 {
+			between = '{'
 		}
-		out = append(out, data[at:key+1]...)
-		switch name := string(data[at+1 : key]); {
-		case data[key+1] == '{' && (name == `"request"` || name == `"change"` || name == `"result"`):
-			out = append(out, "null"...)
-		default:
-			out = append(out, data[key+1:value]...)
-		}
-		at = value
-	}
-	if at != len(data)-1 {
+		out = append(append(append(append(out, between), key...), ':'), value...)
+	}) {
 		return data
 	}
 	return append(out, '}')
+}
+
+// members has visit see the members of an object, which isn't looked into any
+// further. It is false where data is none as json.Marshal writes one; some may
+// have been seen by then.
+func members(data json.RawMessage, visit func(key, value json.RawMessage)) bool {
+	at := 0
+	for at < len(data) && (data[at] == ',' || at == 0 && data[at] == '{') {
+		key := end(data, at+1)
+		if key < 0 || key+1 >= len(data) || data[key] != ':' {
+			return false
+		}
+		value := end(data, key+1)
+		if value <= key+1 {
+			return false
+		}
+		visit(data[at+1:key], data[key+1:value])
+		at = value
+	}
+	return at > 0 && at == len(data)-1 && data[at] == '}'
 }
 
 // end is where the JSON value ends that begins at an offset; -1 where it doesn't.

@@ -230,11 +230,11 @@ func (s *StepState) Change() engine.Change {
 	if s.intent == nil {
 		return engine.Change{}
 	}
-	var in struct{ Change engine.Change }
-	if err := s.intent.decode(&in); err != nil {
+	var c engine.Change
+	if err := s.intent.part("change", &c); err != nil {
 		return engine.Change{}
 	}
-	return in.Change
+	return c
 }
 
 // Kept names where the step keeps what it replaced, or what was left aside when
@@ -269,9 +269,9 @@ func (s *StepState) result() (engine.Result, error) {
 	if s.outcome == nil {
 		return s.Change().Results, nil
 	}
-	var d struct{ Result engine.Result }
-	err := s.outcome.decode(&d)
-	return d.Result, err
+	var res engine.Result
+	err := s.outcome.part("result", &res)
+	return res, err
 }
 
 // PassedOver reports whether the step is done without a result.

@@ -26,7 +26,7 @@ func TestIntentsTellTheirStep(t *testing.T) {
 			t.Errorf("%s: %v", data, s.Steps)
 		}
 	}
-	for _, data := range []string{`{"step":3}`, `{"step":"one`, ``} {
+	for _, data := range []string{`{"step":3}`, `{"step":"one`, ``, `{"step":"` + strings.Repeat("x", leanFrom) + `","change":}`} {
 		if err := begun().take(journal.Record{Kind: kindIntent, Data: []byte(data)}); err == nil {
 			t.Errorf("%q is taken for an intent", data)
 		}
@@ -39,6 +39,13 @@ func TestIntentsAreDecodedOnDemand(t *testing.T) {
 	data := `{"step":"one","request":{"action":"move"},"change":{"items":[{"target":"/a","before":"b","after":"c"}],"kept":["/k"]}}`
 	if err := s.take(journal.Record{Kind: kindIntent, Data: []byte(data)}); err != nil {
 		t.Fatal(err)
+	}
+	spaced := strings.ReplaceAll(strings.Replace(data, "one", "spaced", 1), ":", " : ")
+	if err := s.take(journal.Record{Kind: kindIntent, Data: []byte(spaced)}); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.Steps["spaced"].Change(); len(c.Items) != 1 {
+		t.Errorf("%+v", c)
 	}
 	c := s.Steps["one"].Change()
 	if len(c.Items) != 1 || c.Items[0].After != "c" || c.Kept[0] != "/k" {
