@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,10 @@ func (s suite) survivesErrors(t *testing.T) {
 		after, count = ref.scene.Observe(t), ref.scene.count(t)
 		back = ref.faults(t, true)
 	})
+	undone := inTurn(forth)
+	if _, another := met.LoadOrStore(s.c.Action, true); another {
+		forth, undone, back = inTurn(forth), everyThird(undone), inTurn(back)
+	}
 
 	s.eachFault(t, "errors in an action, applied again", forth, func(t *testing.T, f strace.Fault) bool {
 		st := s.stage(t)
@@ -51,7 +56,7 @@ func (s suite) survivesErrors(t *testing.T) {
 		}
 		return hit.met
 	})
-	s.eachFault(t, "errors in an action, undone", inTurn(forth), func(t *testing.T, f strace.Fault) bool {
+	s.eachFault(t, "errors in an action, undone", undone, func(t *testing.T, f strace.Fault) bool {
 		st := s.stage(t)
 		hit := st.failWith(t, false, f)
 		want := st.undone(st.scene.Observe(t))
@@ -71,8 +76,13 @@ func (s suite) survivesErrors(t *testing.T) {
 	})
 }
 
+// met are the actions of which a case has met all errors. The others of their
+// cases meet fewer: they go over much of the same ground, and all of it would take
+// most of a day.
+var met sync.Map
+
 // inTurn takes of each call one of the errors that it may meet, another one from
-// call to call, and all that last. Undo looks at what is there, and not at why.
+// call to call. Undo looks at what is there, and not at why.
 func inTurn(all []strace.Fault) (some []strace.Fault) {
 	type call struct {
 		name string
@@ -80,15 +90,22 @@ func inTurn(all []strace.Fault) (some []strace.Fault) {
 	}
 	of := map[call][]strace.Fault{}
 	for _, f := range all {
-		if f.Lasting {
-			some = append(some, f)
-			continue
-		}
 		c := call{f.Calls[0], f.Nth}
+		if f.Lasting {
+			c.name = "any"
+		}
 		of[c] = append(of[c], f)
 	}
 	for c, those := range of {
 		some = append(some, those[c.nth%len(those)])
+	}
+	slices.SortFunc(some, func(a, b strace.Fault) int { return strings.Compare(a.String(), b.String()) })
+	return some
+}
+
+func everyThird(all []strace.Fault) (some []strace.Fault) {
+	for i := 0; i < len(all); i += 3 {
+		some = append(some, all[i])
 	}
 	return some
 }

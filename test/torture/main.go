@@ -67,15 +67,15 @@ func turn(pkg string) int {
 	return len(longest)
 }
 
-// torture runs the tests and returns how many failed. Two packages at a time: a
-// test that waits for the disk leaves room for another.
+// torture runs the tests and returns how many failed. Two packages at a time, and
+// of each four tests: one that waits leaves room for another.
 func torture(packages []string, run, out string) (violations int, err error) {
 	log, err := os.Create(out)
 	if err != nil {
 		return 0, err
 	}
 	defer log.Close()
-	args := []string{"test", "-json", "-count=1", "-p=2", "-timeout=0"}
+	args := []string{"test", "-json", "-count=1", "-p=2", "-parallel=4", "-timeout=0"}
 	if run != "" {
 		args = append(args, "-run="+run)
 	}
