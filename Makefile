@@ -2,6 +2,7 @@
 # make demo   lose an etcd and bring it back, in front of your eyes
 # make test   run every test, on real hosts with a real systemd
 # make torture  try to break every promise in every way there is a test for; takes hours
+# make race   the tests once more, with the race detector
 # make bench  measure it, beside the floor of what it has to do
 # make lint   what a reviewer shouldn't have to look for
 #
@@ -30,7 +31,7 @@ EXEC_AS_ROOT = $(if $(AS_ROOT),-exec "$(AS_ROOT)")
 # The packages whose tests need the lab.
 LAB := ^runbook/test/(kubehost|e2e/lab)\b
 
-.PHONY: all setup build tools test torture lint bench bench-restore demo clean \
+.PHONY: all setup build tools test torture race lint bench bench-restore demo clean \
 	setup-lab lab-tools lab lab-shell lab-down test-lab bench-lab clean-lab
 
 all: setup build tools
@@ -54,6 +55,11 @@ test: setup build tools
 torture: setup build tools
 	@$(GO) build -o bin/torture ./test/torture
 	@$(AS_ROOT) bin/torture
+
+# The race detector over all tests but those of the lab. It finds races in what runs
+# in the tests' own processes.
+race: setup build tools
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -Ev '$(LAB)')
 
 lint: tools
 	@unformatted=$$(gofmt -l .) && \
