@@ -205,14 +205,16 @@ func TestFailedStartIsExplained(t *testing.T) {
 	}
 }
 
-// Why a service ended, it has said itself, before all that systemd said of it.
+// Why a service ended, it has said itself, before all that systemd said of it, and
+// before systemd started it again.
 func TestLastWordsAreTheServices(t *testing.T) {
-	stop := strings.Repeat("ExecStopPost=/bin/true\n", 3)
+	first := filepath.Join(t.TempDir(), "first")
 	must(t, os.WriteFile("/etc/systemd/system/"+unitName, []byte(
-		"[Service]\nType=notify\nExecStart=/bin/sh -c 'echo there is no room for it; exit 1'\n"+
-			"Restart=on-failure\nRestartSec=1ms\nStartLimitBurst=3\n"+stop), 0o644))
+		"[Service]\nType=notify\nRestart=on-failure\nRestartSec=1ms\nExecStart=/bin/sh -c '"+
+			"if mkdir "+first+"; then echo there is no room for it; exit 1; fi; "+
+			"for i in 1 2 3 4 5 6; do echo again; done; exec sleep infinity'\n"), 0o644))
 	systemctl(t, "daemon-reload")
-	t.Cleanup(func() { _ = exec.Command("systemctl", "stop", unitName).Run() }) // it has failed
+	t.Cleanup(func() { _ = exec.Command("systemctl", "stop", unitName).Run() }) // it may have failed
 	a, c := unitAction(t, "started")
 	_, err := a.Apply(t.Context(), c, silent{})
 	if err == nil || !strings.Contains(err.Error(), "there is no room for it") {
