@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os/exec"
 	"strings"
 	"time"
@@ -235,7 +234,7 @@ func (k control) refused(verb string, err error) error {
 
 // failed describes a unit that did not come to where it should.
 func (k control) failed(what string, u state) error {
-	log := lastWords(k.unit, k.since)
+	log := lastWords(u, k.since)
 	if log != "" {
 		log = "; it last said:\n" + log
 	}
@@ -248,31 +247,33 @@ func (k control) failed(what string, u state) error {
 // that failed since a time: by now systemd may be at the next. Where they said
 // nothing, it is systemd's lines. All this only adds to an error, so where there
 // is no journal it is empty.
-func lastWords(unit string, since time.Time) string {
+func lastWords(u state, since time.Time) string {
 	ctx := context.Background() // of a run that is told to stop too
-	from := fmt.Sprintf("--since=@%d", since.Unix())
-	if id := lastFailure(ctx, unit, from); id != "" {
+	journal(ctx, "--sync")
+	id := u.InvocationID
+	if !settledDown(u.UnitFact) && u.SubState != "auto-restart" {
+		id = lastFailure(ctx, u.Name, since)
+	}
+	if id != "" {
 		if own := lastLines(ctx, "_SYSTEMD_INVOCATION_ID="+id); own != "" {
 			return own
 		}
 	}
-	if own := lastLines(ctx, "_SYSTEMD_UNIT="+unit, from); own != "" {
-		return own
-	}
-	return lastLines(ctx, "-u", unit)
+	return lastLines(ctx, "-u", u.Name)
 }
 
 // failedWithResult is the ID of systemd's message that a unit has failed
 // (SD_MESSAGE_UNIT_FAILURE_RESULT in sd-messages.h).
 const failedWithResult = "d9b373ed55a64feb8242e02dbe79a49c"
 
-// lastFailure is the invocation of a unit that was the last to fail.
-func lastFailure(ctx context.Context, unit, from string) string {
-	out := journal(ctx, "UNIT="+unit, "MESSAGE_ID="+failedWithResult, from, "-n", "1", "-o", "json")
+// lastFailure is the invocation of a unit that was the last to fail since a time.
+func lastFailure(ctx context.Context, unit string, since time.Time) string {
+	out := journal(ctx, "UNIT="+unit, "MESSAGE_ID="+failedWithResult, "-n", "1", "-o", "json")
 	var entry struct {
 		ID string `json:"INVOCATION_ID"`
+		At int64  `json:"__REALTIME_TIMESTAMP,string"` // in microseconds
 	}
-	if json.Unmarshal(out, &entry) != nil {
+	if json.Unmarshal(out, &entry) != nil || entry.At < since.UnixMicro() {
 		return ""
 	}
 	return entry.ID

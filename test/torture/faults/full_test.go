@@ -105,8 +105,10 @@ func (tr trouble) told(d *disk, text string) bool {
 	text = strings.Join(strings.Fields(text), " ")
 	has := func(part string) bool { return strings.Contains(text, part) }
 	switch {
-	case has("Step start_etcd failed"), has("Step count failed"): // a program's own words, which may name no place
+	case has("Step start_etcd failed"): // etcd's own words, which name no place
 		return strings.Contains(strings.ToLower(text), tr.program)
+	case has("Step count failed"): // a shell's, to which every write that fails is an I/O error
+		return strings.Contains(strings.ToLower(text), tr.program) || has("echo: I/O error")
 	case has("Step healthy failed"): // it had started, and ended then
 		return has("See the log of etcd at this endpoint")
 	case !has(d.dir):
