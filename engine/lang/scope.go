@@ -134,7 +134,7 @@ func (s *Scope) TakeOver(from *Scope) {
 // to the expressions that follow. Forget takes it back. A result that none refers
 // to isn't kept: a long run has many.
 func (s *Scope) Adopt(step string, result cty.Value) {
-	if !s.Book.needed[step] {
+	if !s.Needs(step) {
 		return
 	}
 	if s.Each == nil {
@@ -155,6 +155,9 @@ func (s *Scope) Forget(step string) {
 	}
 	delete(s.Steps, step)
 }
+
+// Needs reports whether an expression refers to the result of a step.
+func (s *Scope) Needs(step string) bool { return s.Book.needed[step] }
 
 // result is that of a step, as far as there is one.
 func (s *Scope) result(step string) (v cty.Value, ok bool) {

@@ -203,6 +203,9 @@ func (r *Runner) recall(ctx context.Context, u *unit, st *StepState) error {
 		cfg, _ := u.scope.Config(u.Config, cty.NilVal) // for its secrets alone
 		r.secrets.add(cfg.Secrets...)
 	}
+	if !u.scope.Needs(u.Name) {
+		return nil // it may be a large one
+	}
 	v, err := u.self(st)
 	if err != nil {
 		return fmt.Errorf("step %s: %w", u.addr, err)
