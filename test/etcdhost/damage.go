@@ -3,8 +3,10 @@ package etcdhost
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -62,7 +64,7 @@ func (e *Etcd) Settle(ctx context.Context) error {
 	if err := e.awaitStorageVersion(ctx, c); err != nil {
 		return err
 	}
-	if _, err := c.HashKV(ctx, e.ClientURL, 0); err != nil {
+	if _, err := clientv3.RetryMaintenanceClient(c, c.ActiveConnection()).Hash(ctx, &etcdserverpb.HashRequest{}); err != nil {
 		return fmt.Errorf("make etcd commit: %w", err)
 	}
 	return nil
@@ -76,7 +78,7 @@ func (e *Etcd) awaitStorageVersion(ctx context.Context, c *clientv3.Client) erro
 		if err != nil {
 			return fmt.Errorf("ask etcd for its storage version: %w", err)
 		}
-		if status.StorageVersion != "" {
+		if serves(status.Version, status.StorageVersion) {
 			return nil
 		}
 		select {
@@ -85,4 +87,12 @@ func (e *Etcd) awaitStorageVersion(ctx context.Context, c *clientv3.Client) erro
 			return fmt.Errorf("etcd has written no storage version: %w", ctx.Err())
 		}
 	}
+}
+
+// serves tells whether a storage version is that of an etcd's version, of which
+// it has the first two numbers and 0 for the third. Until etcd has written its
+// own it tells what it finds in the database, such as 3.5.0 in a new one.
+func serves(version, storage string) bool {
+	minor, found := strings.CutSuffix(storage, ".0")
+	return found && strings.HasPrefix(version, minor+".")
 }
