@@ -1,11 +1,7 @@
 package systemd
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"os/exec"
-	"strings"
 	"time"
 
 	"runbook/engine"
@@ -240,56 +236,4 @@ func (k control) failed(what string, u state) error {
 	}
 	return engine.Errorf("unit "+k.unit, "%s: the unit is %s (%s), result %s%s", what, u.ActiveState, u.SubState, u.Result, log).
 		WithHint("journalctl -u %s -n 20 tells more.", k.unit)
-}
-
-// lastWords are the last lines of the unit's processes, which say why they ended;
-// what systemd says of them would push them out. They are those of the last start
-// that failed since a time: by now systemd may be at the next. Where they said
-// nothing, it is systemd's lines. All this only adds to an error, so where there
-// is no journal it is empty.
-func lastWords(u state, since time.Time) string {
-	ctx := context.Background() // of a run that is told to stop too
-	journal(ctx, "--sync")
-	id := u.InvocationID
-	if !settledDown(u.UnitFact) && u.SubState != "auto-restart" {
-		id = lastFailure(ctx, u.Name, since)
-	}
-	if id != "" {
-		if own := lastLines(ctx, "_SYSTEMD_INVOCATION_ID="+id); own != "" {
-			return own
-		}
-	}
-	return lastLines(ctx, "-u", u.Name)
-}
-
-// failedWithResult is the ID of systemd's message that a unit has failed
-// (SD_MESSAGE_UNIT_FAILURE_RESULT in sd-messages.h).
-const failedWithResult = "d9b373ed55a64feb8242e02dbe79a49c"
-
-// lastFailure is the invocation of a unit that was the last to fail since a time.
-func lastFailure(ctx context.Context, unit string, since time.Time) string {
-	out := journal(ctx, "UNIT="+unit, "MESSAGE_ID="+failedWithResult, "-n", "1", "-o", "json")
-	var entry struct {
-		ID string `json:"INVOCATION_ID"`
-		At int64  `json:"__REALTIME_TIMESTAMP,string"` // in microseconds
-	}
-	if json.Unmarshal(out, &entry) != nil || entry.At < since.UnixMicro() {
-		return ""
-	}
-	return entry.ID
-}
-
-func lastLines(ctx context.Context, which ...string) string {
-	out := journal(ctx, append(which, "-n", "5", "-o", "cat")...)
-	return strings.TrimSpace(string(bytes.ToValidUTF8(out, []byte("?"))))
-}
-
-func journal(ctx context.Context, which ...string) []byte {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "journalctl", append(which, "-q", "--no-pager")...).Output()
-	if err != nil {
-		return nil
-	}
-	return out
 }

@@ -63,6 +63,6 @@ func (d *unitData) Read(ctx context.Context, _ engine.World) (engine.Result, err
 		"unit_file_state": u.UnitFileState, "active": active(u), "main_pid": u.MainPID,
 		"invocation_id": u.InvocationID, "result": u.Result,
 		"fragment_path": text(props["FragmentPath"]), "drop_in_paths": append([]string{}, dropIns...),
-		"restarts": number(props["NRestarts"]), "log": lastLines(ctx, "-u", d.Name),
+		"restarts": number(props["NRestarts"]), "log": lastLines(ctx, d.Name),
 	}, nil
 }

@@ -179,10 +179,7 @@ func (tr trouble) duringARestore(h *host, kind, at string, n int, want string) b
 	}
 	h.oldDataIsThere()
 	tr.toldOf(h, d, said)
-	tr.end(d)
-	if strings.Contains(said.Stderr, "Step healthy failed") { // who reads etcd's log starts it again
-		must(h.T, h.etcd.Start(context.Background()))
-	}
+	h.mend(tr, d, strings.Contains(said.Stderr, "Step healthy failed"))
 	switch {
 	case h.open() != nil:
 		h.want(program.Done, "resume")
@@ -193,6 +190,22 @@ func (tr trouble) duringARestore(h *host, kind, at string, n int, want string) b
 		h.Errorf("at the %d. sync or rename, it ends with\n%s\nwant\n%s\n%s", n, got, want, said)
 	}
 	return !h.Failed()
+}
+
+// mend ends the trouble as somebody does who has read what there was to read: a
+// disk isn't taken down from under etcd, and one that had started is started again.
+func (h *host) mend(tr trouble, d *disk, started bool) {
+	h.Helper()
+	state, err := h.etcd.State(h.Context())
+	must(h.T, err)
+	if tr.remounts {
+		must(h.T, h.etcd.Stop(h.Context()))
+	}
+	tr.end(d)
+	if started || state == "active" {
+		sh(h.T, "systemctl reset-failed")
+		must(h.T, h.etcd.Start(h.Context()))
+	}
 }
 
 // toldOf checks the exit code, and what is said of the disk.

@@ -17,12 +17,14 @@ type trouble struct {
 	program string // what a program says that meets it
 	inodes  int
 	kinds   []string
+
+	remounts bool // to end it takes the disk down
 }
 
 var troubles = []trouble{
 	{name: "full", begin: (*disk).fill, end: (*disk).free, says: "free of", program: "no space left on device", kinds: []string{"ext4", "xfs"}},
 	{name: "out of inodes", begin: (*disk).takeInodes, end: (*disk).free, says: "one more file", program: "no space left on device", inodes: 64, kinds: []string{"ext4"}},
-	{name: "read-only", begin: (*disk).abort, end: (*disk).mend, says: "read-only", program: "read-only file system", kinds: []string{"ext4"}},
+	{name: "read-only", begin: (*disk).abort, end: (*disk).mend, says: "read-only", program: "read-only file system", kinds: []string{"ext4"}, remounts: true},
 }
 
 // The disk of the runs, or of what they work on, fills or turns read-only at
