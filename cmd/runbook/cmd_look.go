@@ -59,14 +59,11 @@ func (a *app) named(args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	runs, err := a.store().List()
-	if err != nil {
-		return "", err
+	id, err := a.store().Newest()
+	if err == nil && id == "" {
+		err = engine.Errorf(a.stateDir, "there are no runs yet")
 	}
-	if len(runs) == 0 {
-		return "", engine.Errorf(a.stateDir, "there are no runs yet")
-	}
-	return runs[0].ID, nil
+	return id, err
 }
 
 func (a *app) abandonCommand() *cobra.Command {

@@ -27,6 +27,23 @@ func Read(dir string, visit func(Record) error) error {
 	return newScanner(f, path).each(visit)
 }
 
+// First returns the first record of the journal in dir, whatever follows it.
+func First(dir string) (Record, error) {
+	var first Record
+	found := errors.New("found")
+	err := Read(dir, func(r Record) error {
+		first = r
+		return found
+	})
+	switch {
+	case errors.Is(err, found):
+		return first, nil
+	case err == nil:
+		err = engine.Errorf(filepath.Join(dir, FileName), "it holds no record")
+	}
+	return Record{}, err
+}
+
 // All returns the records of the journal in dir, as far as there is no error.
 func All(dir string) ([]Record, error) {
 	var all []Record

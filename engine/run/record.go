@@ -226,13 +226,15 @@ type StepState struct {
 
 // Change is what the step was about to do. It is empty where the record of it
 // can't be decoded, which a resume and a rollback report.
-func (s *StepState) Change() engine.Change {
+func (s *StepState) Change() engine.Change { return changeAs[engine.Change](s) }
+
+// changeAs decodes as much of what the step was to do as T has.
+func changeAs[T any](s *StepState) (c T) {
 	if s.intent == nil {
-		return engine.Change{}
+		return c
 	}
-	var c engine.Change
 	if err := s.intent.part("change", &c); err != nil {
-		return engine.Change{}
+		return *new(T)
 	}
 	return c
 }
@@ -243,12 +245,17 @@ func (s *StepState) Kept() []string {
 	switch {
 	case !s.begun():
 		return nil
-	case !s.Undone:
-		return s.Change().Kept
-	case s.undoKept != nil:
+	case s.Undone && s.undoKept != nil:
 		return s.undoKept
 	}
-	return s.Change().UndoKept
+	change := changeAs[struct { // the rest of it takes its time in ten thousand steps
+		Kept     []string `json:"kept"`
+		UndoKept []string `json:"undo_kept"`
+	}](s)
+	if s.Undone {
+		return change.UndoKept
+	}
+	return change.Kept
 }
 
 // Result is what the step handed out; nil where it handed out nothing, and where

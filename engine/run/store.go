@@ -105,8 +105,8 @@ type Summary struct {
 	GivenUp bool
 }
 
-// List returns all runs, the newest first.
-func (s Store) List() ([]Summary, error) {
+// ids are those of all runs, in no order.
+func (s Store) ids() ([]string, error) {
 	entries, err := os.ReadDir(s.runs())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -114,11 +114,40 @@ func (s Store) List() ([]Summary, error) {
 	if err != nil {
 		return nil, &engine.Error{Where: s.runs(), Err: err}
 	}
-	var all []Summary
+	var all []string
 	for _, e := range entries {
 		if e.IsDir() && !journal.Unborn(e.Name()) {
-			all = append(all, s.summary(e.Name()))
+			all = append(all, e.Name())
 		}
+	}
+	return all, nil
+}
+
+// Newest is the run that was begun last; "" where there is none.
+func (s Store) Newest() (id string, err error) {
+	all, err := s.ids()
+	var last time.Time
+	for _, each := range all {
+		var began time.Time
+		if first, err := journal.First(s.run(each)); err == nil { // else nobody knows when
+			began = first.Time
+		}
+		if id == "" || began.After(last) || began.Equal(last) && each > id {
+			id, last = each, began
+		}
+	}
+	return id, err
+}
+
+// List returns all runs, the newest first.
+func (s Store) List() ([]Summary, error) {
+	ids, err := s.ids()
+	if err != nil {
+		return nil, err
+	}
+	var all []Summary
+	for _, id := range ids {
+		all = append(all, s.summary(id))
 	}
 	slices.SortFunc(all, func(a, b Summary) int { return cmp.Or(b.began().Compare(a.began()), -cmp.Compare(a.ID, b.ID)) })
 	return all, nil

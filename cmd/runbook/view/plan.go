@@ -22,7 +22,7 @@ func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	}
 	for _, d := range p.Data {
 		h.line("\n%s", h.bold.Sprintf("data %s.%s", d.Type, d.Name))
-		h.result(d.Result, "  ")
+		h.result(plain(d.Result), "  ")
 	}
 	if p.GoalHolds() {
 		h.line("\n%s %s", h.good.Sprint("Nothing to do."), p.Goal.Message)
@@ -208,10 +208,9 @@ func (h *Human) summary(p *run.Plan) painted {
 	return text + "."
 }
 
-// result shows the values of a result, a line each. What is empty says
-// nothing and is left out.
+// result shows the values of a result as JSON has them, a line each. What is empty
+// says nothing and is left out.
 func (h *Human) result(r engine.Result, indent string) {
-	r = plain(r)
 	names := make([]string, 0, len(r))
 	width := 0
 	for name, v := range r {
