@@ -52,14 +52,21 @@ func cases() []contract.Case {
 }
 
 func TestContract(t *testing.T) {
-	for family, cases := range families() {
+	all := families()
+	// The longest first, so that none of them is left to run alone at the end.
+	longest := []string{"etcd", "systemd", "staticpod", "file", "drill"}
+	for _, family := range slices.Concat(longest, without(slices.Sorted(maps.Keys(all)), longest)) {
 		t.Run(family, func(t *testing.T) {
 			t.Parallel()
-			for _, c := range cases {
+			for _, c := range all[family] {
 				t.Run(c.Action+"/"+c.Name, func(t *testing.T) { contract.Run(t, actions.Registry(hclog.NewNullLogger()), c) })
 			}
 		})
 	}
+}
+
+func without(all, some []string) []string {
+	return slices.DeleteFunc(all, func(one string) bool { return slices.Contains(some, one) })
 }
 
 func TestEveryActionHasACase(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 
 	"runbook/engine"
 	"runbook/engine/host"
+	"runbook/test/torture/tally"
 )
 
 // A Case is one action in one situation.
@@ -229,6 +230,9 @@ func (s suite) planChangesNothing(t *testing.T) {
 	if a, b := encoded(t, st.change), encoded(t, again); a != b {
 		t.Errorf("planned twice, it differs:\n%s\n%s", a, b)
 	}
+	if !t.Failed() {
+		tally.Count(t, "plans of an action that changed nothing, and the same when planned again", 1)
+	}
 }
 
 func (s suite) applyAndUndo(t *testing.T) {
@@ -254,6 +258,9 @@ func (s suite) applyAndUndo(t *testing.T) {
 	for _, when := range []string{"after Undo", "after Undo again"} {
 		st.undo(t)
 		st.is(t, when, st.undone(after))
+	}
+	if !t.Failed() {
+		tally.Count(t, "actions that came to what their plan had said, and were undone", 1)
 	}
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"runbook/test/torture/tally"
 	"testing"
 )
 
@@ -84,4 +85,7 @@ func TestPostgresqlMoves(t *testing.T) {
 		t.Errorf("after the rollback there still is\n%s", left)
 	}
 	p.sh("test -e " + newDisk + "/.accounts.undone-*/PG_VERSION") // the copy is kept aside
+	if !t.Failed() {
+		tally.Count(t, "rollbacks of a shipped runbook's run to what was there before it", 1)
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"runbook/engine/run"
 	"runbook/test/etcdhost"
 	"runbook/test/program"
+	"runbook/test/torture/tally"
 )
 
 // A finished restore that is rolled back leaves the previous data as it was,
@@ -36,6 +37,9 @@ func TestRollbackOfAFinishedRestore(t *testing.T) {
 		t.Errorf("etcd had failed before, and is %s now", state)
 	}
 	s.contains(s.runbook(0, "list"), "rolled back")
+	if !t.Failed() {
+		tally.Count(t, "rollbacks of a shipped runbook's run to what was there before it", 1)
+	}
 }
 
 // Restored over an etcd that ran well, and rolled back: it runs again and has
@@ -53,6 +57,9 @@ func TestRollbackToARunningEtcd(t *testing.T) {
 	s.runbook(0, "rollback", "--yes")
 	if after := s.digest(); after != before || s.unitState() != "active" {
 		t.Errorf("%s and %s after the rollback, %s before", after, s.unitState(), before)
+	}
+	if !t.Failed() {
+		tally.Count(t, "rollbacks of a shipped runbook's run to what was there before it", 1)
 	}
 }
 
@@ -316,6 +323,8 @@ func (s *scene) samePlanAndRecord(t *testing.T) {
 		}
 		if !did.Change().SameAs(p.Change) {
 			t.Errorf("step %s: planned\n%s\ndone\n%s", p.Name, run.Describe(p.Change), run.Describe(did.Change()))
+			continue
 		}
+		tally.Count(t, "steps of shipped runbooks that did what their plan had said", 1)
 	}
 }

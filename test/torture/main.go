@@ -60,7 +60,10 @@ func counting() ([]string, error) {
 // turn is when a package's tests are run: first those that take longest, so that
 // none of them is left to run alone at the end.
 func turn(pkg string) int {
-	longest := []string{"runbook/actions", "runbook/test/torture/kill", "runbook/test/torture/faults", "runbook/test/torture/security", "runbook/test/torture/power", "runbook/test/torture/fuzz"}
+	longest := []string{
+		"runbook/actions", "runbook/test/torture/kill", "runbook/test/torture/journal", "runbook/test/torture/faults",
+		"runbook/test/torture/security", "runbook/test/e2e", "runbook/test/torture/power", "runbook/test/torture/fuzz",
+	}
 	if i := slices.Index(longest, pkg); i >= 0 {
 		return i
 	}

@@ -18,6 +18,7 @@ import (
 
 	"runbook/cmd/runbook/sandbox"
 	"runbook/engine/durable"
+	"runbook/test/torture/tally"
 )
 
 // The test binary is its own child: what it gives up it can't have back.
@@ -124,6 +125,9 @@ func TestNothingButLooking(t *testing.T) {
 	}
 	if after := tree(t, dir); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	if !t.Failed() {
+		tally.Count(t, "ways to change something, each refused to a process that looks", len(attempts))
 	}
 }
 
