@@ -126,6 +126,13 @@ func (c Call) Foreign() bool {
 	return m != nil && strings.HasPrefix(c.Text, m[0]) && (!strings.HasPrefix(m[1], "/") || strings.HasPrefix(m[1], "/dev/"))
 }
 
+// Talks reports whether a call is made to a socket. One that fails while the other
+// end knows nothing of it happens to nobody: who waits for an answer waits for ever.
+func (c Call) Talks() bool {
+	m := byNumber.FindStringSubmatch(c.Text)
+	return c.Foreign() && strings.HasPrefix(m[1], "socket:")
+}
+
 // Creates reports whether an openat may make a file.
 func (c Call) Creates() bool { return strings.Contains(c.Text, "O_CREAT") }
 

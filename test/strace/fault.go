@@ -38,6 +38,15 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s at %s %d", f.Errno, f.Calls[0], f.Nth)
 }
 
+// Met are the calls of an undisturbed process that it would happen to.
+func (f Fault) Met(made Calls) Calls {
+	met := made.Nth(f.Nth, f.Calls...)
+	for n := f.Nth + 1; f.Lasting && n <= made.Most(f.Calls...); n++ {
+		met = append(met, made.Nth(n, f.Calls...)...)
+	}
+	return met
+}
+
 // Err is the error that the process gets.
 func (f Fault) Err() error {
 	return map[string]unix.Errno{
