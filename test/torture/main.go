@@ -187,6 +187,7 @@ func (s *summary) say(format string, args ...any) {
 
 func (s *summary) table(w io.Writer) {
 	fmt.Fprintf(w, "\nseed %d, %s\n\n", tally.Seed(), time.Since(s.begun).Round(time.Second))
+	slices.SortStableFunc(s.rows, func(a, b row) int { return strings.Compare(a.part, b.part) })
 	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	fmt.Fprintln(tw, "| Part\t| Tried\t| What\t|")
 	fmt.Fprintln(tw, "|---\t|---:\t|---\t|")
