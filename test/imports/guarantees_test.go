@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Each promise names the tests that try to break it, and these exist.
+// Each promise names the tests that try to break it, and how much they try; and these
+// exist.
 func TestGuaranteesNameTests(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/guarantees.md")
 	if err != nil {
@@ -25,6 +26,9 @@ func TestGuaranteesNameTests(t *testing.T) {
 		}
 		if !strings.Contains(text, "`Test") && !strings.Contains(text, ".txtar`") && !strings.Contains(text, "contract suite") {
 			t.Errorf("%s: no test is named", title)
+		}
+		if !regexp.MustCompile(`(?m)^Tried: |^\| Part `).MatchString(text) {
+			t.Errorf("%s: it doesn't say how much is tried", title)
 		}
 	}
 }
