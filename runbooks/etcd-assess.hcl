@@ -45,6 +45,9 @@ data "etcd_loss" "if_restored" {
 }
 
 locals {
+  # What has to be mended in place, of which etcd-recover.hcl can do two kinds.
+  to_mend = toset([for finding in data.etcd_diagnosis.now.findings : finding.class if finding.needs == "repair"])
+
   # What to give etcd-recover.hcl so that it looks at the same.
   given = join(" ", concat(
     var.manifest == null ? (var.unit == "etcd.service" ? [] : ["--var unit=${var.unit}"]) : ["--var manifest=${var.manifest}"],
@@ -54,7 +57,7 @@ locals {
   commands = {
     ""      = data.etcd_diagnosis.now.running ? "none: etcd is running" : "none of the cures is possible: runbook read etcd_diagnosis data_dir=${data.etcd_diagnosis.now.data_dir}"
     restart = data.etcd_diagnosis.now.running ? "none: etcd is running" : local.recover
-    repair  = contains(data.etcd_diagnosis.now.classes, "wal_torn") ? local.recover : "mend by hand what the findings name"
+    repair  = length(setsubtract(local.to_mend, ["wal_torn", "ownership"])) == 0 ? local.recover : "mend by hand what the findings name"
     salvage = local.recover
     restore = local.recover
   }

@@ -42,7 +42,7 @@ func TestRecover(t *testing.T) {
 			s.stop()
 			c.damage(s)
 			before := tree(t, dataDir, true)
-			s.contains(s.runbook(0, "run", assess, "--yes"), "recommended", c.cure)
+			s.contains(s.runbook(0, "run", assess, "--yes"), "recommended", c.cure, "runbook plan etcd-recover.hcl")
 			if tree(t, dataDir, true) != before {
 				t.Error("the assessment changed something")
 			}
