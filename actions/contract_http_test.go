@@ -27,11 +27,11 @@ var sendCalls = []string{"write", "connect"}
 func httpCases() []contract.Case {
 	return []contract.Case{
 		{Name: "that looks", Action: "http", Looks: true, Setup: httpScene("GET", nil), Bad: badHTTP(), Fails: failingHTTP()},
-		{Name: "with a key", Action: "http", Syscalls: sendCalls, Repeats: true,
+		{Name: "with a key", Action: "http", Syscalls: sendCalls,
 			Setup: httpScene("POST", config{"idempotency_key_header": cty.StringVal("Idempotency-Key")})},
-		{Name: "that is idempotent", Action: "http", Syscalls: sendCalls, Repeats: true,
+		{Name: "that is idempotent", Action: "http", Syscalls: sendCalls,
 			Setup: httpScene("PUT", config{"idempotent": cty.True})},
-		{Name: "that nothing makes safe", Action: "http", Syscalls: sendCalls, Repeats: true,
+		{Name: "that nothing makes safe", Action: "http", Syscalls: sendCalls,
 			Setup: httpScene("POST", config{"expected_status": cty.ListVal([]cty.Value{cty.NumberIntVal(201)})})},
 	}
 }

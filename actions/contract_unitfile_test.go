@@ -26,9 +26,9 @@ func unitFileCases() []contract.Case {
 		{Name: "unmask, enable and start", Action: "systemd_unit", Syscalls: dbusCalls,
 			Setup: installedScene(config{"masked": cty.False, "state": cty.StringVal("started"), "enabled": cty.True}, down,
 				"mask "+installed, "mask --runtime "+installed)},
-		{Name: "reload", Action: "systemd_unit", Syscalls: dbusCalls, Repeats: true,
+		{Name: "reload", Action: "systemd_unit", Syscalls: dbusCalls,
 			Setup: installedScene(config{"state": cty.StringVal("reloaded")}, up)},
-		{Name: "read the unit files again", Action: "systemd_unit", Syscalls: dbusCalls, Repeats: true,
+		{Name: "read the unit files again", Action: "systemd_unit", Syscalls: dbusCalls,
 			Setup: installedScene(config{"daemon_reload": cty.True}, down)},
 	}
 }

@@ -36,6 +36,10 @@ type Change struct {
 	// was begun: where the same Change is planned again, it wasn't, and nobody
 	// has to be asked.
 	Witnessed bool `json:"witnessed,omitempty"`
+	// Repeats says that the same Change may be planned whether or not the step
+	// has been carried out: a restart, a request. A plan then doesn't tell how
+	// far a step in doubt had got.
+	Repeats bool `json:"repeats,omitempty"`
 	// Data is the action's own record: its choices and what undo needs.
 	Data json.RawMessage `json:"data,omitempty"`
 }

@@ -34,7 +34,7 @@ type (
 	// StepStarted says that a step begins.
 	StepStarted struct{ Step StepInfo }
 	// StepExamined says how far a step in doubt had got: Finding is "done",
-	// "not begun" or "half-way".
+	// "not begun", "half-way" or "unknown".
 	StepExamined struct {
 		Step    StepInfo
 		Finding string

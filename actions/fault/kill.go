@@ -57,6 +57,7 @@ func (a *killProcess) Plan(ctx context.Context, w engine.World) (engine.Change, 
 		return c, nil
 	}
 	c.Items = []engine.Item{{Target: what, Before: "running", After: "killed with SIGKILL", Note: fmt.Sprint(pids(found))}}
+	c.Repeats = true // what watches over the process may have started another one
 	c.Irreversible = "a process that was killed isn't brought back; what watches over it may start it again"
 	return c, c.SetData(found)
 }

@@ -63,6 +63,7 @@ func (a *scribble) Plan(ctx context.Context, w engine.World) (engine.Change, err
 		Items:   []engine.Item{{Target: "bytes of " + path, Before: "whole", After: fmt.Sprintf("%d bytes at %d overwritten", length, a.Offset)}},
 		Results: engine.Result{"kept": d.Dir},
 		Kept:    []string{d.Dir},
+		Repeats: true,
 	}
 	return c, c.SetData(d)
 }

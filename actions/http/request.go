@@ -83,6 +83,7 @@ func (a *request) Plan(_ context.Context, w engine.World) (engine.Change, error)
 	c := engine.Change{
 		Items:        []engine.Item{{Target: a.Method + " " + a.URL, Before: "not sent", After: "sent"}},
 		Irreversible: "a request can't be taken back.",
+		Repeats:      true,
 	}
 	var rec record
 	switch {

@@ -107,6 +107,7 @@ func (a *unit) Plan(ctx context.Context, w engine.World) (engine.Change, error) 
 		return engine.Change{Results: results(was)}, nil
 	}
 	c := engine.Change{Items: items, Effects: []engine.Effect{{Unit: a.predict(was, rec)}}}
+	c.Repeats = a.DaemonReload || a.wants(restarted) || a.wants(reloaded)
 	if a.wants(reloaded) {
 		if rec.Changed, err = a.reloadable(ctx); err != nil {
 			return engine.Change{}, err

@@ -23,6 +23,15 @@ func (b byHand) check() error {
 	return nil
 }
 
+// unused refuses it for a rollback, which undoes what was recorded.
+func (b byHand) unused() error {
+	if len(b.skip) == 0 && b.from == "" && !b.accept {
+		return nil
+	}
+	return engine.Errorf("runbook resume", "--skip, --from and --accept-changes are not for a run that is being rolled back").
+		WithHint("Resume without them. What can't be undone is to be undone by hand; then give the run up with `runbook abandon`")
+}
+
 // tell records it in the run.
 func (b byHand) tell(r *run.Runner) error {
 	for _, step := range b.skip {
@@ -71,7 +80,7 @@ func (a *app) resume(args []string, given settings, hand byHand) error {
 			}
 			return r.Run, hand.tell(r)
 		case run.RollingBack:
-			return r.Rollback, nil
+			return r.Rollback, hand.unused()
 		default:
 			return nil, engine.Errorf("run "+id, "it is %s: there is nothing to resume", phase)
 		}
@@ -97,7 +106,11 @@ func (a *app) followed(r *run.Runner, accept bool) error {
 	if err != nil {
 		return err
 	}
-	a.view.Plan(p, a.store().Estimate(p))
+	shown, err := p.Shown()
+	if err != nil {
+		return err
+	}
+	a.view.Plan(shown, a.store().Estimate(p))
 	return nil
 }
 

@@ -89,14 +89,16 @@ func (r *Runbook) KnownValues(had map[string]cty.Value) (map[string]cty.Value, h
 	vals := make(map[string]cty.Value, len(r.Variables))
 	var diags hcl.Diagnostics
 	for _, v := range r.Variables {
-		if val, ok := had[v.Name]; ok {
-			vals[v.Name] = val
-			continue
+		val, ok := had[v.Name]
+		if !ok {
+			var diag *hcl.Diagnostic
+			if val, diag = v.value(nil); diag != nil {
+				diags = append(diags, diag)
+				continue
+			}
 		}
-		val, diag := v.value(nil)
-		if diag != nil {
-			diags = append(diags, diag)
-			continue
+		if v.Sensitive {
+			val = val.Mark(Sensitive)
 		}
 		vals[v.Name] = val
 	}

@@ -48,9 +48,13 @@ func (r *Runner) Accept(ctx context.Context, reg *engine.Registry, by string) (*
 	if err != nil {
 		return nil, err
 	}
+	rec := accepted{By: by, Sources: src.All(), Plan: plan}
+	if rec.Variables, rec.Sensitive, err = r.recordable(scope.Vars); err != nil {
+		return nil, err
+	}
 	src.Seal()
 	r.scope = scope
-	return plan, r.append(kindAccepted, accepted{By: by, Sources: src.All(), Plan: plan})
+	return plan, r.append(kindAccepted, rec)
 }
 
 // sameSoFar refuses a runbook in which a step that has begun is another one,
@@ -75,6 +79,12 @@ func (r *Runner) rescope(book *lang.Runbook) (*lang.Scope, error) {
 	vars, diags := book.KnownValues(r.scope.Vars)
 	if diags.HasErrors() {
 		return nil, &lang.Error{Book: book, Diags: diags}
+	}
+	for name := range r.state.Header.Sensitive {
+		if _, ok := vars[name]; !ok {
+			return nil, engine.Errorf("variable "+name, "it is sensitive, and the changed runbook no longer declares it").
+				WithHint("Leave its block in the runbook, as what this run has recorded with it can't be read or undone without its value")
+		}
 	}
 	scope := lang.NewScope(book, vars, r.scope.Run)
 	scope.TakeOver(r.scope)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"runbook/engine"
 )
@@ -92,12 +93,15 @@ func (r *Runner) From(step, by, reason string) error {
 		st := r.state.step(u.addr)
 		switch {
 		case u.addr != step && st.Done:
+		case u.inner != nil && strings.HasPrefix(step, u.addr+"/"): // the step is part of it
 		case u.addr != step:
 			if err := r.Skip(u.addr, by, reason); err != nil {
 				return err
 			}
 		case st.Done:
 			return engine.Errorf("step "+step, "it is done already").WithHint("What is done is undone with `runbook rollback %s`", r.id())
+		case !st.InDoubt():
+			return nil
 		default:
 			return r.append(kindAgain, approved{Step: step, By: by, Reason: reason})
 		}

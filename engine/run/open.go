@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,22 +50,30 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 func (r *Runner) header(plan *Plan, version string) (Header, error) {
 	h := Header{
 		Format: formatVersion, Version: version, Run: r.scope.Run, Host: r.host.Name(),
-		File: r.scope.Book.Sources.Path(), Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan.lean(),
-		Variables: map[string]json.RawMessage{}, Sensitive: map[string]string{},
+		File: cmp.Or(r.scope.Book.Sources.Path(), plan.file), Sources: r.scope.Book.Sources.All(), Salt: r.secrets.salt, Plan: plan.lean(),
 	}
-	for name, v := range r.scope.Vars {
+	var err error
+	h.Variables, h.Sensitive, err = r.recordable(r.scope.Vars)
+	return h, err
+}
+
+// recordable is what the journal keeps of variables: the values, and of sensitive
+// ones the salted hashes.
+func (r *Runner) recordable(vars map[string]cty.Value) (values map[string]json.RawMessage, hashes map[string]string, err error) {
+	values, hashes = map[string]json.RawMessage{}, map[string]string{}
+	for name, v := range vars {
 		raw, err := encodeVariable(v)
 		if err != nil {
-			return h, fmt.Errorf("variable %s: %w", name, err)
+			return nil, nil, fmt.Errorf("variable %s: %w", name, err)
 		}
 		if v.ContainsMarked() {
-			h.Sensitive[name] = r.secrets.hash(string(raw))
+			hashes[name] = r.secrets.hash(string(raw))
 			r.secrets.variable(v)
 			continue
 		}
-		h.Variables[name] = raw
+		values[name] = raw
 	}
-	return h, nil
+	return values, hashes, nil
 }
 
 // hidden is h without the sensitive values. The sources stay as they are: a

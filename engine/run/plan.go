@@ -31,6 +31,7 @@ type Plan struct {
 	Steps       []StepPlan `json:"steps,omitempty"` // none where the goal holds
 
 	secrets *secrets // the sensitive texts that may be in it
+	file    string   // the runbook's, of a plan that was kept
 	index   map[string]int
 }
 

@@ -103,7 +103,7 @@ func DecodePlan(text []byte, host engine.Host, reg *engine.Registry, set lang.Se
 			WithHint("A plan is carried out where it was made. Make a new one here")
 	}
 	plan := r.state.Header.Plan
-	plan.secrets = r.secrets
+	plan.secrets, plan.file = r.secrets, r.state.Header.File
 	return r.scope, plan, nil
 }
 

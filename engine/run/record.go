@@ -87,7 +87,6 @@ type tries struct {
 type failed struct {
 	Step     string `json:"step"`
 	Error    string `json:"error"`
-	Hint     string `json:"hint,omitempty"`
 	Attempts int    `json:"attempts,omitempty"`
 }
 
@@ -124,7 +123,11 @@ type approved struct {
 type accepted struct {
 	By      string        `json:"by"`
 	Sources []lang.Source `json:"sources"`
-	Plan    *Plan         `json:"plan"`
+	// Variables and Sensitive are those of the header for what the changed runbook
+	// declares; nil in journals of versions that didn't record them.
+	Variables map[string]json.RawMessage `json:"variables,omitempty"`
+	Sensitive map[string]string          `json:"sensitive,omitempty"`
+	Plan      *Plan                      `json:"plan"`
 }
 
 type pruned struct {
@@ -195,7 +198,7 @@ type Approval struct {
 
 // FailureRecord is an error as the journal keeps it.
 type FailureRecord struct {
-	Step, Error, Hint string
+	Step, Error string
 }
 
 // StepState is what a journal says of one step.
@@ -261,7 +264,7 @@ func (s *StepState) Kept() []string {
 // Result is what the step handed out; nil where it handed out nothing, and where
 // the record of it can't be decoded, which a resume and a rollback report.
 func (s *StepState) Result() engine.Result {
-	if s.outcome == nil {
+	if s.outcome == nil || s.PassedOver() {
 		return nil
 	}
 	res, err := s.result()
@@ -271,9 +274,10 @@ func (s *StepState) Result() engine.Result {
 	return res
 }
 
-// result is also that of a step in doubt: what was known of it before has to do.
+// result is also that of a step that has none of its own: what was known of it
+// before has to do.
 func (s *StepState) result() (engine.Result, error) {
-	if s.outcome == nil {
+	if s.outcome == nil || s.PassedOver() {
 		return s.Change().Results, nil
 	}
 	var res engine.Result
@@ -289,6 +293,10 @@ func (s *StepState) begun() bool { return s != nil && s.intent != nil }
 
 // InDoubt reports whether the step began and no outcome is recorded.
 func (s *StepState) InDoubt() bool { return s.begun() && !s.Done }
+
+// unsettled reports whether the step began and came to no result: it is in doubt,
+// or failed and the run went on, or was taken as done by hand.
+func (s *StepState) unsettled() bool { return s.begun() && (!s.Done || s.PassedOver()) }
 
 func (s *State) step(name string) *StepState {
 	if s.Steps[name] == nil {
@@ -367,7 +375,7 @@ func (s *State) apply(r, whole journal.Record) error {
 		if err := r.Decode(&f); err != nil {
 			return err
 		}
-		s.Failure = &FailureRecord{Step: f.Step, Error: f.Error, Hint: f.Hint}
+		s.Failure = &FailureRecord{Step: f.Step, Error: f.Error}
 	case kindInterrupted:
 		s.Interrupted = true
 	case kindResumed:
@@ -388,12 +396,31 @@ func (s *State) apply(r, whole journal.Record) error {
 		if a.Plan == nil || len(a.Sources) == 0 {
 			return engine.Errorf("journal", "record %d holds no plan or no runbook", r.Seq)
 		}
-		s.Header.Sources, s.Header.Plan = a.Sources, a.Plan
+		s.accept(a)
 	case kindExamined:
+		var e examined
+		if err := r.Decode(&e); err != nil {
+			return err
+		}
+		s.step(e.Step).Again = false // it holds for the attempt that begins now
 	default:
 		return s.applyPhase(r)
 	}
 	return nil
+}
+
+// accept has the steps that have not begun follow a changed runbook. Whoever agreed
+// to one of them agreed to what it was before.
+func (s *State) accept(a accepted) {
+	s.Header.Sources, s.Header.Plan = a.Sources, a.Plan
+	if a.Variables != nil {
+		s.Header.Variables, s.Header.Sensitive = a.Variables, a.Sensitive
+	}
+	for _, st := range s.Steps {
+		if !st.begun() && !st.Done {
+			st.Approval = nil
+		}
+	}
 }
 
 func (s *State) applyPhase(r journal.Record) error {

@@ -107,7 +107,7 @@ func (r *Runner) leftAside(ctx context.Context, st *StepState) []string {
 // settle waits for what a step in doubt may have left at work: what it does
 // still must not come after it is undone, nor beside what is undone next.
 func (r *Runner) settle(ctx context.Context, u *unit, st *StepState) error {
-	if st.Done {
+	if !st.unsettled() {
 		return nil
 	}
 	req, change, err := r.recorded(ctx, u, u.Config, st.intent, cty.NilVal)
@@ -120,7 +120,7 @@ func (r *Runner) settle(ctx context.Context, u *unit, st *StepState) error {
 // untouched reports whether a step in doubt hadn't begun. Its rollback block
 // undoes what the step does, and may fail where it did nothing.
 func (r *Runner) untouched(ctx context.Context, u *unit, st *StepState) bool {
-	if st.Done {
+	if !st.unsettled() {
 		return false
 	}
 	req, change, err := r.recorded(ctx, u, u.Config, st.intent, cty.NilVal)
@@ -128,7 +128,7 @@ func (r *Runner) untouched(ctx context.Context, u *unit, st *StepState) bool {
 		return false
 	}
 	now, err := r.host.Plan(r.confidential(ctx), req)
-	return err == nil && now.SameAs(change)
+	return err == nil && notBegun(change, now)
 }
 
 func (r *Runner) undoFailed(ctx, stop context.Context, u *unit, err error) error {
@@ -160,7 +160,7 @@ func (r *Runner) automaticUndo(ctx context.Context, u *unit, st *StepState) erro
 // ownRollback carries out the step's rollback block, which is an action like
 // any other: planned, recorded, applied.
 func (r *Runner) ownRollback(ctx context.Context, u *unit, st *StepState) error {
-	if !st.Done {
+	if st.unsettled() {
 		if err := r.recall(ctx, u, st); err != nil {
 			return err
 		}
@@ -188,7 +188,9 @@ func (r *Runner) intendRollback(ctx context.Context, u *unit, self cty.Value) er
 	if d != nil {
 		return d
 	}
-	req, err := newRequest(u.scope.Run, u.addr, u.Rollback.Spec, cfg)
+	// It is a step of its own: what the step has recorded as its own work, or what
+	// a server knows its request by, mustn't be taken for the undoing.
+	req, err := newRequest(u.scope.Run, u.addr+"/rollback", u.Rollback.Spec, cfg)
 	if err != nil {
 		return err
 	}

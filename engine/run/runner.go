@@ -194,14 +194,14 @@ func (r *Runner) recall(ctx context.Context, u *unit, st *StepState) error {
 	if u.inner != nil {
 		return nil // its end gives what there is to give
 	}
-	if st.PassedOver() {
-		u.adopt(u.nothing())
-		return nil
-	}
 	u.look(ctx, r.host)
 	if len(r.secrets.tokens) > 0 {
 		cfg, _ := u.scope.Config(u.Config, cty.NilVal) // for its secrets alone
 		r.secrets.add(cfg.Secrets...)
+	}
+	if st.PassedOver() {
+		u.adopt(u.nothing())
+		return nil
 	}
 	if !u.scope.Needs(u.Name) {
 		return nil // it may be a large one

@@ -231,20 +231,28 @@ func (r *Runner) examine(ctx context.Context, w *work, st *StepState) error {
 	case err != nil: // a half-done step may well be impossible to plan
 	case now.Empty():
 		finding = "done"
-	case now.Witnessed && now.SameAs(w.change):
+	case notBegun(w.change, now):
 		finding = "not begun"
-	case now.Unpredictable != "" && !st.Again:
-		if err := r.askAgain(w, now.Unpredictable); err != nil {
-			return err
+	case now.Unpredictable != "" || now.Repeats:
+		finding = "unknown"
+		if now.Unpredictable != "" && !st.Again {
+			if err := r.askAgain(w, now.Unpredictable); err != nil {
+				return err
+			}
 		}
-	case now.SameAs(w.change):
-		finding = "not begun"
 	}
 	if err := r.append(kindExamined, examined{Step: w.addr, Finding: finding}); err != nil {
 		return err
 	}
 	r.emit(engine.StepExamined{Step: w.info(), Finding: finding})
 	return nil
+}
+
+// notBegun reports whether a step in doubt has changed nothing, by what it would
+// change now.
+func notBegun(recorded, now engine.Change) bool {
+	tells := now.Witnessed || !now.Repeats && now.Unpredictable == ""
+	return tells && now.SameAs(recorded)
 }
 
 // recorded returns what an intent recorded, with the sensitive values put

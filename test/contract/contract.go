@@ -31,9 +31,6 @@ type Case struct {
 	// Setup makes a fresh scene. It is called many times, and has to make the
 	// same scene each time.
 	Setup func(t *testing.T) Scene
-	// Repeats says that there is always something to do, as for a restart:
-	// after Apply, Plan is not empty.
-	Repeats bool
 	// Looks says that the action changes nothing in this case.
 	Looks bool
 	// Kills says that the action is killed even though it changes nothing that
@@ -277,8 +274,8 @@ func (st stage) planAfterApply(t *testing.T) {
 	t.Helper()
 	after := st.scene.Observe(t)
 	next := st.plan(t)
-	if next.Empty() == st.c.Repeats {
-		t.Errorf("Plan after Apply: %v", next.Items)
+	if !next.Empty() && !st.change.Repeats {
+		t.Errorf("Plan after Apply: %v, and its Change doesn't say that it repeats", next.Items)
 	}
 	if next.Empty() {
 		st.apply(t, next)

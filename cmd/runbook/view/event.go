@@ -57,6 +57,8 @@ func finding(f string) string {
 		return "it was done, and only the record of it is missing"
 	case "not begun":
 		return "nothing that it changes had changed yet"
+	case "unknown":
+		return "nothing on the host tells how far it had got"
 	}
 	return "it had got half-way"
 }

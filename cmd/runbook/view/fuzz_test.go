@@ -144,7 +144,7 @@ func fill(v reflect.Value, text string, number int) {
 			return
 		}
 		for i := range v.NumField() {
-			if v.Type().Field(i).Name != "Finding" { // is one of three words
+			if v.Type().Field(i).Name != "Finding" { // is one of four words
 				fill(v.Field(i), text, number)
 			}
 		}

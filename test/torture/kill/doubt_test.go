@@ -42,29 +42,38 @@ func TestProgramRunsOnce(t *testing.T) {
 }
 
 // Where the watcher is killed as well, nobody can know whether the program has
-// done its work. Resumed, the run asks, as often as it takes.
+// done its work. Resumed, the run asks, as often as it takes, and again where it
+// was told to carry the program out again and that was killed too.
 func TestResumeAsksWhereNobodyCanKnow(t *testing.T) {
 	h := newHost(t)
 	h.oneProgram(false)
-	dir := h.dir
-	run, _ := h.start("run", h.book, "--yes")
-	h.await("the program to start", func() bool { return exists(dir + "/started") })
-	if err := run.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = run.Wait() // it was killed
-	h.sh("kill -9 " + strings.TrimSpace(h.read(dir+"/watcher")))
-	for range 2 {
-		code, out := h.exec(h.binary, "resume")
-		// The watcher may have been waited for until it was gone.
-		if code != 3 || !strings.Contains(out, "Nobody but you can know") && !strings.Contains(out, "its watcher was killed") {
-			t.Errorf("exit code %d\n%s", code, out)
+	for _, args := range [][]string{{"run", h.book, "--yes"}, {"resume", "--from", "one", "--reason", "it wasn't done"}} {
+		h.killedWithItsWatcher(args...)
+		for range 2 {
+			code, out := h.exec(h.binary, "resume")
+			// The watcher may have been waited for until it was gone.
+			if code != 3 || !strings.Contains(out, "Nobody but you can know") && !strings.Contains(out, "its watcher was killed") {
+				t.Errorf("exit code %d\n%s", code, out)
+			}
 		}
 	}
 	if code, out := h.exec(h.binary, "resume", "--skip", "one", "--reason", "it was done"); code != 0 {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	h.equal("ledger", h.read(dir+"/ledger"), "one\n")
+	h.equal("ledger", h.read(h.dir+"/ledger"), "one\none\n")
+}
+
+// killedWithItsWatcher kills a run while its program runs, and that one's watcher.
+func (h *host) killedWithItsWatcher(args ...string) {
+	h.Helper()
+	_ = os.Remove(h.dir + "/started") // of the program that ran before
+	cmd, _ := h.start(args...)
+	h.await("the program to start", func() bool { return exists(h.dir + "/started") })
+	if err := cmd.Process.Kill(); err != nil {
+		h.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	h.sh("kill -9 " + strings.TrimSpace(h.read(h.dir+"/watcher")))
 }
 
 // oneProgram lays one's runbook out in a new directory, with or without what its

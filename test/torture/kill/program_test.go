@@ -21,7 +21,11 @@ func TestRollbackWaitsForAProgram(t *testing.T) {
 		"with nothing to undo":   {"rollback \"none\" {\n reason = \"Nobody cares.\"\n }", ""},
 		"with an unlike to undo": {"rollback \"move\" {\n from = \"${var.dir}/slow\"\n to = \"${var.dir}/undone\"\n }", ""},
 	} {
-		t.Run(name, func(t *testing.T) { rollsBackAProgram(t, c.block, "first\nslow\n"+c.undone+"undo first\n") })
+		want := "first\nslow\n" + c.undone + "undo first\n"
+		t.Run(name, func(t *testing.T) { rollsBackAProgram(t, c.block, want, nil) })
+		t.Run(name+", passed over by hand", func(t *testing.T) {
+			rollsBackAProgram(t, c.block, want, []string{"resume", "--skip", "slow", "--reason", "it takes too long"})
+		})
 	}
 }
 
@@ -38,7 +42,10 @@ step "command" "slow" {
 }
 `
 
-func rollsBackAProgram(t *testing.T, block, want string) {
+// rollsBackAProgram kills a run while its program runs, goes on with it in another
+// way, if any, and rolls it back.
+func rollsBackAProgram(t *testing.T, block, want string, goOn []string) {
+	t.Helper()
 	h := newHost(t)
 	dir := t.TempDir()
 	book := filepath.Join(dir, "slow.hcl")
@@ -51,6 +58,11 @@ func rollsBackAProgram(t *testing.T, block, want string) {
 		t.Fatal(err)
 	}
 	_ = run.Wait() // it was killed
+	if goOn != nil {
+		if code, out := h.exec(h.binary, goOn...); code != 0 {
+			t.Fatalf("exit code %d\n%s", code, out)
+		}
+	}
 
 	back, said := h.start("rollback", "--yes")
 	ended := make(chan error, 1)
