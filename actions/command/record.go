@@ -19,7 +19,8 @@ import (
 	"runbook/engine/durable"
 )
 
-// defaultState is where runbook keeps what has to last.
+// defaultState is where runbook keeps what has to last, unless the environment says
+// otherwise. cmd/runbook sets the variable from its flag.
 const defaultState = "/var/lib/runbook"
 
 // The two kinds of attempts.
