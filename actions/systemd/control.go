@@ -177,27 +177,48 @@ func (k control) job(ctx context.Context, verb string, ask request) error {
 		return k.refused(verb, err)
 	}
 	k.report.Progress(engine.Progress{Doing: "waiting for systemd to " + verb + " " + k.unit})
+	over := func() bool {
+		now, err := k.read(ctx)
+		return err == nil && !now.pending
+	}
+	result, ended := resultOf(ctx, done, over)
+	if !ended {
+		return k.interrupted(ctx, verb)
+	}
+	return k.judge(ctx, verb, result)
+}
+
+// unheard stands for the result of a job that is over and of whose end no signal
+// has told.
+const unheard = "unheard"
+
+// resultOf waits for a job's result, and reports false where ctx ends before. The
+// signal that tells it comes on a connection of its own, so it may be behind what
+// over says; where systemd re-executes itself meanwhile, it is lost. So a job counts
+// as unheard where it was over at one look, and nothing has come until the next.
+func resultOf(ctx context.Context, done <-chan string, over func() bool) (result string, ended bool) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for wasOver := false; ; {
 		select {
 		case result := <-done:
-			return k.judge(ctx, verb, result)
-		case <-tick.C:
-			// The signal is lost where systemd re-executes itself meanwhile.
-			if now, err := k.read(ctx); err == nil && !now.pending {
-				return nil
-			}
+			return result, true
 		case <-ctx.Done():
-			return k.interrupted(ctx, verb)
+			return "", false
+		case <-tick.C:
 		}
+		if wasOver && len(done) == 0 {
+			return unheard, true
+		}
+		wasOver = over()
 	}
 }
 
 // judge turns a job's result into an error. "skipped" says that there was
-// nothing to do for it; the unit's state tells the rest.
+// nothing to do for it; the unit's state tells the rest, and all of it where the
+// result is unheard.
 func (k control) judge(ctx context.Context, verb, result string) error {
-	if result == "done" || result == "skipped" {
+	if result == "done" || result == "skipped" || result == unheard {
 		return nil
 	}
 	now, err := k.read(ctx)
