@@ -20,7 +20,7 @@ var commandSpec = engine.Spec{
 	Name: "command",
 	Doc: "Runs a program, without a shell. " +
 		"Planning runs nothing, and what the program will do nobody knows beforehand, so whatever later steps look at is known after this one only. " +
-		"A watcher of runbook's own starts the program, records its beginning and its end in " + defaultState + "/commands/RUN (below RUNBOOK_STATE_DIR, where that is set; readable by its owner only), and outlives a crash: " +
+		"A watcher of runbook's own starts the program, records its beginning and its end in commands/RUN in the state directory (" + defaultState + ", or what --state-dir or RUNBOOK_STATE_DIR names; readable by its owner only), and outlives a crash: " +
 		"a resumed run waits for a program that still runs, takes the recorded end of one that has ended, and begins one that hadn't begun. " +
 		"Only where the watcher itself was cut off, by a power cut perhaps, is the step in doubt: `creates` or `probe` then tells whether the program had done its work, and where neither is set the operator is asked. " +
 		"What a program leaves running in the background has to have its output redirected.",

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 	"runbook/engine/durable"
 )
 
-// defaultState is where runbook keeps what has to last.
+// defaultState is where runbook keeps what has to last, unless the environment says
+// otherwise. cmd/runbook sets the variable from its flag.
 const defaultState = "/var/lib/runbook"
 
 // The two kinds of attempts.
@@ -27,18 +29,19 @@ const (
 	undo = "undo"
 )
 
-// recordDir is where the records of this step are. A step's rollback block may
-// run a command too, under the step's name; the digest tells the two apart.
-// Neither environment nor input is part of it, since they may be secret.
+// recordDir is where the records of this step are. The digest tells the step from
+// others whose names look the same in a file's name, and from its own rollback
+// block, which may run a command under the step's name too. Neither environment
+// nor input is part of it, since they may be secret.
 func (a *command) recordDir(run engine.RunInfo) string {
 	state := os.Getenv("RUNBOOK_STATE_DIR")
 	if !filepath.IsAbs(state) {
 		state = defaultState
 	}
-	words := strings.Join(append(append([]string{a.Directory}, a.Argv...), a.UndoArgv...), "\x00")
+	words := strings.Join(slices.Concat([]string{run.Step, a.Directory}, a.Argv, a.UndoArgv), "\x00")
 	digest := sha256.Sum256([]byte(words))
 	step := strings.ReplaceAll(run.Step, "/", "_")
-	return filepath.Join(state, "commands", run.ID, fmt.Sprintf("%s-%x", step, digest[:3]))
+	return filepath.Join(state, "commands", run.ID, fmt.Sprintf("%s-%x", step, digest[:6]))
 }
 
 // An attempt is one start of a program. Its file is written before the start

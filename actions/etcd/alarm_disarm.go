@@ -119,8 +119,13 @@ func (a *alarmDisarm) anywhere(ctx context.Context, fn func(context.Context, *cl
 }
 
 // Apply implements engine.Action. Disarming what isn't raised any more does
-// nothing, so it begins by looking.
-func (a *alarmDisarm) Apply(ctx context.Context, _ engine.Change, rep engine.Reporter) (engine.Result, error) {
+// nothing, so it begins by looking. Where the plan had no alarm, looking is all:
+// nobody has been told that one would be disarmed, and no intent is recorded.
+func (a *alarmDisarm) Apply(ctx context.Context, c engine.Change, rep engine.Reporter) (engine.Result, error) {
+	if c.Empty() {
+		return c.Results, a.none(ctx, "it has been raised since the step was planned",
+			"Nothing has been disarmed. Find out why it was raised, then start a new run, whose plan has it.")
+	}
 	alarms, err := a.raised(ctx)
 	if err != nil {
 		return nil, err
@@ -135,17 +140,18 @@ func (a *alarmDisarm) Apply(ctx context.Context, _ engine.Change, rep engine.Rep
 			return nil, err
 		}
 	}
-	return engine.Result{"disarmed": named(alarms)}, a.none(ctx)
+	return engine.Result{"disarmed": named(alarms)}, a.none(ctx, "it is raised again",
+		"Take its reason away first: for NOSPACE compact and defragment, or raise --quota-backend-bytes.")
 }
 
-// none fails where an alarm is raised still, or again.
-func (a *alarmDisarm) none(ctx context.Context) error {
+// none fails where an alarm is raised.
+func (a *alarmDisarm) none(ctx context.Context, what, hint string) error {
 	alarms, err := a.raised(ctx)
 	if err != nil || len(alarms) == 0 {
 		return err
 	}
-	return engine.Errorf("etcd at "+strings.Join(a.Endpoints, ", "), "it is raised again: %s", strings.Join(named(alarms), ", ")).
-		WithHint("Take its reason away first: for NOSPACE compact and defragment, or raise --quota-backend-bytes.")
+	return engine.Errorf("etcd at "+strings.Join(a.Endpoints, ", "), "%s: %s", what, strings.Join(named(alarms), ", ")).
+		WithHint("%s", hint)
 }
 
 // Undo implements engine.Action; an alarm that is needed raises itself.

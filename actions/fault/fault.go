@@ -5,6 +5,7 @@ package fault
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/big"
@@ -29,7 +30,8 @@ var keepIn = engine.Attribute{
 	Doc: "Directory in which what is destroyed is saved first, on a disk that has room for it.",
 }
 
-// keptAt is where a step saves what it is about to destroy.
+// keptAt is where a step saves what it is about to destroy. The digest tells it
+// from other steps whose names look the same in a file's name.
 func keptAt(dir string, run engine.RunInfo) string {
 	step := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/"[] `, r) {
@@ -37,7 +39,8 @@ func keptAt(dir string, run engine.RunInfo) string {
 		}
 		return r
 	}, run.Step)
-	return filepath.Join(dir, step+"-"+run.ID)
+	digest := sha256.Sum256([]byte(run.Step))
+	return filepath.Join(dir, fmt.Sprintf("%s-%x-%s", step, digest[:6], run.ID))
 }
 
 // existing returns the fact of what is at path, which has to be of type typ

@@ -137,8 +137,11 @@ func (a *remove) Undo(_ context.Context, c engine.Change, _ engine.Reporter) err
 	if err := c.GetData(&r); err != nil {
 		return err
 	}
-	if away, err := r.away(); err != nil || !away {
+	switch away, err := r.away(); {
+	case err != nil:
 		return err
+	case !away: // perhaps an earlier call has renamed it, and was ended before the sync
+		return durable.SyncParents(r.Path, r.Kept)
 	}
 	if r.Stray != "" {
 		if err := r.takeStray(); err != nil {

@@ -25,10 +25,14 @@ type state struct {
 	oneshot bool
 	changed uint64 // when its state last changed, in microseconds since the boot
 	reloads bool   // whether it can be reloaded
+	reload  string // how its last reload ended; empty for a type of unit that doesn't tell
 }
 
 func (s state) up() bool   { return active(s.UnitFact) && !s.pending }
 func (s state) down() bool { return settledDown(s.UnitFact) && !s.pending }
+
+// stale reports whether the last reload failed: what the unit runs with is older.
+func (s state) stale() bool { return s.reload != "" && s.reload != "success" }
 
 func (k control) read(ctx context.Context) (state, error) {
 	props, err := k.conn.properties(ctx, k.unit)
@@ -44,6 +48,7 @@ func (k control) read(ctx context.Context) (state, error) {
 		oneshot:  text(props["Type"]) == "oneshot",
 		changed:  changed,
 		reloads:  reloads,
+		reload:   text(props["ReloadResult"]),
 	}, nil
 }
 
@@ -110,23 +115,30 @@ func (k control) restartSince(ctx context.Context, invocation string) error {
 }
 
 // reloadSince reloads the unit, unless its state has changed since it last did
-// at the given time: it has then been reloaded, or started anew.
+// at the given time: it has then been reloaded, or started anew. A reload that
+// failed has changed the state too, and is made again. One that is still under
+// way is joined.
 func (k control) reloadSince(ctx context.Context, changed uint64) error {
 	now, err := k.read(ctx)
 	if err != nil {
 		return err
 	}
-	if now.changed == changed {
+	if now.changed == changed || now.stale() {
 		if err := k.job(ctx, "reload", k.conn.ReloadUnitContext); err != nil {
 			return err
 		}
 	}
-	return k.await(ctx, "reload", func(u state) (bool, error) {
-		if u.ActiveState == "reloading" {
-			return false, nil
-		}
-		return k.isUp(u)
-	})
+	return k.await(ctx, "reload", k.isReloaded)
+}
+
+func (k control) isReloaded(u state) (bool, error) {
+	switch {
+	case u.pending || u.ActiveState == "reloading":
+		return false, nil
+	case active(u.UnitFact) && u.stale():
+		return false, k.failed("the reload ended with \""+u.reload+"\"", u)
+	}
+	return k.isUp(u)
 }
 
 func (k control) resetFailed(ctx context.Context, now state) error {
@@ -165,27 +177,48 @@ func (k control) job(ctx context.Context, verb string, ask request) error {
 		return k.refused(verb, err)
 	}
 	k.report.Progress(engine.Progress{Doing: "waiting for systemd to " + verb + " " + k.unit})
+	over := func() bool {
+		now, err := k.read(ctx)
+		return err == nil && !now.pending
+	}
+	result, ended := resultOf(ctx, done, over)
+	if !ended {
+		return k.interrupted(ctx, verb)
+	}
+	return k.judge(ctx, verb, result)
+}
+
+// unheard stands for the result of a job that is over and of whose end no signal
+// has told.
+const unheard = "unheard"
+
+// resultOf waits for a job's result, and reports false where ctx ends before. The
+// signal that tells it comes on a connection of its own, so it may be behind what
+// over says; where systemd re-executes itself meanwhile, it is lost. So a job counts
+// as unheard where it was over at one look, and nothing has come until the next.
+func resultOf(ctx context.Context, done <-chan string, over func() bool) (result string, ended bool) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for wasOver := false; ; {
 		select {
 		case result := <-done:
-			return k.judge(ctx, verb, result)
-		case <-tick.C:
-			// The signal is lost where systemd re-executes itself meanwhile.
-			if now, err := k.read(ctx); err == nil && !now.pending {
-				return nil
-			}
+			return result, true
 		case <-ctx.Done():
-			return k.interrupted(ctx, verb)
+			return "", false
+		case <-tick.C:
 		}
+		if wasOver && len(done) == 0 {
+			return unheard, true
+		}
+		wasOver = over()
 	}
 }
 
 // judge turns a job's result into an error. "skipped" says that there was
-// nothing to do for it; the unit's state tells the rest.
+// nothing to do for it; the unit's state tells the rest, and all of it where the
+// result is unheard.
 func (k control) judge(ctx context.Context, verb, result string) error {
-	if result == "done" || result == "skipped" {
+	if result == "done" || result == "skipped" || result == unheard {
 		return nil
 	}
 	now, err := k.read(ctx)

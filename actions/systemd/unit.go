@@ -79,7 +79,8 @@ func (a *unit) wants(state string) bool { return a.State != nil && *a.State == s
 
 // record is the action's Change.Data: what is to be done, and how it was. The
 // InvocationID is the witness that tells whether a restart has happened since,
-// the time of the last change of state whether a reload has.
+// the time of the last change of state, with how the last reload ended, whether a
+// reload has.
 type record struct {
 	Was     engine.UnitFact `json:"was"`
 	Changed uint64          `json:"changed,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -145,7 +146,7 @@ finished one can be rolled back.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("runbook {{.Version}}\n")
-	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals (RUNBOOK_STATE_DIR)")
+	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals ("+stateDirVariable+")")
 	root.AddCommand(
 		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
 		a.approveCommand(), a.listCommand(), a.showCommand(), a.reportCommand(), a.abandonCommand(), a.pruneCommand(), a.readCommand(),
@@ -153,7 +154,12 @@ finished one can be rolled back.`,
 		a.fmtCommand(), a.manCommand(),
 	)
 	a.log.flags(root)
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.log.open(a.view.Logs()) }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if err := a.tellStateDir(); err != nil {
+			return err
+		}
+		return a.log.open(a.view.Logs())
+	}
 	a.complete(root)
 	a.holdToLooking(root)
 	return root
@@ -168,11 +174,27 @@ func machineLock() string {
 	return "/run/runbook.lock"
 }
 
+// stateDirVariable names the state directory where the flag doesn't.
+const stateDirVariable = "RUNBOOK_STATE_DIR"
+
 func defaultStateDir() string {
-	if dir := os.Getenv("RUNBOOK_STATE_DIR"); dir != "" {
+	if dir := os.Getenv(stateDirVariable); dir != "" {
 		return dir
 	}
 	return "/var/lib/runbook"
+}
+
+// tellStateDir has the actions keep their records in the state directory, whatever
+// has named it: they know it from the variable.
+func (a *app) tellStateDir() error {
+	dir, err := filepath.Abs(a.stateDir)
+	if err == nil {
+		err = os.Setenv(stateDirVariable, dir)
+	}
+	if err != nil {
+		return engine.Errorf("--state-dir", "finding %s: %w", a.stateDir, err).WithHint("Name it by its absolute path")
+	}
+	return nil
 }
 
 // settings are the variables that the operator gave.
