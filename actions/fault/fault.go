@@ -6,6 +6,7 @@ package fault
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
@@ -30,8 +31,7 @@ var keepIn = engine.Attribute{
 	Doc: "Directory in which what is destroyed is saved first, on a disk that has room for it.",
 }
 
-// keptAt is where a step saves what it is about to destroy. The digest tells it
-// from other steps whose names look the same in a file's name.
+// keptAt is where a step saves what it is about to destroy.
 func keptAt(dir string, run engine.RunInfo) string {
 	step := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/"[] `, r) {
@@ -39,8 +39,13 @@ func keptAt(dir string, run engine.RunInfo) string {
 		}
 		return r
 	}, run.Step)
-	digest := sha256.Sum256([]byte(run.Step))
-	return filepath.Join(dir, fmt.Sprintf("%s-%x-%s", step, digest[:6], run.ID))
+	return filepath.Join(dir, step+"-"+digest(run.Step)+"-"+run.ID)
+}
+
+// digest tells a step's name from all others where there is no room for it.
+func digest(step string) string {
+	sum := sha256.Sum256([]byte(step))
+	return hex.EncodeToString(sum[:6])
 }
 
 // existing returns the fact of what is at path, which has to be of type typ

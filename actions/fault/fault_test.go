@@ -95,3 +95,15 @@ func TestNoStepSavesInThePlaceOfAnother(t *testing.T) {
 		}
 	}
 }
+
+// Two steps of a run that cut off different ports have tables of their own.
+func TestNoStepHasTheTableOfAnother(t *testing.T) {
+	tables := map[any]bool{}
+	for _, name := range []string{"peers", "clients"} {
+		s := planned(t, name, "fault_network", map[string]cty.Value{"ports": cty.ListVal([]cty.Value{cty.NumberIntVal(2380)})})
+		tables[s.change.Results["table"]] = true
+	}
+	if len(tables) != 2 {
+		t.Errorf("two steps have these tables: %v", tables)
+	}
+}

@@ -50,7 +50,7 @@ func checkPorts(v cty.Value) error {
 
 // Plan implements engine.Action.
 func (a *network) Plan(_ context.Context, w engine.World) (engine.Change, error) {
-	table := "fault-" + w.Run().ID
+	table := "fault-" + w.Run().ID + "-" + digest(w.Run().Step)
 	c := engine.Change{Results: engine.Result{"table": table}}
 	there, err := hasTable(table)
 	if err != nil || there {

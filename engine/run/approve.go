@@ -100,8 +100,6 @@ func (r *Runner) From(step, by, reason string) error {
 			}
 		case st.Done:
 			return engine.Errorf("step "+step, "it is done already").WithHint("What is done is undone with `runbook rollback %s`", r.id())
-		case !st.InDoubt():
-			return nil
 		default:
 			return r.append(kindAgain, approved{Step: step, By: by, Reason: reason})
 		}

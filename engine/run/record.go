@@ -456,7 +456,10 @@ func (s *State) applyApproval(r journal.Record) error {
 		return err
 	}
 	if r.Kind == kindAgain {
-		s.step(a.Step).Again = true
+		// It is also said of a step to go on at that has not begun, and doesn't
+		// hold for what comes of that.
+		st := s.step(a.Step)
+		st.Again = st.InDoubt()
 		return nil
 	}
 	s.step(a.Step).Approval = &Approval{By: a.By, Reason: a.Reason, At: r.Time}
