@@ -367,6 +367,7 @@ func (r *restored) changeWAL(c *engine.Change) {
 	if r.WAL == nil {
 		return
 	}
+	c.UndoKept = append(c.UndoKept, r.WAL.Undone)
 	before := "absent"
 	if r.WAL.Existed {
 		before = "existing log"
