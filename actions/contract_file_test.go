@@ -21,6 +21,7 @@ func fileCases() []contract.Case {
 		{Name: "in place of another", Action: "archive", Setup: archiveOver},
 		{Name: "a tree", Action: "chown", Setup: chownTree, Bad: badChown()},
 		{Name: "one directory", Action: "chown", Setup: chownOne},
+		{Name: "one program", Action: "chown", Setup: chownProgram},
 		{Name: "a tree", Action: "copy", Setup: copyTree, Bad: badCopy(), Fails: failingCopy()},
 		{Name: "to another file system, in place of another", Action: "copy", Setup: copyAcross},
 		{Name: "a file", Action: "copy", Setup: copyFile},
@@ -88,6 +89,17 @@ func chownOne(t *testing.T) contract.Scene {
 			owned(t, data, 4000, 1)
 			owned(t, filepath.Join(data, "member"), 0, 0)
 		},
+	}
+}
+
+// chownProgram is of a file from which the kernel takes its set-user-ID bit.
+func chownProgram(t *testing.T) contract.Scene {
+	dir := dataDir(t)
+	tool := filepath.Join(dir, "data", "tool")
+	return contract.Scene{
+		Config:  config{"path": cty.StringVal(tool), "owner": cty.StringVal("daemon")},
+		Observe: func(t *testing.T) string { return contract.Tree(t, dir) },
+		Applied: func(t *testing.T) { mode(t, tool, 0o755) },
 	}
 }
 

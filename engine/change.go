@@ -1,6 +1,9 @@
 package engine
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Change is what one step will do to one host, as plain data. It is the line
 // in the plan, the intent in the journal, the thing that is compared for
@@ -79,13 +82,17 @@ func (c Change) Bytes() int64 {
 }
 
 // SameAs reports whether c and o make the same differences. Notes and the
-// actions' own records are not compared.
+// actions' own records are not compared, nor by which names they keep what they
+// replace: which of these are free depends on what earlier steps have come to.
 func (c Change) SameAs(o Change) bool {
 	if len(c.Items) != len(o.Items) {
 		return false
 	}
 	for i, a := range c.Items {
 		b := o.Items[i]
+		if k := slices.Index(c.Kept, a.Target); k >= 0 && k == slices.Index(o.Kept, b.Target) {
+			a.Target = b.Target
+		}
 		a.Note, b.Note = "", ""
 		a.Diff, b.Diff = "", ""
 		if a != b {

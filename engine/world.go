@@ -152,4 +152,7 @@ type Owned struct {
 	Owner     string `json:"owner"`
 	Group     string `json:"group"`
 	Recursive bool   `json:"recursive,omitempty"`
+	// Mode is the one that Path will have. Where it isn't set, the mode stays,
+	// but for what the kernel takes from a file that changes hands.
+	Mode *uint32 `json:"mode,omitempty"`
 }

@@ -161,12 +161,22 @@ type restored struct {
 	// Salvage is set where the snapshot is the old directory's own database.
 	Salvage *salvaged `json:"salvage,omitempty"`
 
-	// oldAt is where the old data is found while planning, and oldLogAt where
-	// a separate log.
+	// number tells the names of the swaps from those of earlier steps of the run.
+	// oldAt is where the old data is found while planning, and oldLogAt where a
+	// separate log.
+	number          int
 	oldAt, oldLogAt string
 	// pin holds the directory in which the new data is made while it is made,
 	// and walPin that of a separate log.
 	pin, walPin *durable.Pin
+}
+
+// swaps are those that change places.
+func (r *restored) swaps() []*swap {
+	if r.WAL == nil {
+		return []*swap{&r.Data}
+	}
+	return []*swap{&r.Data, r.WAL}
 }
 
 // onlyMember reports whether the swap is of "member" inside the data

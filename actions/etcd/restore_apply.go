@@ -97,11 +97,7 @@ func (r *restored) refuseInUse() error {
 // refuseUndoInUse lets Undo remove what was only staged beside data in use:
 // that may be why Apply failed.
 func (r *restored) refuseUndoInUse() error {
-	swaps := []swap{r.Data}
-	if r.WAL != nil {
-		swaps = append(swaps, *r.WAL)
-	}
-	for _, s := range swaps {
+	for _, s := range r.swaps() {
 		untouched, err := s.untouched()
 		if err != nil {
 			return err
@@ -360,7 +356,7 @@ func (r *restored) confirm() error {
 			return err
 		}
 	}
-	if m.Run != r.Run || m.Token != r.Token {
+	if m.Run != r.Run || m.Data.Kept != r.Data.Kept || m.Token != r.Token {
 		return engine.Errorf(r.Data.Target, "someone else has put another directory here").
 			WithHint("Find out who did: is etcd running, or was it started by something? The restored data is in %s if it isn't here.", r.Data.New)
 	}

@@ -70,20 +70,73 @@ func (a *restore) place(ctx context.Context, w engine.World, r *restored) error 
 	if mounted {
 		target = filepath.Join(r.DataDir, "member")
 	}
-	old, err := oldDirectory(ctx, w, newSwap(target, r.tag(), identity{}))
+	r.Data.Target = target
+	if err := a.placeWAL(ctx, w, r); err != nil {
+		return err
+	}
+	if err := r.chooseNames(ctx, w); err != nil {
+		return err
+	}
+	old, err := oldDirectory(ctx, w, &r.Data)
 	if err != nil {
 		return err
 	}
 	r.oldAt = old.Path
-	r.Data = newSwap(target, r.tag(), identity{Inode: old.Inode})
-	r.Data.Existed = old.Exists
-	if err := a.ownership(r, old); err != nil {
-		return err
+	if r.WAL != nil {
+		log, err := oldDirectory(ctx, w, r.WAL)
+		if err != nil {
+			return err
+		}
+		r.oldLogAt = log.Path
 	}
-	return a.placeWAL(ctx, w, r)
+	return a.ownership(r, old)
 }
 
-// placeWAL plans the swap of a log that is outside the data directory.
+// chooseNames chooses what the directories of the swap are called. A run that
+// restores a directory a second time finds the first names taken.
+func (r *restored) chooseNames(ctx context.Context, w engine.World) error {
+	for n := 1; ; n++ {
+		r.number = n
+		for _, s := range r.swaps() {
+			*s = newSwap(s.Target, r.tag(), identity{})
+		}
+		if taken, err := r.taken(ctx, w); err != nil || !taken {
+			return err
+		}
+	}
+}
+
+// taken reports whether another step of the run has used these names. Where this
+// very step has, it is half-way or done, and they stay its own: the record in the
+// directory that it has made tells.
+func (r *restored) taken(ctx context.Context, w engine.World) (bool, error) {
+	for _, path := range []string{r.Data.Target, r.Data.New} {
+		m, err := readMarker(ctx, w, path)
+		if err != nil {
+			return false, err
+		}
+		if m != nil && m.Run == r.Run && m.Data.Kept == r.Data.Kept {
+			return !r.made(m), nil
+		}
+	}
+	for _, s := range r.swaps() {
+		for _, path := range []string{s.Kept, s.New} {
+			if fact, err := w.Stat(ctx, path); err != nil || fact.Exists {
+				return fact.Exists, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// made reports whether the record of a directory that was made in this run, and
+// under these names, is this restore's.
+func (r *restored) made(m *restored) bool {
+	return m.Step == r.Step && (r.Salvage != nil || m.Snapshot == r.Snapshot)
+}
+
+// placeWAL finds out whether a log that is outside the data directory is to
+// change places too.
 func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) error {
 	if r.WALDir == "" {
 		return nil
@@ -114,14 +167,7 @@ func (a *restore) placeWAL(ctx context.Context, w engine.World, r *restored) err
 		return engine.Errorf(r.WALDir, "the log's directory is a mount point and can't change places with another").
 			WithHint("Start etcd with a directory below it as its wal-dir.").WithAttribute("wal_dir")
 	}
-	old, err := oldDirectory(ctx, w, newSwap(r.WALDir, r.tag(), identity{}))
-	if err != nil {
-		return err
-	}
-	r.oldLogAt = old.Path
-	s := newSwap(r.WALDir, r.tag(), identity{Inode: old.Inode})
-	s.Existed = old.Exists
-	r.WAL = &s
+	r.WAL = &swap{Target: r.WALDir}
 	return nil
 }
 
@@ -155,9 +201,9 @@ func hasParent(ctx context.Context, w engine.World, path, attribute string) erro
 		WithHint("Create %s, or set %s to the directory that etcd is started with.", parent.Path, attribute).WithAttribute(attribute)
 }
 
-// oldDirectory is the directory that is to be replaced. Where an earlier call
-// of this run was interrupted it may be under one of the names of the swap.
-func oldDirectory(ctx context.Context, w engine.World, s swap) (engine.PathFact, error) {
+// oldDirectory finds the directory that is to be replaced. Where an earlier call
+// of this step was interrupted it may be under one of the names of the swap.
+func oldDirectory(ctx context.Context, w engine.World, s *swap) (engine.PathFact, error) {
 	for _, path := range []string{s.Kept, s.New, s.Target} {
 		fact, err := w.Stat(ctx, path)
 		if err != nil {
@@ -166,9 +212,13 @@ func oldDirectory(ctx context.Context, w engine.World, s swap) (engine.PathFact,
 		if !fact.Exists {
 			continue
 		}
-		ours, err := marked(ctx, w, path, s)
-		if err != nil || !ours {
+		ours, err := marked(ctx, w, path, *s)
+		if err != nil {
 			return fact, err
+		}
+		if !ours {
+			s.Old, s.Existed = identity{Inode: fact.Inode}, true
+			return fact, nil
 		}
 	}
 	return engine.PathFact{}, nil
@@ -219,11 +269,7 @@ func (a *restore) finished(ctx context.Context, w engine.World, r *restored) (en
 	if err != nil || m == nil || m.Run != r.Run || m.Snapshot != r.Snapshot || m.Data.Target != r.Data.Target || m.Data.Kept != r.Data.Kept {
 		return nil, err
 	}
-	swaps := []swap{r.Data}
-	if r.WAL != nil {
-		swaps = append(swaps, *r.WAL)
-	}
-	for _, s := range swaps {
+	for _, s := range r.swaps() {
 		fact, err := w.Stat(ctx, s.New)
 		if err != nil || fact.Exists {
 			return nil, err // half-way
@@ -367,6 +413,7 @@ func (r *restored) changeWAL(c *engine.Change) {
 	if r.WAL == nil {
 		return
 	}
+	c.UndoKept = append(c.UndoKept, r.WAL.Undone)
 	before := "absent"
 	if r.WAL.Existed {
 		before = "existing log"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -324,6 +325,35 @@ func TestRestoreSeparateLog(t *testing.T) {
 	undo(t, req, c)
 	if tree(t, data)+tree(t, wal) != before {
 		t.Error("undo didn't put data and log back")
+	}
+}
+
+// TestUndoneLogIsNamed holds that all that Undo sets aside is named beforehand,
+// a separate log too: nothing else tells where it is.
+func TestUndoneLogIsNamed(t *testing.T) {
+	for _, action := range []string{"etcd_snapshot_restore", "etcd_salvage"} {
+		t.Run(action, func(t *testing.T) {
+			dir := t.TempDir()
+			data, wal, snap := filepath.Join(dir, "etcd"), filepath.Join(dir, "wal"), filepath.Join(dir, "b.db")
+			s := start(t, data, "m1", wal)
+			s.put(0, 20)
+			_, err := call(t, "etcd_snapshot_save", attrs{"endpoints": []string{s.endpoint}, "path": snap})
+			must(t, err)
+			s.stop()
+			a := attrs{"data_dir": data, "wal_dir": wal, "name": "m1", "initial_advertise_peer_urls": []string{testPeerURL}}
+			if action == "etcd_snapshot_restore" {
+				a["snapshot"] = snap
+			}
+			req := request(t, action, a)
+			c := plan(t, req)
+			apply(t, req, c)
+			undo(t, req, c)
+			aside, err := filepath.Glob(filepath.Join(dir, "*.undone-*"))
+			must(t, err)
+			if len(aside) != 2 || !slices.Equal(aside, slices.Sorted(slices.Values(c.UndoKept))) {
+				t.Errorf("Undo set aside %q, and the plan names %q", aside, c.UndoKept)
+			}
+		})
 	}
 }
 

@@ -2,8 +2,11 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"strconv"
 
 	"github.com/dustin/go-humanize"
 	"github.com/zclconf/go-cty/cty"
@@ -79,12 +82,16 @@ type salvaged struct {
 }
 
 // tag is the part of the names of the swap that tells the step: a run may
-// salvage a directory and then restore it.
+// salvage a directory and then restore it, and either of it more than once.
 func (r *restored) tag() string {
+	tag := r.Run
 	if r.Salvage != nil {
-		return r.Run + "-salvaged"
+		tag += "-salvaged"
 	}
-	return r.Run
+	if r.number > 1 {
+		tag += "." + strconv.Itoa(r.number)
+	}
+	return tag
 }
 
 // restore is the restore that a salvage is: from the old database to a
@@ -145,12 +152,12 @@ func (a *salvage) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 // wholeDatabase reads the old database, which has to be whole. That of an etcd
 // that runs yet may look damaged for a moment.
 func (r *restored) wholeDatabase(ctx context.Context, w engine.World) (diagnose.DB, error) {
-	path, doubt, err := source(ctx, w, filepath.Join(r.oldMember(), "snap", "db"), "the old database")
+	path, err := w.Source(ctx, filepath.Join(r.oldMember(), "snap", "db"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return diagnose.DB{}, notSalvageable(r.Snapshot, "the old database is gone")
+	}
 	if err != nil {
 		return diagnose.DB{}, err
-	}
-	if doubt != "" {
-		return diagnose.DB{}, notSalvageable(r.Snapshot, doubt)
 	}
 	var db diagnose.DB
 	for range 3 {

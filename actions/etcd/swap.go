@@ -49,13 +49,13 @@ type swap struct {
 	Existed bool `json:"existed"`
 }
 
-func newSwap(target, run string, old identity) swap {
+func newSwap(target, tag string, old identity) swap {
 	return swap{
 		Target:  target,
-		Partial: target + ".runbook-" + run + ".partial",
-		New:     target + ".runbook-" + run + ".new",
-		Kept:    target + ".before-" + run,
-		Undone:  target + ".undone-" + run,
+		Partial: target + ".runbook-" + tag + ".partial",
+		New:     target + ".runbook-" + tag + ".new",
+		Kept:    target + ".before-" + tag,
+		Undone:  target + ".undone-" + tag,
 		Old:     old,
 	}
 }

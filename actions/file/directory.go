@@ -95,7 +95,8 @@ func (a *makeDirectory) adjust(now engine.PathFact, to rights, id identity) (eng
 	if c.Empty() {
 		return c, nil
 	}
-	c.Effects = []engine.Effect{{Owned: &engine.Owned{Path: now.Path, UID: to.UID, GID: to.GID, Owner: id.user, Group: id.group}}}
+	c.Effects = []engine.Effect{{Owned: &engine.Owned{
+		Path: now.Path, UID: to.UID, GID: to.GID, Owner: id.user, Group: id.group, Mode: &to.Mode}}}
 	was := rights{ids: ids{now.UID, now.GID}, Mode: now.Mode}
 	return c, c.SetData(madeDirectory{Path: now.Path, Inode: now.Inode, Rights: to, Was: was})
 }

@@ -192,11 +192,20 @@ func (o *overlay) factAt(path string, from origin) (engine.PathFact, error) {
 func (o *overlay) taken() int64 { return o.past.taken }
 
 // owned applies the Owned effects that reach path. A path that moved keeps
-// the owner it was given under its earlier name.
+// the owner and the mode it was given under its earlier name.
 func (o *overlay) owned(path string, fact engine.PathFact) engine.PathFact {
 	if !fact.Exists {
 		return fact
 	}
+	for _, own := range slices.Backward(o.given(path)) { // each begins with what those before it have left
+		fact = handOver(fact, own)
+	}
+	return fact
+}
+
+// given lists the Owned effects that reach path, newest first, without the mode
+// where that is another path's.
+func (o *overlay) given(path string) (all []engine.Owned) {
 	for i := o.past.before(o.n, path); i >= 0; i = o.past.before(i, path) {
 		e := o.past.effects[i]
 		switch {
@@ -210,16 +219,36 @@ func (o *overlay) owned(path string, fact engine.PathFact) engine.PathFact {
 			}
 		case e.Created != nil:
 			if _, ok := under(path, e.Created.Fact.Path); ok {
-				return fact
+				return all
 			}
 		case e.Owned != nil:
 			rest, ok := under(path, e.Owned.Path)
-			if ok && (rest == "" || e.Owned.Recursive) {
-				fact.UID, fact.GID = e.Owned.UID, e.Owned.GID
-				fact.Owner, fact.Group = e.Owned.Owner, e.Owned.Group
-				return fact
+			if !ok || rest != "" && !e.Owned.Recursive {
+				continue
 			}
+			own := *e.Owned
+			if rest != "" {
+				own.Mode = nil
+			}
+			all = append(all, own)
 		}
+	}
+	return all
+}
+
+// handOver is what becomes of a fact where its path is given to somebody. The
+// kernel takes from what isn't a directory the bits that would make it a program
+// of its new owner's power.
+func handOver(fact engine.PathFact, own engine.Owned) engine.PathFact {
+	if fact.Type != engine.TypeDirectory && (fact.UID != own.UID || fact.GID != own.GID) {
+		fact.Mode &^= unix.S_ISUID
+		if fact.Mode&unix.S_IXGRP != 0 { // else the bit is no program's
+			fact.Mode &^= unix.S_ISGID
+		}
+	}
+	fact.UID, fact.GID, fact.Owner, fact.Group = own.UID, own.GID, own.Owner, own.Group
+	if own.Mode != nil {
+		fact.Mode = *own.Mode
 	}
 	return fact
 }

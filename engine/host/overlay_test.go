@@ -149,6 +149,61 @@ func TestStatUnderEffects(t *testing.T) {
 	}
 }
 
+// TestModeUnderEffects holds that a mode that a step sets is seen by those after
+// it, and that the kernel takes special bits from a file that changes hands.
+func TestModeUnderEffects(t *testing.T) {
+	d := tree(t)
+	data := d + "/data"
+	tool, group, locked := data+"/tool", data+"/group", data+"/locked"
+	must(t, unix.Chmod(data, 0o2755))
+	for path, mode := range map[string]uint32{tool: 0o4755, group: 0o2755, locked: 0o2644} {
+		must(t, os.WriteFile(path, nil, 0o600))
+		must(t, unix.Chmod(path, mode))
+	}
+	private := owned(data, 0, false)
+	private.Owned.Mode = new(uint32(0o700))
+	public := owned(data, 0, false)
+	public.Owned.Mode = new(uint32(0o755))
+	for _, c := range []struct {
+		name    string
+		effects []engine.Effect
+		path    string
+		want    uint32
+	}{
+		{"nothing planned", nil, data, 0o2755},
+		{"set", []engine.Effect{private}, data, 0o700},
+		{"set twice", []engine.Effect{private, public}, data, 0o755},
+		{"set, then owned", []engine.Effect{private, owned(data, 1000, true)}, data, 0o700},
+		{"set, then moved", []engine.Effect{private, moved(data, d+"/n")}, d + "/n", 0o700},
+		{"set, then copied", []engine.Effect{private, copied(data, d+"/n")}, d + "/n", 0o700},
+		{"copied, then set", []engine.Effect{copied(data, d+"/n"), private}, d + "/n", 0o2755},
+		{"set, then created anew", []engine.Effect{public, created(data, 0)}, data, 0o700},
+		{"below what is set", []engine.Effect{private}, tool, 0o4755},
+		{"a directory, owned", []engine.Effect{owned(data, 1000, false)}, data, 0o2755},
+		{"a program, owned", []engine.Effect{owned(data, 1000, true)}, tool, 0o755},
+		{"a program, owned and given back", []engine.Effect{owned(data, 1000, true), owned(data, 0, true)}, tool, 0o755},
+		{"a program, owned by whom it was", []engine.Effect{owned(data, 0, true)}, tool, 0o4755},
+		{"a program of a group, owned", []engine.Effect{owned(data, 1000, true)}, group, 0o755},
+		{"a file that is no program, owned", []engine.Effect{owned(data, 1000, true)}, locked, 0o2644},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := over(nil, c.effects...).Stat(t.Context(), c.path)
+			must(t, err)
+			if got.Mode != c.want {
+				t.Errorf("%s: got %04o, want %04o", c.path, got.Mode, c.want)
+			}
+		})
+	}
+	for path, want := range map[string]uint32{tool: 0o755, group: 0o755, locked: 0o2644} {
+		must(t, os.Chown(path, 1000, 1000))
+		var st unix.Stat_t
+		must(t, unix.Lstat(path, &st))
+		if st.Mode&0o7777 != want {
+			t.Errorf("the kernel has made it %04o", st.Mode&0o7777)
+		}
+	}
+}
+
 func TestRelativePathIsRefused(t *testing.T) {
 	if _, err := over(nil).Stat(t.Context(), "data"); err == nil {
 		t.Error("a relative path means nothing on a host")

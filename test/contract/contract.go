@@ -357,7 +357,7 @@ func (st stage) facts(t *testing.T, under []engine.Effect) string {
 				continue
 			}
 			fatal(t, "Stat", err)
-			all = append(all, []any{path, f.Exists, f.Type, f.UID, f.GID, f.Owner, f.Group})
+			all = append(all, []any{path, f.Exists, f.Type, f.UID, f.GID, f.Owner, f.Group, f.Mode})
 		}
 		if e.Unit != nil {
 			f, err := st.host.Unit(t.Context(), e.Unit.Name, under)
