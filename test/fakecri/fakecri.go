@@ -67,6 +67,7 @@ type container struct {
 	state    cri.ContainerState
 	exit     int32
 	probe    net.Listener
+	listen   func() net.Listener // opens probe; nil where there is none
 }
 
 // Start starts a fake whose socket is below dir. It lives as long as the
@@ -153,8 +154,8 @@ func (s *sandbox) end() {
 func (c *container) end(code int32) {
 	if c.probe != nil {
 		_ = c.probe.Close()
-		c.probe = nil
 	}
+	c.probe, c.listen = nil, nil
 	if c.state != cri.ContainerState_CONTAINER_EXITED {
 		c.state, c.exit = cri.ContainerState_CONTAINER_EXITED, code
 	}

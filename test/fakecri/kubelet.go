@@ -76,6 +76,7 @@ func (f *Fake) sync() {
 		}
 		if p, ok := wanted[s.name]; ok && p.uid == s.uid && s.stopping.IsZero() {
 			delete(wanted, s.name)
+			s.open()
 			continue
 		}
 		delete(wanted, s.name) // not before the old one is gone
@@ -112,6 +113,13 @@ func (f *Fake) wanted() map[string]pod {
 	return all
 }
 
+// open has the sandbox's containers answer their probes.
+func (s *sandbox) open() {
+	for _, c := range s.containers {
+		c.open()
+	}
+}
+
 func (f *Fake) start(name string, p pod) {
 	f.made++
 	s := &sandbox{id: fmt.Sprintf("sandbox-%d", f.made), pod: p.Metadata.Name, name: name, namespace: p.Metadata.Namespace,
@@ -122,15 +130,27 @@ func (f *Fake) start(name string, p pod) {
 		if f.behaviour.Crashes != "" && strings.Contains(p.text, f.behaviour.Crashes) {
 			made.end(1)
 		} else if port := c.ReadinessProbe.HTTPGet.Port; port != 0 {
-			made.probe = f.serve("127.0.0.1:"+strconv.Itoa(port), func() bool { return f.behaviour.Unready != p.Metadata.Name })
+			address := "127.0.0.1:" + strconv.Itoa(port)
+			made.listen = func() net.Listener {
+				return f.serve(address, func() bool { return f.behaviour.Unready != p.Metadata.Name })
+			}
 		}
+		made.open()
 		s.containers = append(s.containers, made)
 	}
 	f.sandboxes = append(f.sandboxes, s)
 }
 
-// serve answers with 200 while well says so. Where the address is taken, the
-// probe is asked in vain, as it would be of a real pod.
+// open has the container answer its probe. Where the address is taken it is tried
+// again, as a real container does that is started anew: a process that the test has
+// just forked may hold the listener of the container before for a moment.
+func (c *container) open() {
+	if c.probe == nil && c.listen != nil {
+		c.probe = c.listen()
+	}
+}
+
+// serve answers with 200 while well says so; nil where the address is taken.
 func (f *Fake) serve(address string, well func() bool) net.Listener {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
