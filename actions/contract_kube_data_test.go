@@ -102,13 +102,19 @@ func TestKubernetesDataOfNoAPIServer(t *testing.T) {
 // planned plans an action with its defaults.
 func planned(t *testing.T, action string, c config) (*host.Local, engine.StepRequest, engine.Change) {
 	t.Helper()
+	return plannedAs(t, "step", action, c)
+}
+
+// plannedAs plans the step of a name.
+func plannedAs(t *testing.T, step, action string, c config) (*host.Local, engine.StepRequest, engine.Change) {
+	t.Helper()
 	reg := actions.Registry(hclog.NewNullLogger())
 	spec, ok := reg.Action(action)
 	if !ok {
 		t.Fatalf("there is no action %s", action)
 	}
 	h := host.NewLocal(reg)
-	req := engine.StepRequest{Run: engine.RunInfo{ID: "run", Step: "step"}, Action: action, Config: withDefaults(t, spec.Attributes, c)}
+	req := engine.StepRequest{Run: engine.RunInfo{ID: "run", Step: step}, Action: action, Config: withDefaults(t, spec.Attributes, c)}
 	change, err := h.Plan(t.Context(), req)
 	must(t, err)
 	return h, req, change
@@ -183,6 +189,66 @@ func TestKubernetesApplyLeavesWhatIsOthers(t *testing.T) {
 	must(t, h.Undo(t.Context(), req, change, nobodyListens{}))
 	if after := scene.Observe(t); after != before {
 		t.Errorf("%s\nwas\n%s", after, before)
+	}
+}
+
+// kubeStep is a kubernetes_apply that has been carried out.
+type kubeStep struct {
+	host   *host.Local
+	req    engine.StepRequest
+	change engine.Change
+}
+
+// applied carries a step with a manifest out.
+func (k kube) applied(step, manifest string) kubeStep {
+	k.t.Helper()
+	h, req, change := plannedAs(k.t, step, "kubernetes_apply", k.config(config{"manifests": cty.StringVal(manifest), "namespace": cty.StringVal(kubeSpace), "force": cty.True}))
+	_, err := h.Apply(k.t.Context(), req, change, nobodyListens{})
+	must(k.t, err)
+	return kubeStep{h, req, change}
+}
+
+func (s kubeStep) undo(t *testing.T) {
+	t.Helper()
+	must(t, s.host.Undo(t.Context(), s.req, s.change, nobodyListens{}))
+}
+
+// What an earlier step has created is known as that step's also after a later
+// one that gave it its first annotations and labels has been undone.
+func TestKubernetesApplyUndoneTwice(t *testing.T) {
+	for kind, path := range map[string]string{"ConfigMap": "configmaps", "Secret": "secrets"} {
+		t.Run(kind, func(t *testing.T) {
+			k := freshKube(t)
+			first := k.applied("first", "{apiVersion: v1, kind: "+kind+", metadata: {name: a}}")
+			before := k.seen(path)(t)
+			second := k.applied("second", "{apiVersion: v1, kind: "+kind+", metadata: {name: a, annotations: {by: runbook}, labels: {app: web}}, data: {key: dmFsdWU=}}")
+			second.undo(t)
+			if after := k.seen(path)(t); after != before {
+				t.Errorf("after the second's Undo:\n%s\nwas\n%s", after, before)
+			}
+			first.undo(t)
+			if after := k.seen(path)(t); after != "" {
+				t.Errorf("after the first's Undo there is still %s", after)
+			}
+		})
+	}
+}
+
+// Undoing takes away what the step has added, and nothing that others have
+// added since.
+func TestKubernetesApplyUndoneLeavesWhatOthersAdd(t *testing.T) {
+	for kind, path := range map[string]string{"ConfigMap": "configmaps", "Secret": "secrets"} {
+		t.Run(kind, func(t *testing.T) {
+			k := freshKube(t)
+			k.make(path, "metadata: {name: a}")
+			step := k.applied("step", "{apiVersion: v1, kind: "+kind+", metadata: {name: a, annotations: {ours: x}, labels: {ours: x}}, data: {ours: b3Vycw==}}")
+			k.do(http.MethodPatch, space(path)+"/a", "{metadata: {annotations: {others: x}, labels: {others: x}}, data: {others: dGhlaXJz}}")
+			step.undo(t)
+			after := k.seen(path)(t)
+			if n := strings.Count(after, `{"others":`); n != 3 || strings.Contains(after, "ours") {
+				t.Errorf("%d of 3 left: %s", n, after)
+			}
+		})
 	}
 }
 

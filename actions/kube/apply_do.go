@@ -66,7 +66,11 @@ func (a *apply) applyOne(ctx context.Context, cli *client, o recorded, u unstruc
 		mark(&u, o.Mark)
 	}
 	if o.Backup != "" {
-		if err := keep(ctx, cli, r, o, live); err != nil {
+		tried, err := a.send(ctx, cli, r, u, live, true)
+		if err != nil {
+			return refused(o.place(), err)
+		}
+		if err := keep(ctx, cli, r, o, live, tried); err != nil {
 			return failed(o.place(), err)
 		}
 	}
@@ -121,21 +125,29 @@ func mark(u *unstructured.Unstructured, by string) {
 	u.SetAnnotations(all)
 }
 
-// keptObject is the key under which a backup holds a whole Secret, as JSON.
-const keptObject = "object"
+// The keys of a backup: a whole Secret, as JSON, and the merge patch that puts
+// back what the step changes of it.
+const (
+	keptObject = "object"
+	keptBack   = "back"
+)
 
-// keep keeps a Secret under another name, once: later it is no longer what it
-// was.
-func keep(ctx context.Context, cli *client, r resource, o recorded, live *unstructured.Unstructured) error {
+// keep keeps a Secret that would become as tried under another name, once:
+// later it is no longer what it was.
+func keep(ctx context.Context, cli *client, r resource, o recorded, live, tried *unstructured.Unstructured) error {
 	was := plain(*live)
 	data, err := json.Marshal(was.Object)
+	if err != nil {
+		return err
+	}
+	_, back, err := patches(was, plain(*tried))
 	if err != nil {
 		return err
 	}
 	backup := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
 		"metadata":   map[string]any{"name": o.Backup, "namespace": o.Namespace},
-		"stringData": map[string]any{keptObject: string(data)},
+		"stringData": map[string]any{keptObject: string(data), keptBack: string(back)},
 	}}
 	_, err = r.in(cli, o.Namespace).Create(ctx, backup, metav1.CreateOptions{FieldManager: manager})
 	if apierrors.IsAlreadyExists(err) {
@@ -220,7 +232,7 @@ func putBack(ctx context.Context, cli *client, r resource, live *unstructured.Un
 	return err
 }
 
-// bringBack makes a Secret what its backup holds, and removes the backup.
+// bringBack puts back what its backup holds of a Secret, and removes the backup.
 func bringBack(ctx context.Context, cli *client, r resource, o recorded, live *unstructured.Unstructured) error {
 	backup, err := r.in(cli, o.Namespace).Get(ctx, o.Backup, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -229,30 +241,33 @@ func bringBack(ctx context.Context, cli *client, r resource, o recorded, live *u
 	if err != nil {
 		return err
 	}
-	was, err := keptIn(*backup)
+	back, err := keptIn(*backup, *live)
 	if err != nil {
 		return err
 	}
-	_, back, err := patches(was, plain(*live))
-	if err != nil {
+	if err := putBack(ctx, cli, r, live, back); err != nil {
 		return err
-	}
-	if string(back) != "{}" {
-		if err := putBack(ctx, cli, r, live, back); err != nil {
-			return err
-		}
 	}
 	uid := backup.GetUID()
 	return r.in(cli, o.Namespace).Delete(ctx, o.Backup, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 }
 
-func keptIn(backup unstructured.Unstructured) (unstructured.Unstructured, error) {
-	var out unstructured.Unstructured
+// keptIn is the merge patch by which a Secret gets back what its backup holds. A
+// backup without one has the whole Secret alone.
+func keptIn(backup, live unstructured.Unstructured) (json.RawMessage, error) {
 	held, err := typed[secret](backup)
-	if err == nil {
-		err = json.Unmarshal(held.Data[keptObject], &out.Object)
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	if back := held.Data[keptBack]; back != nil {
+		return back, nil
+	}
+	var was unstructured.Unstructured
+	if err := json.Unmarshal(held.Data[keptObject], &was.Object); err != nil {
+		return nil, err
+	}
+	_, back, err := patches(was, plain(live))
+	return back, err
 }
 
 // secret is the part of a Secret that counts here.

@@ -149,6 +149,7 @@ func (p *planner) compare(live, tried *unstructured.Unstructured, rec recorded) 
 
 // patches are the merge patches from one object to another, and back.
 func patches(before, after unstructured.Unstructured) (forth, back json.RawMessage, err error) {
+	before, after = withMapsOf(before, after), withMapsOf(after, before)
 	a, err := json.Marshal(before.Object)
 	if err != nil {
 		return nil, nil, err
@@ -162,6 +163,29 @@ func patches(before, after unstructured.Unstructured) (forth, back json.RawMessa
 	}
 	back, err = jsonpatch.CreateMergePatch(b, a)
 	return forth, back, err
+}
+
+// withMapsOf is an object with an empty map for each that only the other has of
+// those that many write to. A patch then names what goes key by key: one that
+// has the whole map go would take along what others have put there since.
+func withMapsOf(u, other unstructured.Unstructured) unstructured.Unstructured {
+	u = *u.DeepCopy()
+	for _, path := range sharedMaps(u) {
+		_, has, _ := unstructured.NestedMap(u.Object, path...)
+		if _, wanted, _ := unstructured.NestedMap(other.Object, path...); wanted && !has {
+			_ = unstructured.SetNestedMap(u.Object, map[string]any{}, path...) // its parents are maps
+		}
+	}
+	return u
+}
+
+// sharedMaps are the maps of an object that anyone may add to.
+func sharedMaps(u unstructured.Unstructured) [][]string {
+	all := [][]string{{"metadata", "annotations"}, {"metadata", "labels"}}
+	if isSecret(u) || u.GetKind() == "ConfigMap" && u.GetAPIVersion() == "v1" {
+		all = append(all, []string{"data"}, []string{"stringData"}, []string{"binaryData"})
+	}
+	return all
 }
 
 func (p *planner) change() (engine.Change, error) {

@@ -145,7 +145,7 @@ func TestPatchesGoBothWays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(back); got != `{"data":{"a":"1","gone":"x"},"metadata":{"labels":null}}` {
+	if got := string(back); got != `{"data":{"a":"1","gone":"x"},"metadata":{"labels":{"b":null}}}` {
 		t.Errorf("back: %s", got)
 	}
 	if digest(forth) == digest(back) || !strings.HasPrefix(digest(back), "sha256:") {
