@@ -252,6 +252,58 @@ func TestKubernetesApplyUndoneLeavesWhatOthersAdd(t *testing.T) {
 	}
 }
 
+// Two steps of a run that change the same Secret keep what each has found.
+func TestKubernetesApplyKeepsASecretForEachStep(t *testing.T) {
+	k := freshKube(t)
+	manifest := func(value string) string {
+		return "{apiVersion: v1, kind: Secret, metadata: {name: a}, data: {key: " + value + "}}"
+	}
+	k.make("secrets", "{metadata: {name: a}, data: {key: YWE=}}")
+	first := k.seen("secrets")(t)
+	one := k.applied("one", manifest("YmI="))
+	two := k.applied("two", manifest("Y2M="))
+	two.undo(t)
+	if after := k.seen("secrets")(t); !strings.Contains(after, "YmI=") {
+		t.Errorf("after the second's Undo: %s", after)
+	}
+	one.undo(t)
+	if after := k.seen("secrets")(t); after != first {
+		t.Errorf("after the first's Undo:\n%s\nwas\n%s", after, first)
+	}
+}
+
+// A Secret of somebody else's isn't taken for a backup, whatever its name.
+func TestKubernetesApplyTakesNoSecretOfOthersForItsBackup(t *testing.T) {
+	k := freshKube(t)
+	k.make("secrets", "{metadata: {name: a}, data: {key: YWE=}}")
+	c := k.config(config{"manifests": cty.StringVal("{apiVersion: v1, kind: Secret, metadata: {name: a}, data: {key: YmI=}}"), "namespace": cty.StringVal(kubeSpace), "force": cty.True})
+	h, req, change := planned(t, "kubernetes_apply", c)
+	_, backup, _ := strings.Cut(change.Items[0].Note, kubeSpace+"/")
+	k.make("secrets", "{metadata: {name: "+backup+"}, data: {object: e30=}}")
+	before := k.seen("secrets")(t)
+	_, err := h.Apply(t.Context(), req, change, nobodyListens{})
+	if err == nil || !strings.Contains(err.Error(), "somebody else has created it") || engine.HintOf(err) == "" {
+		t.Errorf("Apply: %v", err)
+	}
+	must(t, h.Undo(t.Context(), req, change, nobodyListens{}))
+	if after := k.seen("secrets")(t); after != before {
+		t.Errorf("%s\nwas\n%s", after, before)
+	}
+}
+
+// A Secret may have the longest name that there is.
+func TestKubernetesApplyKeepsASecretOfALongName(t *testing.T) {
+	k := freshKube(t)
+	name := strings.Repeat("a.", 126) + "b"
+	k.make("secrets", "{metadata: {name: "+name+"}, data: {key: YWE=}}")
+	before := k.seen("secrets")(t)
+	step := k.applied("step", "{apiVersion: v1, kind: Secret, metadata: {name: "+name+"}, data: {key: YmI=}}")
+	step.undo(t)
+	if after := k.seen("secrets")(t); after != before {
+		t.Errorf("%s\nwas\n%s", after, before)
+	}
+}
+
 // A restart waits until new pods serve, and says what is missing.
 func TestKubernetesRestartWaits(t *testing.T) {
 	k := served(t)

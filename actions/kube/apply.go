@@ -16,7 +16,7 @@ func applySpec() engine.Spec {
 			"The plan asks the API server to try it, and shows of each object what would change; objects in a namespace, or of a kind, that an earlier one of the same step brings are planned as created. " +
 			"Where an earlier step of the runbook changes anything, be it the API server, the plan of this step is known after that one only. " +
 			"Undoing the step deletes the objects that it created, unless others have made them anew, and puts the changed fields of the others back; which field belongs to which manager is not put back. " +
-			"Values of Secrets are shown and recorded nowhere: the old ones are kept in the cluster as the Secret NAME.before-RUN, which undoing removes, and which otherwise stays until somebody deletes it.",
+			"Values of Secrets are shown and recorded nowhere: the old ones are kept in the cluster as the Secret NAME.before-RUN-STEP, with a digest of the step's name, which undoing removes, and which otherwise stays until somebody deletes it.",
 		Attributes: append(connectionAttributes(),
 			engine.Attribute{Name: "manifests", Type: cty.String, Doc: "Objects in YAML or JSON; documents are separated by lines of ---."},
 			engine.Attribute{Name: "files", Type: cty.List(cty.String), Check: checkPaths, Doc: "Absolute paths of files on the host that hold more of them."},
@@ -82,6 +82,8 @@ type recorded struct {
 	Back json.RawMessage `json:"back,omitempty"`
 	// Backup is the name of the Secret that keeps a changed Secret.
 	Backup string `json:"backup,omitempty"`
+	// BackupMark is what marks that one as created by this step.
+	BackupMark string `json:"backup_mark,omitempty"`
 }
 
 func (o recorded) place() string { return place(o.Kind, o.Namespace, o.Name) }

@@ -149,11 +149,24 @@ func keep(ctx context.Context, cli *client, r resource, o recorded, live, tried 
 		"metadata":   map[string]any{"name": o.Backup, "namespace": o.Namespace},
 		"stringData": map[string]any{keptObject: string(data), keptBack: string(back)},
 	}}
+	if o.BackupMark != "" {
+		mark(backup, o.BackupMark)
+	}
 	_, err = r.in(cli, o.Namespace).Create(ctx, backup, metav1.CreateOptions{FieldManager: manager})
-	if apierrors.IsAlreadyExists(err) {
-		return nil
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	there, err := r.in(cli, o.Namespace).Get(ctx, o.Backup, metav1.GetOptions{})
+	if err == nil && !o.kept(there) {
+		return engine.Errorf(place("Secret", o.Namespace, o.Backup), "somebody else has created it, and the old values would have to be kept there").
+			WithHint("Find out who did, and delete or rename it; then resume.")
 	}
 	return err
+}
+
+// kept reports whether a backup is this step's. Records once had no mark of it.
+func (o recorded) kept(backup *unstructured.Unstructured) bool {
+	return o.BackupMark == "" || markOf(backup) == o.BackupMark
 }
 
 // Undo implements engine.Action.
@@ -240,6 +253,9 @@ func bringBack(ctx context.Context, cli *client, r resource, o recorded, live *u
 	}
 	if err != nil {
 		return err
+	}
+	if !o.kept(backup) {
+		return nil // so Apply has refused to change anything
 	}
 	back, err := keptIn(*backup, *live)
 	if err != nil {

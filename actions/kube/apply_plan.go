@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"runbook/engine"
 )
@@ -109,11 +111,14 @@ func (p *planner) brings(kind, name string) bool {
 
 // create plans an object that isn't there.
 func (p *planner) create(u unstructured.Unstructured, rec recorded) {
-	rec.Mark = strings.TrimSuffix(p.run.ID+"/"+p.run.Step, "/")
+	rec.Mark = p.mark()
 	p.items = append(p.items, engine.Item{Target: rec.place(), Before: "absent", After: "created",
 		Diff: difference(rec.place(), unstructured.Unstructured{}, u)})
 	p.take("created", rec)
 }
+
+// mark is what marks an object as created by this step.
+func (p *planner) mark() string { return strings.TrimSuffix(p.run.ID+"/"+p.run.Step, "/") }
 
 func (p *planner) take(outcome string, rec recorded) {
 	p.outcome[outcome] = append(p.outcome[outcome], rec.APIVersion+" "+rec.place())
@@ -135,7 +140,7 @@ func (p *planner) compare(live, tried *unstructured.Unstructured, rec recorded) 
 	}
 	item := engine.Item{Target: rec.place(), Before: digest(back), After: digest(forth), Diff: difference(rec.place(), before, after)}
 	if isSecret(*live) {
-		rec.Backup = keptAs(rec.Name, p.run.ID)
+		rec.Backup, rec.BackupMark = keptAs(rec.Name, p.run), p.mark()
 		item.Before = "as of resource version " + live.GetResourceVersion()
 		item.After = "changed: " + strings.Join(secretKeys(before, after), ", ")
 		item.Note = "what it held is kept as secret " + rec.Namespace + "/" + rec.Backup
@@ -216,4 +221,14 @@ func refused(where string, err error) error {
 	return e
 }
 
-func keptAs(name, run string) string { return fmt.Sprintf("%s.before-%s", name, run) }
+// keptAs is the name of a Secret's backup, which is another one for each step: of
+// two steps that change the same Secret each keeps what it has found. Of a long
+// name the digest tells what has no room.
+func keptAs(name string, run engine.RunInfo) string {
+	sum := sha256.Sum256([]byte(run.Step + "\x00" + name))
+	tail := fmt.Sprintf(".before-%s-%x", run.ID, sum[:5])
+	if room := validation.DNS1123SubdomainMaxLength - len(tail); len(name) > room {
+		name = strings.TrimRight(name[:room], "-.")
+	}
+	return name + tail
+}
