@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +303,75 @@ func TestKubernetesApplyKeepsASecretOfALongName(t *testing.T) {
 	if after := k.seen("secrets")(t); after != before {
 		t.Errorf("%s\nwas\n%s", after, before)
 	}
+}
+
+const webManifest = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, " +
+	"spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}}}"
+
+// What the files hold only since the plan is not sent: nobody has agreed to it.
+func TestKubernetesApplySendsWhatWasPlanned(t *testing.T) {
+	const planned, secret = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {key: a}}", "{apiVersion: v1, kind: Secret, metadata: {name: a}, stringData: {key: a}}"
+	for name, c := range map[string]struct{ planned, now string }{
+		"another value":         {planned, strings.Replace(planned, "key: a", "key: b", 1)},
+		"another secret":        {secret, strings.Replace(secret, "key: a", "key: b", 1)},
+		"another namespace":     {planned, strings.Replace(planned, "name: a", "name: a, namespace: default", 1)},
+		"another version":       {webManifest, strings.Replace(webManifest, "apps/v1", "apps/v1beta1", 1)},
+		"nothing but the order": {planned, "# The same.\n{data: {key: a}, metadata: {name: a}, kind: ConfigMap, apiVersion: v1}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := freshKube(t)
+			file := t.TempDir() + "/a.yaml"
+			must(t, os.WriteFile(file, []byte(c.planned), 0o600))
+			h, req, change := plannedAs(t, "step", "kubernetes_apply", k.config(config{"files": texts(file), "namespace": cty.StringVal(kubeSpace)}))
+			must(t, os.WriteFile(file, []byte(c.now), 0o600))
+			_, err := h.Apply(t.Context(), req, change, nobodyListens{})
+			if name == "nothing but the order" {
+				must(t, err)
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), "no longer hold what was planned") || engine.HintOf(err) == "" {
+				t.Errorf("Apply: %v", err)
+			}
+			if got := k.seen("configmaps", "secrets", "apps/deployments")(t); got != "" {
+				t.Errorf("there is %s", got)
+			}
+		})
+	}
+}
+
+// By a digest nobody can find out what a Secret holds with a table made once for
+// all runs. A plan that no run follows needs none.
+func TestKubernetesApplySaltsDigests(t *testing.T) {
+	h, req, _ := planned(t, "kubernetes_apply", applyNew(t).Config)
+	seen := map[string]bool{}
+	for _, id := range []string{"one", "two", engine.PlannedRunID} {
+		req.Run.ID = id
+		change, err := h.Plan(t.Context(), req)
+		must(t, err)
+		var record struct{ Objects []struct{ Digest string } }
+		must(t, change.GetData(&record))
+		for _, o := range record.Objects {
+			if (o.Digest == "") != (id == engine.PlannedRunID) || o.Digest != "" && seen[o.Digest] {
+				t.Errorf("run %s: digest %q", id, o.Digest)
+			}
+			seen[o.Digest] = true
+		}
+	}
+}
+
+// Records made before there were digests have none.
+func TestKubernetesApplyGoesOnFromARecordWithoutDigests(t *testing.T) {
+	scene := applyNew(t)
+	h, req, change := planned(t, "kubernetes_apply", scene.Config)
+	var record map[string]any
+	must(t, change.GetData(&record))
+	for _, o := range record["objects"].([]any) {
+		delete(o.(map[string]any), "digest")
+	}
+	must(t, change.SetData(record))
+	_, err := h.Apply(t.Context(), req, change, nobodyListens{})
+	must(t, err)
+	scene.Applied(t)
 }
 
 // A restart waits until new pods serve, and says what is missing.

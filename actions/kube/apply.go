@@ -66,6 +66,8 @@ const markAnnotation = "runbook/created-by"
 // record is kubernetes_apply's Change.Data.
 type record struct {
 	Objects []recorded `json:"objects"`
+	// Salt is that of the objects' digests.
+	Salt string `json:"salt,omitempty"`
 }
 
 // recorded is one object that is created or changed.
@@ -75,6 +77,9 @@ type recorded struct {
 	Kind       string `json:"kind"`
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name"`
+	// Digest tells whether the manifest is still the one that was planned. It is
+	// salted, because of what a Secret holds may be easy to guess.
+	Digest string `json:"digest,omitempty"`
 	// Mark is what marks an object as created by this step; empty where it was
 	// there before.
 	Mark string `json:"mark,omitempty"`

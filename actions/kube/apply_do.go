@@ -28,21 +28,40 @@ func (a *apply) Apply(ctx context.Context, c engine.Change, r engine.Reporter) (
 	if err != nil {
 		return nil, err
 	}
+	if err := a.asPlanned(rec, wanted); err != nil {
+		return nil, err
+	}
 	cli, err := connection{a.Kubeconfig, a.Context}.dial()
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range rec.Objects {
 		r.Progress(engine.Progress{Doing: "applying " + o.place()})
-		if o.Nth >= len(wanted) || wanted[o.Nth].GetKind() != o.Kind || wanted[o.Nth].GetName() != o.Name {
-			return nil, engine.Errorf(o.place(), "the files no longer hold what was planned").
-				WithHint("Put them back as they were, or roll back and plan again.").WithAttribute("files")
-		}
 		if err := a.applyOne(ctx, cli, o, wanted[o.Nth]); err != nil {
 			return nil, failedAt(o.place(), "manifests", err)
 		}
 	}
 	return c.Results, nil
+}
+
+// asPlanned is an error where an object is no longer wanted as it was planned,
+// which is looked at before any is sent.
+func (a *apply) asPlanned(rec record, wanted []unstructured.Unstructured) error {
+	for _, o := range rec.Objects {
+		is := o.Nth < len(wanted) && wanted[o.Nth].GetKind() == o.Kind && wanted[o.Nth].GetName() == o.Name
+		if is && o.Digest != "" { // records once had none
+			now, err := a.digest(wanted[o.Nth], rec.Salt)
+			if err != nil {
+				return err
+			}
+			is = now == o.Digest
+		}
+		if !is {
+			return engine.Errorf(o.place(), "the files no longer hold what was planned").
+				WithHint("Put them back as they were, or roll back and plan again.").WithAttribute("files")
+		}
+	}
+	return nil
 }
 
 func (a *apply) applyOne(ctx context.Context, cli *client, o recorded, u unstructured.Unstructured) error {

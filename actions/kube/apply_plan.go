@@ -2,7 +2,9 @@ package kube
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,12 +34,16 @@ type planner struct {
 // object plans the nth object.
 func (p *planner) object(ctx context.Context, n int) error {
 	u := p.wanted[n]
+	sum, err := p.planned(u)
+	if err != nil {
+		return err
+	}
 	r, brought, err := p.resource(ctx, u)
 	if err != nil {
 		return err
 	}
 	u = p.settled(u, r)
-	rec := recorded{Nth: n, APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName()}
+	rec := recorded{Nth: n, APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), Digest: sum}
 	if p.twice(rec) {
 		return engine.Errorf(rec.place(), "the manifests hold it twice").WithHint("Keep one of the two.").WithAttribute("manifests")
 	}
@@ -100,6 +106,26 @@ func (a *apply) settled(u unstructured.Unstructured, r resource) unstructured.Un
 		u.SetNamespace("")
 	}
 	return u
+}
+
+// planned is a manifest's digest. A plan that no run follows needs none, and has
+// no salt for it.
+func (p *planner) planned(u unstructured.Unstructured) (string, error) {
+	if p.run.ID == engine.PlannedRunID {
+		return "", nil
+	}
+	return p.digest(u, p.run.ID)
+}
+
+// digest names a manifest with all that it holds, and its namespace.
+func (a *apply) digest(u unstructured.Unstructured, salt string) (string, error) {
+	text, err := json.Marshal([]any{a.Namespace, u.Object})
+	if err != nil {
+		return "", err
+	}
+	sum := hmac.New(sha256.New, []byte(salt))
+	sum.Write(text)
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // brings reports whether this step will have created an object of a kind.
@@ -206,6 +232,7 @@ func (p *planner) change() (engine.Change, error) {
 		return c, nil
 	}
 	c.Effects = []engine.Effect{{Elsewhere: "kubernetes"}}
+	p.record.Salt = p.run.ID // no secret, but every run has another
 	return c, c.SetData(p.record)
 }
 
