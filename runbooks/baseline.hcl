@@ -139,7 +139,8 @@ step "kubernetes_wait" "running" {
 step "make_directory" "backups" {
   description = "Where the snapshots are kept."
   path        = var.backup_dir
-  mode        = "0700"
+  parents     = true
+  mode        = path(var.backup_dir).exists ? null : "0700"
 }
 
 step "runbook" "backup" {

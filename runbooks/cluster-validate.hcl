@@ -51,12 +51,6 @@ variable "access" {
   default = {}
 }
 
-variable "snapshot" {
-  description = "A snapshot whose objects have to be in the cluster, by kind and namespace."
-  type        = string
-  default     = null
-}
-
 data "etcd_member" "this" {
   manifest = var.manifest
 }

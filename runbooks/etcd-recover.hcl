@@ -3,8 +3,8 @@ runbook "etcd-recover" {
   time_budget = "50m"
 
   goal {
-    condition = data.etcd_status.now.healthy && data.etcd_diagnosis.now.healthy && !local.behind
-    message   = "etcd is healthy, its files are whole, and it is not behind its newest backup."
+    condition = data.etcd_status.now.healthy && local.well && !local.behind
+    message   = "etcd is healthy, nothing in its files wants a cure, and it is not behind its newest backup."
   }
 }
 
@@ -30,6 +30,12 @@ variable "ask" {
   description = "Whether to ask before each cure. Without that, the gentlest that is possible is taken, and the next where it doesn't work."
   type        = bool
   default     = true
+}
+
+variable "alone" {
+  description = "Make a cluster of this one member from a backup of several members. The others have to be lost, or stopped for good."
+  type        = bool
+  default     = false
 }
 
 variable "backup_dirs" {
@@ -80,6 +86,12 @@ locals {
   repair  = !local.behind && contains(local.possible, "repair") && length(setsubtract(local.to_mend, ["wal_torn", "ownership"])) == 0
   salvage = !local.behind && contains(local.possible, "salvage")
 
+  # By its own files, or by its newest backup where these don't tell.
+  members = length(data.etcd_diagnosis.now.members) > 0 ? data.etcd_diagnosis.now.members[*].name : data.etcd_backups.all.newest_members
+
+  # What a restart mends wants none where etcd runs.
+  well = length([for finding in data.etcd_diagnosis.now.findings : finding if !contains(["", "restart"], finding.needs)]) == 0
+
   # What has to be mended in place, of which this runbook can do two kinds.
   to_mend  = toset([for finding in data.etcd_diagnosis.now.findings : finding.class if finding.needs == "repair"])
   tail     = contains(local.to_mend, "wal_torn")
@@ -105,8 +117,8 @@ step "systemd_unit" "stop_etcd" {
   }
 
   precondition {
-    condition     = length(data.etcd_diagnosis.now.members) < 2
-    error_message = "The cluster has ${length(data.etcd_diagnosis.now.members)} members. If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one."
+    condition     = var.alone || length(local.members) < 2
+    error_message = "The cluster has ${length(local.members)} members (${join(", ", local.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
   }
 }
 
@@ -123,8 +135,8 @@ step "static_pod_move" "stop_pods" {
   }
 
   precondition {
-    condition     = length(data.etcd_diagnosis.now.members) < 2
-    error_message = "The cluster has ${length(data.etcd_diagnosis.now.members)} members. If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one."
+    condition     = var.alone || length(local.members) < 2
+    error_message = "The cluster has ${length(local.members)} members (${join(", ", local.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
   }
 }
 
@@ -399,6 +411,7 @@ step "etcd_compare" "all_keys_back" {
   endpoints   = data.etcd_member.this.client_urls
   tls         = data.etcd_member.this.tls
   snapshot    = data.etcd_backups.all.newest
+  revision    = step.restore.revision
 }
 
 step "static_pod_move" "start_pods" {

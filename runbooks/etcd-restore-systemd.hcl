@@ -44,6 +44,12 @@ variable "cluster_token" {
   default     = null
 }
 
+variable "alone" {
+  description = "Make a cluster of this one member from a backup of several. The others have to be lost, or stopped for good."
+  type        = bool
+  default     = false
+}
+
 variable "force" {
   description = "Restore even where etcd is healthy, and lose what was written since the snapshot."
   type        = bool
@@ -87,6 +93,11 @@ step "systemd_unit" "stop_etcd" {
     condition     = var.force || !data.etcd_status.now.healthy || local.behind
     error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
   }
+
+  precondition {
+    condition     = var.alone || length(data.etcd_snapshot.backup.members) < 2
+    error_message = "The backup is of a cluster of ${length(data.etcd_snapshot.backup.members)} members (${join(", ", data.etcd_snapshot.backup.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
+  }
 }
 
 step "etcd_snapshot_restore" "restore" {
@@ -125,8 +136,9 @@ step "etcd_members" "membership" {
 }
 
 step "etcd_compare" "all_keys_back" {
-  description = "Healthy does not mean that the data is back: compare every key with the snapshot."
+  description = "Healthy does not mean that the data is back: compare every key with the snapshot, at the revision that was restored."
   endpoints   = data.etcd_member.this.client_urls
   tls         = data.etcd_member.this.tls
   snapshot    = data.etcd_snapshot.backup.path
+  revision    = step.restore.revision
 }

@@ -1,5 +1,5 @@
 runbook "etcd-restore" {
-  description = "Rebuild the etcd of a kubeadm control plane from its newest good snapshot, and prove that everything is back."
+  description = "Rebuild the single-member etcd of a kubeadm control plane from its newest good snapshot, and prove that everything is back."
   time_budget = "50m"
 
   goal {
@@ -68,6 +68,12 @@ variable "data_dir" {
   default     = null
 }
 
+variable "alone" {
+  description = "Make a cluster of this one member from a backup of several. The others have to be lost, or stopped for good."
+  type        = bool
+  default     = false
+}
+
 variable "force" {
   description = "Restore even where etcd is healthy, and lose what was written since the snapshot."
   type        = bool
@@ -120,8 +126,16 @@ step "systemd_unit" "stop_kubelet" {
   state       = "stopped"
 
   precondition {
-    condition     = var.force || !data.etcd_status.now.healthy || local.behind || local.recovered
-    error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
+    condition = var.force || !data.etcd_status.now.healthy || local.behind
+    error_message = (local.recovered && !local.control_plane_is_on ?
+      "etcd is healthy and has the snapshot's data: what is missing are manifests in ${var.manifests_dir}. If nobody has set them aside on purpose, move them back from ${var.stopped_dir}. Restoring would lose what was written since. If that is what you want, give --var force=true." :
+      "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
+    )
+  }
+
+  precondition {
+    condition     = var.alone || length(data.etcd_snapshot.backup.members) < 2
+    error_message = "The backup is of a cluster of ${length(data.etcd_snapshot.backup.members)} members (${join(", ", data.etcd_snapshot.backup.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
   }
 }
 

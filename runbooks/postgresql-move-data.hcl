@@ -21,6 +21,12 @@ variable "cluster" {
   default     = "main"
 }
 
+variable "port" {
+  description = "The cluster's TCP port, as pg_lsclusters shows it."
+  type        = number
+  default     = 5432
+}
+
 variable "disk" {
   description = "Where the new disk is mounted."
   type        = string
@@ -73,6 +79,6 @@ step "systemd_unit" "start" {
 
 step "wait_for" "answers" {
   description     = "Wait until it takes connections."
-  tcp             = "127.0.0.1:5432"
+  tcp             = "127.0.0.1:${var.port}"
   timeout_seconds = 60
 }

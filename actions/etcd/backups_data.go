@@ -51,6 +51,7 @@ func backupsDataSpec() engine.DataSpec {
 			{Name: "newest_age_seconds", Type: cty.Number, Doc: "How many seconds ago it was written; -1 if there is none."},
 			{Name: "newest_revision", Type: cty.Number, Doc: "Its revision; 0 if there is none."},
 			{Name: "newest_keys", Type: cty.Number, Doc: "How many live keys it holds."},
+			{Name: "newest_members", Type: cty.List(cty.String), Doc: "The members that the cluster had when it was taken, by name."},
 			{Name: "overdue", Type: cty.Bool, Doc: "Whether the newest good one is older than the interval, or there is none."},
 			{Name: "gaps", Type: cty.List(gap), Doc: "Where two good backups in a row are more than one and a half intervals apart: the later one, the earlier one, and how many seconds."},
 		},
@@ -78,7 +79,8 @@ type foundBackup struct {
 	Version   string `json:"version"`
 	RunsOn    string `json:"runs_on"`
 
-	time time.Time
+	time    time.Time
+	members []string
 }
 
 // Read implements engine.DataSource.
@@ -137,6 +139,7 @@ func (b *foundBackup) check(ctx context.Context, version string) error {
 		return err
 	}
 	b.Good, b.Structure, b.SHA256 = true, true, info.Hash
+	b.members = memberNames(info)
 	b.Revision, b.Keys, b.Version, b.RunsOn = info.Revision, info.Keys, info.StorageVersion, runsOn(info.StorageVersion)
 	if version != "" && info.StorageVersion != "" && newer(info.StorageVersion, version) {
 		b.Good, b.Reason = false, "its storage version is "+info.StorageVersion+", too new for etcd "+version
@@ -156,7 +159,7 @@ func runsOn(storage string) string {
 func (d *backupsData) result(found []foundBackup) engine.Result {
 	res := engine.Result{
 		"backups": found, "count": len(found), "newest": "", "newest_age_seconds": int64(-1),
-		"newest_revision": int64(0), "newest_keys": int64(0), "overdue": d.Interval != nil,
+		"newest_revision": int64(0), "newest_keys": int64(0), "newest_members": []string{}, "overdue": d.Interval != nil,
 	}
 	type gap struct {
 		After   string `json:"after"`
@@ -171,6 +174,7 @@ func (d *backupsData) result(found []foundBackup) engine.Result {
 		}
 		if good++; good == 1 {
 			res["newest"], res["newest_age_seconds"], res["newest_revision"], res["newest_keys"] = b.Path, b.Age, b.Revision, b.Keys
+			res["newest_members"] = b.members
 			res["overdue"] = d.Interval != nil && b.Age > *d.Interval
 		} else if apart := int64(later.time.Sub(b.time).Seconds()); d.Interval != nil && 2*apart > 3**d.Interval {
 			gaps = append(gaps, gap{After: later.Path, Before: b.Path, Seconds: apart})

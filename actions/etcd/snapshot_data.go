@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,7 @@ func snapshotResults() []engine.Attribute {
 		{Name: "hash", Type: cty.String, Doc: "Its SHA-256 as etcd appended it, in hexadecimal; empty for a file copied from a data directory."},
 		{Name: "content_hash", Type: cty.String, Doc: "The digest of its live keys: equal contents have equal digests."},
 		{Name: "version", Type: cty.String, Doc: "etcd's storage version in it; empty before etcd 3.6."},
+		{Name: "members", Type: cty.List(cty.String), Doc: "The members that the cluster had when it was taken, by name."},
 		{Name: "alarms", Type: cty.List(cty.String), Doc: "The alarms that were raised when it was taken."},
 		{Name: "warnings", Type: cty.List(cty.String), Doc: "Findings that don't keep it from being used."},
 	}
@@ -72,8 +74,18 @@ func snapshotResult(info inspect.Info) engine.Result {
 		"path": info.Path, "size": info.Size, "revision": info.Revision,
 		"keys": info.Keys, "total_keys": info.TotalKeys, "hash": info.Hash,
 		"content_hash": info.ContentHash, "version": info.StorageVersion,
-		"alarms": info.Alarms, "warnings": info.Warnings,
+		"members": memberNames(info), "alarms": info.Alarms, "warnings": info.Warnings,
 	}
+}
+
+// memberNames are those of the cluster that a database is of. One that was added and
+// never started has no name yet, and is called by its ID.
+func memberNames(info inspect.Info) []string {
+	names := []string{}
+	for _, m := range info.Members {
+		names = append(names, cmp.Or(m.Name, m.ID))
+	}
+	return names
 }
 
 func checkPattern(v cty.Value) error {

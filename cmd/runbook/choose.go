@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,14 @@ func wantsJSON(args []string) bool {
 	if end := slices.Index(args, "--"); end >= 0 {
 		args = args[:end]
 	}
-	return slices.ContainsFunc(args, func(a string) bool {
-		return a == "--"+jsonFlag || a == "--"+jsonFlag+"=true" || strings.HasPrefix(a, "--"+jsonFlag+"=1")
-	})
+	wants := false
+	for _, a := range args {
+		value, given := strings.CutPrefix(a, "--"+jsonFlag+"=")
+		if a == "--"+jsonFlag {
+			wants = true
+		} else if yes, err := strconv.ParseBool(value); given && err == nil { // as flags are read
+			wants = yes
+		}
+	}
+	return wants
 }

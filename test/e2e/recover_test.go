@@ -83,6 +83,16 @@ func TestRecoverFallsToTheNextRung(t *testing.T) {
 	}
 }
 
+// What a diagnosis finds in an etcd that serves, and that wants no cure, is no reason
+// to stop it.
+func TestServingEtcdIsLeftAlone(t *testing.T) {
+	s := newScene(t, etcdhost.Options{})
+	s.takeBackup()
+	s.sh("sed -i s,:2380,:2399, /etc/default/etcd")
+	s.contains(s.runbook(0, "read", "etcd_diagnosis", "unit=etcd.service"), "url_mismatch")
+	s.contains(s.runbook(0, "plan", recovery), "Nothing to do")
+}
+
 var (
 	runID = regexp.MustCompile(`Run (\S+) of etcd-recover`)
 	steps = regexp.MustCompile(`(?m)^\[\d+/\d+\] (\S+)`)

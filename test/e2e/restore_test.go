@@ -83,6 +83,25 @@ func TestRecoveredHostHasAnEmptyPlan(t *testing.T) {
 	}
 }
 
+// A backup of several members isn't made a cluster of one by accident, beside the
+// others.
+func TestBackupOfSeveralMembers(t *testing.T) {
+	s := newScene(t, etcdhost.Options{})
+	s.sh("etcdctl member add two --learner --peer-urls=http://127.0.0.1:12380")
+	s.takeBackup()
+	s.breakEtcd()
+	for _, book := range []string{restore, recovery} {
+		s.contains(s.runbook(1, "run", book, "--yes"), "2 members", "--var alone=true")
+	}
+	s.stop()
+	s.must(s.etcd.Damage(s.ctx, etcdhost.RemoveData))
+	s.contains(s.runbook(1, "run", recovery, "--yes"), "2 members", "--var alone=true")
+	s.runbook(0, "run", restore, "--yes", "--var", "alone=true")
+	if d := s.digest(); d.Keys != keys {
+		t.Errorf("%d keys, want %d", d.Keys, keys)
+	}
+}
+
 // A healthy etcd that has gone on since the snapshot isn't set back by
 // accident; one that came up empty is.
 func TestHealthyEtcdIsNotSetBackByAccident(t *testing.T) {

@@ -32,7 +32,7 @@ var advice = map[string]string{
 	Restart: "Start etcd, and see what it says: nothing here keeps it from running.",
 	Repair:  "Mend what the findings name, on a copy where it is a file of etcd's, then start etcd.",
 	Salvage: "Make a new data directory from the database and what the log adds to it: runbook plan etcd-recover.hcl, or a step etcd_salvage.",
-	Restore: "Restore the newest good backup: runbook plan etcd-restore.hcl.",
+	Restore: "Restore the newest good backup: runbook plan etcd-recover.hcl.",
 }
 
 // blocking are the classes that need more than a cure.

@@ -174,6 +174,10 @@ func TestRollback(t *testing.T) {
 	s.kubectl("create", "configmap", "since", "--namespace="+namespace, "--from-literal=a=b")
 	s.runbook(0, "run", restore, "--yes", "--var", "force=true")
 	s.isBack()
+	s.sh("mv /etc/kubernetes/manifests/kube-apiserver.yaml /root/") // somebody is at work
+	s.contains(s.runbook(1, "run", restore, "--yes"), "move them back", "force=true")
+	s.sh("mv /root/kube-apiserver.yaml /etc/kubernetes/manifests/")
+	must(s, s.host.AwaitReady(s.ctx))
 	if out, err := s.host.Kubectl(s.ctx, "get", "configmap", "since", "--namespace="+namespace); err == nil {
 		t.Fatalf("what was written after the backup survived the restore: %s", out)
 	}
