@@ -204,6 +204,9 @@ func (r *restored) tellLog(ctx context.Context, w engine.World, db diagnose.DB) 
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
+	if err != nil && !diagnose.Unreadable(err) {
+		return "", err
+	}
 	if err != nil {
 		r.Salvage.Unread = unreadLog(err)
 		return "nothing is replayed: " + r.Salvage.Unread, nil

@@ -93,13 +93,15 @@ func (r *restored) replayed(ctx context.Context, before inspect.Info) (inspect.I
 	case err == nil && log.Fault == nil: // there is no log, or nothing in it
 		r.Salvage.Lost = new(int64)
 		return before, nil
+	case err != nil && !diagnose.Unreadable(err):
+		return before, err
 	case r.Salvage.Unread != "":
 		return before, nil
 	case err == nil:
 		err = errors.New(log.Fault.Reason)
 	}
 	return before, engine.Errorf(r.logDir(), "the log can't be read, and the plan counts on it: %w", err).
-		WithHint("Nothing was changed. Was the host out of memory (dmesg)? Then try again. Where it can't be read at all, a new plan says what is salvaged without it.")
+		WithHint("Nothing was changed. A new plan says what is salvaged without it.")
 }
 
 // replay applies the log to the copy, and counts.

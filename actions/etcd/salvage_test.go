@@ -82,6 +82,16 @@ func TestSalvageNeedsTheLogItWasPlannedWith(t *testing.T) {
 	}
 }
 
+// A plan isn't made without a log of which nothing is known, either.
+func TestSalvageIsPlannedWithTheLog(t *testing.T) {
+	_, req, ends := logAhead(t)
+	ends("killed")
+	c, err := testHost.Plan(t.Context(), req)
+	if err == nil || !strings.Contains(err.Error(), "ended from outside") || engine.HintOf(err) == "" {
+		t.Errorf("planned %v, %v", c.Items, err)
+	}
+}
+
 // Where the plan says that the log can't be read, what it held isn't known to
 // be nothing.
 func TestSalvageWithoutTheLog(t *testing.T) {
