@@ -23,7 +23,7 @@ import (
 var mainContext = context.Background()
 
 func TestMain(m *testing.M) {
-	if ChildMain(os.Args[1:]) || killMain(os.Args[1:]) {
+	if endingReader(os.Args[1:]) || ChildMain(os.Args[1:]) || killMain(os.Args[1:]) {
 		return
 	}
 	os.Exit(m.Run())

@@ -131,15 +131,20 @@ func (r *restored) oldDatabase(ctx context.Context, w engine.World) (inspect.Inf
 	return info, "", err
 }
 
-// oldLog reads the old log.
-func (r *restored) oldLog(ctx context.Context, w engine.World) (diagnose.WAL, string, error) {
+// oldLogNow is where the old log can be read now, or why it can't.
+func (r *restored) oldLogNow(ctx context.Context, w engine.World) (path, doubt string, err error) {
 	dir := filepath.Join(r.oldMember(), "wal")
 	if r.WAL != nil {
 		dir = r.oldLogAt
 	} else if rest, inside := below(r.WALDir, r.DataDir); inside && r.WALDir != "" {
 		dir = filepath.Join(r.oldAt, rest)
 	}
-	path, doubt, err := source(ctx, w, dir, "the old log")
+	return source(ctx, w, dir, "the old log")
+}
+
+// oldLog reads the old log.
+func (r *restored) oldLog(ctx context.Context, w engine.World) (diagnose.WAL, string, error) {
+	path, doubt, err := r.oldLogNow(ctx, w)
 	if err != nil || doubt != "" {
 		return diagnose.WAL{}, doubt, err
 	}
@@ -148,10 +153,12 @@ func (r *restored) oldLog(ctx context.Context, w engine.World) (diagnose.WAL, st
 		return log, "", context.Cause(ctx)
 	}
 	if err != nil {
-		return log, "the old log can't be read: " + err.Error(), nil
+		return log, unreadLog(err), nil
 	}
 	return log, log.Lacks(), nil
 }
+
+func unreadLog(err error) string { return "the old log can't be read: " + err.Error() }
 
 // oldMember is the old directory "member", wherever it is now.
 func (r *restored) oldMember() string {

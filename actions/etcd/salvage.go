@@ -55,7 +55,7 @@ func salvageSpec() engine.Spec {
 			{Name: "last_revision", Type: cty.Number, Doc: "The newest revision once the log was replayed."},
 			{Name: "revision", Type: cty.Number, Doc: "The revision at which the member starts: beyond all that was served."},
 			{Name: "replayed", Type: cty.Number, Doc: "How many entries of the log were replayed."},
-			{Name: "lost", Type: cty.Number, Doc: "How many entries of the log can be seen and couldn't be replayed, as they are behind a damage or don't follow on the database."},
+			{Name: "lost", Type: cty.Number, Doc: "How many entries of the log can be seen and couldn't be replayed, as they are behind a damage or don't follow on the database. Null where the log couldn't be read."},
 			{Name: "keys", Type: cty.Number, Doc: "How many live keys were salvaged."},
 			{Name: "content_hash", Type: cty.String, Doc: "The digest of the live keys, as etcd_compare computes it."},
 			{Name: "cluster_token", Type: cty.String, Doc: "The new cluster's token."},
@@ -74,11 +74,14 @@ func salvageSpec() engine.Spec {
 
 // salvaged is what a salvage adds to the record of a restore.
 type salvaged struct {
-	// Replayed and Lost count the log's entries; Revision is the newest once
-	// they were replayed.
-	Replayed int64 `json:"replayed"`
-	Lost     int64 `json:"lost"`
-	Revision int64 `json:"revision"`
+	// Replayed and Lost count the log's entries, and there is no Lost where the
+	// log couldn't be read; Revision is the newest once they were replayed.
+	Replayed int64  `json:"replayed"`
+	Lost     *int64 `json:"lost"`
+	Revision int64  `json:"revision"`
+	// Unread is why the plan does without the log: it can't be read. Empty if
+	// it can, or if it isn't there.
+	Unread string `json:"unread,omitempty"`
 }
 
 // tag is the part of the names of the swap that tells the step: a run may
@@ -190,11 +193,28 @@ func whatIsWrong(db diagnose.DB) string {
 
 // tellLog says what the log adds to the database.
 func (r *restored) tellLog(ctx context.Context, w engine.World, db diagnose.DB) (string, error) {
-	log, doubt, err := r.oldLog(ctx, w)
+	path, doubt, err := r.oldLogNow(ctx, w)
 	if err != nil {
 		return "", err
 	}
-	if doubt != "" && log.MemberID == "" {
+	if doubt != "" {
+		return "nothing is replayed: " + doubt, nil
+	}
+	log, err := diagnose.ReadLog(ctx, path)
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err != nil && !diagnose.Unreadable(err) {
+		return "", err
+	}
+	if err != nil {
+		r.Salvage.Unread = unreadLog(err)
+		return "nothing is replayed: " + r.Salvage.Unread, nil
+	}
+	if doubt := log.Lacks(); doubt != "" && log.MemberID == "" {
+		if log.Fault != nil {
+			r.Salvage.Unread = doubt
+		}
 		return "nothing is replayed: " + doubt, nil
 	}
 	if why := log.Follows(db); why != "" {
@@ -215,8 +235,12 @@ func (r *restored) salvageChange(told string) (engine.Change, error) {
 	for _, later := range []string{"database_revision", "last_revision", "revision", "replayed", "lost", "keys", "content_hash"} {
 		delete(c.Results, later)
 	}
+	after := "what its database and its log hold"
+	if r.Salvage.Unread != "" {
+		after = "what its database holds"
+	}
 	c.Items = []engine.Item{
-		{Target: s.Target, Before: "broken data", After: "what its database and its log hold",
+		{Target: s.Target, Before: "broken data", After: after,
 			Note: fmt.Sprintf("%d keys at revision %d, %s; %s", r.Keys, r.Revision, humanize.IBytes(uint64(r.Size)), told)},
 		{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target},
 		{Target: s.Target, Attribute: "cluster token", Before: "the old cluster's", After: r.Token},
@@ -237,6 +261,9 @@ func (r *restored) salvageResult() engine.Result {
 	delete(res, "snapshot_revision")
 	res["database_revision"] = r.Revision
 	res["last_revision"] = r.Salvage.Revision
-	res["replayed"], res["lost"] = r.Salvage.Replayed, r.Salvage.Lost
+	res["replayed"], res["lost"] = r.Salvage.Replayed, nil
+	if lost := r.Salvage.Lost; lost != nil {
+		res["lost"] = *lost
+	}
 	return res
 }

@@ -68,15 +68,9 @@ func (r *restored) salvage(ctx context.Context, rep engine.Reporter) error {
 		return err
 	}
 	rep.Progress(engine.Progress{Doing: "replaying the log"})
-	log, err := diagnose.ReadLog(ctx, r.logDir())
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	after := before
-	if err == nil && log.MemberID != "" {
-		if after, err = r.replay(ctx, before, log); err != nil {
-			return err
-		}
+	after, err := r.replayed(ctx, before)
+	if err != nil {
+		return err
 	}
 	r.Revision, r.Size = before.Revision, before.Size
 	r.Keys, r.ContentHash, r.Salvage.Revision = after.Keys, after.ContentHash, after.Revision
@@ -85,16 +79,39 @@ func (r *restored) salvage(ctx context.Context, rep engine.Reporter) error {
 	return nil
 }
 
+// replayed is what the copy holds once it has what the log adds to it. A log
+// that can't be read isn't one that isn't there: only a plan that says so does
+// without it, and what is lost with it isn't known.
+func (r *restored) replayed(ctx context.Context, before inspect.Info) (inspect.Info, error) {
+	r.Salvage.Replayed, r.Salvage.Lost = 0, nil
+	log, err := diagnose.ReadLog(ctx, r.logDir())
+	switch {
+	case ctx.Err() != nil:
+		return before, context.Cause(ctx)
+	case err == nil && log.MemberID != "":
+		return r.replay(ctx, before, log)
+	case err == nil && log.Fault == nil: // there is no log, or nothing in it
+		r.Salvage.Lost = new(int64)
+		return before, nil
+	case err != nil && !diagnose.Unreadable(err):
+		return before, err
+	case r.Salvage.Unread != "":
+		return before, nil
+	case err == nil:
+		err = errors.New(log.Fault.Reason)
+	}
+	return before, engine.Errorf(r.logDir(), "the log can't be read, and the plan counts on it: %w", err).
+		WithHint("Nothing was changed. A new plan says what is salvaged without it.")
+}
+
 // replay applies the log to the copy, and counts.
 func (r *restored) replay(ctx context.Context, before inspect.Info, log diagnose.WAL) (inspect.Info, error) {
 	done, err := replay.Run(ctx, r.stagingDB(), r.logDir())
 	if err != nil {
 		return before, err
 	}
-	r.Salvage.Replayed = done.Entries
-	if log.SeenIndex > done.Index {
-		r.Salvage.Lost = int64(log.SeenIndex - done.Index)
-	}
+	lost := int64(max(log.SeenIndex, done.Index) - done.Index)
+	r.Salvage.Replayed, r.Salvage.Lost = done.Entries, &lost
 	if done.Entries == 0 {
 		return before, nil
 	}

@@ -98,6 +98,9 @@ func (a *walRepair) Plan(ctx context.Context, w engine.World) (engine.Change, er
 		return engine.Change{}, err
 	}
 	log, err := diagnose.ReadLog(ctx, now)
+	if err != nil && !diagnose.Unreadable(err) {
+		return engine.Change{}, err
+	}
 	if err != nil {
 		return engine.Change{}, notRepairable(r.WALDir, err.Error())
 	}

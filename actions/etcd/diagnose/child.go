@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"time"
 
 	"runbook/actions/etcd/child"
+	"runbook/engine"
 )
 
 // childArgument is the hidden first argument that makes the binary a child.
@@ -35,6 +37,13 @@ type crashed struct{ reason string }
 
 func (c *crashed) Error() string { return c.reason }
 
+// Unreadable reports whether an error of a reading is the file's fault. Where
+// it isn't, nothing is known of the file.
+func Unreadable(err error) bool {
+	var end *crashed
+	return errors.As(err, &end)
+}
+
 // inChild runs a task on path in a process of its own and decodes its answer
 // into out. Its error is a *crashed where the child ended by itself.
 func inChild(ctx context.Context, task, path string, out any) error {
@@ -53,18 +62,36 @@ func inChildWith(ctx context.Context, environ []string, task, path string, out a
 	if err == nil {
 		err = cmd.Run()
 	}
-	switch {
-	case errors.Is(context.Cause(ctx), context.Canceled):
-		return context.Cause(ctx)
-	case ctx.Err() != nil:
-		return &crashed{context.Cause(ctx).Error()}
-	case err != nil:
-		return &crashed{child.LastWords(stderr.String(), err)}
+	if err := verdict(ctx, path, err, stderr.String()); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(stdout.Bytes(), out); err != nil {
 		return &crashed{"its answer can't be understood: " + err.Error()}
 	}
 	return nil
+}
+
+// verdict tells a child that a file brought down from one that was ended, or
+// never began.
+func verdict(ctx context.Context, path string, err error, stderr string) error {
+	const unsaid = "This says nothing about the file. "
+	var exit *exec.ExitError
+	switch {
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return context.Cause(ctx)
+	case ctx.Err() != nil:
+		return engine.Errorf(path, "it can't be told what is in it: %w", context.Cause(ctx)).
+			WithHint(unsaid + "Is the disk slow, or the host busy? Then try again.")
+	case err == nil:
+		return nil
+	case child.FromOutside(err):
+		return engine.Errorf(path, "it can't be told what is in it: its reader was ended from outside: %w", err).
+			WithHint(unsaid + "Was the host out of memory (dmesg)? Then try again.")
+	case !errors.As(err, &exit):
+		return engine.Errorf(path, "it can't be told what is in it: its reader can't be run: %w", err).
+			WithHint(unsaid + "Has the host room for another process, and memory? Then try again.")
+	}
+	return &crashed{child.LastWords(stderr, err)}
 }
 
 // ChildMain does a child's work where args, the process's arguments without

@@ -9,7 +9,9 @@ import (
 )
 
 // Entries reads the log in a directory and returns its entries behind after,
-// up to the first damage. It reads in this process: only a child may call it.
+// up to the first damage; of those on both sides of a gap that a snapshot
+// stands for, only those behind it. It reads in this process: only a child may
+// call it.
 func Entries(dir string, after uint64) (WAL, []*raftpb.Entry, error) {
 	var entries []*raftpb.Entry
 	w, err := scanWAL(dir, func(e *raftpb.Entry) {
@@ -20,7 +22,8 @@ func Entries(dir string, after uint64) (WAL, []*raftpb.Entry, error) {
 			entries = append(entries, e)
 		}
 	})
-	return w, entries, err
+	before := func(e *raftpb.Entry) bool { return e.GetIndex() < w.FirstIndex }
+	return w, slices.DeleteFunc(entries, before), err
 }
 
 // ReadDB reads the database at path in a child process. One that brings its

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"runbook/engine"
 )
 
 // taskLoss compares a backup with what a directory still shows.
@@ -71,6 +73,11 @@ func FindLoss(ctx context.Context, o LossOptions) (Loss, error) {
 	var end *crashed
 	if errors.As(err, &end) {
 		return l, fmt.Errorf("comparing %s with %s ended the process that did it: %w", o.DB, o.Snapshot, err)
+	}
+	// What a reading is of is the order there, and not a file.
+	var told *engine.Error
+	if errors.As(err, &told) {
+		told.Where = o.DB
 	}
 	return l, err
 }

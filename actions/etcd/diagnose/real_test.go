@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"runbook/actions/etcd/inspect"
+	"runbook/engine"
 	"runbook/test/binaries"
 	"runbook/test/etcddir"
 )
@@ -172,7 +173,8 @@ func TestAgreesWithBbolt(t *testing.T) {
 	}
 }
 
-// A child that is brought down is a finding, and one that hangs is ended.
+// A child that is brought down is a finding. One that hangs is ended, which
+// tells nothing about the file.
 func TestCrash(t *testing.T) {
 	d := dirs(t, "3.7")
 	var db DB
@@ -184,14 +186,45 @@ func TestCrash(t *testing.T) {
 	old := childTime
 	childTime = 1
 	t.Cleanup(func() { childTime = old })
-	rep, err := Look(t.Context(), Options{DataDir: d.Clean, UID: -1, GID: -1})
-	must(t, err)
-	if !rep.Has("unreadable") {
-		t.Errorf("a reading without end isn't told: %+v", rep.Findings)
+	if rep, err := Look(t.Context(), Options{DataDir: d.Clean, UID: -1, GID: -1}); !unsaid(err) || !strings.Contains(err.Error(), "took longer") {
+		t.Errorf("a reading without end: %v, %+v", err, rep)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Look(ctx, Options{DataDir: d.Clean}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// unsaid reports whether an error is one that says nothing about a file, and
+// what to do.
+func unsaid(err error) bool {
+	var end *crashed
+	return err != nil && !errors.As(err, &end) && engine.HintOf(err) != ""
+}
+
+// A reader that somebody killed, an operator or the kernel for want of memory,
+// tells nothing about the file: there is nothing to be found, and no cure.
+func TestKilledReaderIsNoFinding(t *testing.T) {
+	dir := copyOf(t, dirs(t, "3.7").Clean)
+	for _, beside := range []string{dbPath(dir), filepath.Join(dir, "member", "wal")} {
+		hook := filepath.Join(filepath.Dir(beside), killedReader)
+		must(t, os.WriteFile(hook, nil, 0o600))
+		if rep, err := Look(t.Context(), Options{DataDir: dir, UID: -1, GID: -1}); !unsaid(err) {
+			t.Errorf("%s: %v, %+v", beside, err, rep)
+		}
+		must(t, os.Remove(hook))
+	}
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(dbPath(dir)), killedReader), nil, 0o600))
+	if db, err := ReadDB(t.Context(), dbPath(dir)); !unsaid(err) {
+		t.Errorf("read %+v, %v", db, err)
+	}
+}
+
+// A child that can't be started tells nothing either. No process gets an
+// argument with a zero byte.
+func TestReaderThatCannotStartIsNoFinding(t *testing.T) {
+	if db, err := ReadDB(t.Context(), "/a\x00b"); !unsaid(err) {
+		t.Errorf("read %+v, %v", db, err)
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"runbook/actions/etcd/unseen"
 )
@@ -47,10 +50,20 @@ func firstDifference(a, b string) string {
 	return "one is longer"
 }
 
+// killedReader is the name of a file beside another one, whose reader is killed
+// as the kernel does it for want of memory.
+const killedReader = "reader-is-killed"
+
 // crashingChild plays a child that a file brings down: it is what the binary
-// does where the variable is set.
+// does where the variable is set. A child with killedReader is killed.
 func crashingChild(args []string) bool {
-	if os.Getenv("DIAGNOSE_TEST_CRASH") == "" || len(args) == 0 || args[0] != childArgument {
+	if len(args) != 3 || args[0] != childArgument {
+		return false
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(args[2]), killedReader)); err == nil {
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL) // nobody is left to be told
+	}
+	if os.Getenv("DIAGNOSE_TEST_CRASH") == "" {
 		return false
 	}
 	panic("page 7 is a trap")

@@ -27,7 +27,9 @@ type WAL struct {
 	MemberID  string   `json:"member_id"`
 	Entries   int64    `json:"entries"`
 	// FirstIndex and LastIndex are those of the entries up to the first
-	// damage; LastIndex counts what a snapshot stands for.
+	// damage; LastIndex counts what a snapshot stands for. Where a leader's
+	// snapshot stands for entries that the log never had, FirstIndex is that of
+	// the first one behind it, if only of one to come.
 	FirstIndex uint64 `json:"first_index"`
 	LastIndex  uint64 `json:"last_index"`
 	Commit     uint64 `json:"commit"`
@@ -117,14 +119,29 @@ func scanWAL(dir string, keep func(*raftpb.Entry)) (WAL, error) {
 	for i, name := range names {
 		s.file(filepath.Join(dir, name), i == len(names)-1)
 	}
-	w.LastIndex, w.SeenIndex = max(w.LastIndex, w.Snapshot()), max(w.SeenIndex, w.LastIndex)
+	w.endInSnapshot()
+	w.SeenIndex = max(w.SeenIndex, w.LastIndex)
 	return w, nil
+}
+
+// endInSnapshot takes into account that the last entry may be in a snapshot
+// alone: one that etcd makes itself comes behind its entries in the log, and
+// one that it gets from its leader needn't.
+func (w *WAL) endInSnapshot() {
+	if w.Snapshot() <= w.LastIndex {
+		return
+	}
+	w.LastIndex = w.Snapshot()
+	if w.Entries > 0 {
+		w.FirstIndex = w.LastIndex + 1
+	}
 }
 
 // walScan is a reading of a log.
 type walScan struct {
 	wal  *WAL
 	keep func(*raftpb.Entry)
+	snap uint64 // the newest snapshot's index so far
 	crc  uint32
 	next uint64 // the number of the next file; 0 before the first
 }
@@ -217,6 +234,7 @@ func (s *walScan) record(rec *walpb.Record) string {
 		}
 		if s.wal.Fault == nil {
 			s.wal.Snapshots = append(s.wal.Snapshots, snap.GetIndex())
+			s.snap = max(s.snap, snap.GetIndex())
 		}
 	case recordCRC:
 	default:
@@ -249,11 +267,14 @@ func (s *walScan) entry(data []byte) string {
 		w.Behind++
 		return ""
 	}
-	if w.Entries > 0 && e.GetIndex() > w.LastIndex+1 {
+	gap := w.Entries > 0 && e.GetIndex() > w.LastIndex+1
+	// A member that was far behind got a snapshot from its leader, which stands
+	// for the entries that it lacked: etcd notes it before it goes on.
+	if gap && e.GetIndex() > s.snap+1 {
 		w.Behind++
 		return fmt.Sprintf("entry %d follows on entry %d", e.GetIndex(), w.LastIndex)
 	}
-	if w.Entries == 0 {
+	if w.Entries == 0 || gap {
 		w.FirstIndex = e.GetIndex()
 	}
 	w.Entries++
