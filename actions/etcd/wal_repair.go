@@ -132,6 +132,9 @@ func (r *repaired) tailOnly(ctx context.Context, w engine.World, log diagnose.WA
 	if !f.Tail() || log.MemberID == "" {
 		return notRepairable(f.File, fmt.Sprintf("it isn't its tail that is damaged: record %d, at byte %d: %s", f.Record, f.Offset, f.Reason))
 	}
+	if log.Behind > 0 {
+		return notRepairable(f.File, fmt.Sprintf("it isn't its tail that is damaged: record %d, at byte %d: %s, and %s", f.Record, f.Offset, f.Reason, log.WholeBehind()))
+	}
 	path, doubt, err := source(ctx, w, filepath.Join(r.Member, "snap", "db"), "the database")
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -53,6 +54,15 @@ func (w WAL) Follows(d DB) string {
 		return "what is between the database and the log's beginning is in neither"
 	}
 	return ""
+}
+
+// WholeBehind says how many whole entries there are behind the damage. With
+// any, the damaged record isn't the last one that was written.
+func (w WAL) WholeBehind() string {
+	if w.Behind == 1 {
+		return "1 whole entry is behind it"
+	}
+	return fmt.Sprintf("%d whole entries are behind it", w.Behind)
 }
 
 // Tail reports whether the damage is a last record that was never written as

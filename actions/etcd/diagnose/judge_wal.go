@@ -49,35 +49,40 @@ func emptyLog(v minor) string {
 }
 
 // judgeFault judges the first damage in a log. What can be cut off without
-// the database's missing it is the tail.
+// the database's missing it is the tail: a record with whole ones behind it is
+// none, though etcd itself cuts where a sector of it is zeros.
 func (r *Report) judgeFault(f WALFault) {
 	w := &r.WAL
-	tail := f.Last && w.LastIndex >= r.DB.ConsistentIndex && r.DB.Whole() && w.MemberID != ""
+	tail := f.Last && w.Behind == 0 && w.LastIndex >= r.DB.ConsistentIndex && r.DB.Whole() && w.MemberID != ""
 	finding := Finding{Severity: Damage, Path: f.File, Offset: f.Offset, Record: fmt.Sprintf("record %d", f.Record), Needs: Salvage}
 	where := fmt.Sprintf("record %d of %s, at byte %d", f.Record, filepath.Base(f.File), f.Offset)
-	switch f.Kind {
-	case faultTorn, faultZeroed, faultShort:
+	switch {
+	case f.Tail() && w.Behind > 0:
+		finding.Class = "wal_corrupt"
+		finding.Finding = fmt.Sprintf("The log is corrupt: in %s, %s, and %s.", where, f.Reason, w.WholeBehind())
+		finding.Advice = "Don't start etcd on it: it would cut off what is behind the damage. Copy the directory aside, and salvage the database."
+	case f.Kind == faultTorn, f.Kind == faultZeroed, f.Kind == faultShort:
 		finding.Class, finding.Finding = "wal_torn", fmt.Sprintf("The log's tail is torn: in %s, %s.", where, f.Reason)
 		if !tail {
 			finding.Class, finding.Finding = "wal_cut", fmt.Sprintf("The log is cut off: in %s, %s.", where, f.Reason)
 		}
 		r.judgeTail(&finding, tail, f.Kind)
-	case faultLarge:
+	case f.Kind == faultLarge:
 		finding.Class = "wal_record_too_large"
 		finding.Finding = fmt.Sprintf("In the log, %s, %s. etcd says \"wal: max entry size limit exceeded\".", where, f.Reason)
 		finding.Advice = "Salvage the database, or replace the member if the others have a quorum. Copy the directory aside before etcd starts: it cuts the log there."
 		if tail {
 			r.judgeTail(&finding, tail, f.Kind)
 		}
-	case faultGap:
+	case f.Kind == faultGap:
 		finding.Class, finding.Offset, finding.Record = "wal_missing", -1, ""
 		finding.Finding = fmt.Sprintf("A file of the log is gone: before %s, %s.", filepath.Base(f.File), f.Reason)
 		finding.Advice = "Put the file back if it is somewhere; else salvage the database."
-	case faultHole:
+	case f.Kind == faultHole:
 		finding.Class = "wal_cut"
 		finding.Finding = fmt.Sprintf("The log is overwritten: in %s, %s.", where, f.Reason)
 		finding.Advice = "Salvage the database, and copy the directory aside before etcd starts."
-	case faultUnread:
+	case f.Kind == faultUnread:
 		finding.Class, finding.Offset, finding.Record = "wal_unreadable", -1, ""
 		finding.Finding = fmt.Sprintf("The log can't be read: %s: %s.", f.File, f.Reason)
 	default:

@@ -76,9 +76,6 @@ func (r *Report) restart() Rung {
 
 // tailLoss is what cutting a log's tail off loses.
 func (r *Report) tailLoss() string {
-	if r.WAL.Behind > 0 {
-		return fmt.Sprintf("the %d entries behind the damage, from entry %d on", r.WAL.Behind, r.WAL.LastIndex+1)
-	}
 	return fmt.Sprintf("the torn entry behind entry %d alone, which nobody was told was written", r.WAL.LastIndex)
 }
 
