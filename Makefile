@@ -1,7 +1,7 @@
 # make        set this machine up and build bin/runbook
 # make demo   lose an etcd and bring it back, in front of your eyes
 # make test   run every test but those of the lab, on real hosts with a real systemd
-# make torture  try to break every promise in every way there is a test for, in two hours
+# make torture  try to break every promise in every way there is a test for, in an hour and a half
 # make race   the tests once more, with the race detector
 # make bench  measure it, beside the floor of what it has to do
 # make lint   what a reviewer shouldn't have to look for
