@@ -18,8 +18,8 @@ const gapMember = "4d"
 
 // logWithGap writes the log of a member that was so far behind that its leader
 // sent it a snapshot: entries 1 to 100, the snapshot of the first 5000, and the
-// entries from 5001 to last, as etcd writes it.
-func logWithGap(t *testing.T, last uint64) string {
+// entries from first to last. etcd goes on with 5001.
+func logWithGap(t *testing.T, first, last uint64) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "wal")
 	metadata, err := proto.Marshal(&etcdserverpb.Metadata{NodeID: proto.Uint64(0x4d), ClusterID: proto.Uint64(0xc)})
@@ -31,7 +31,7 @@ func logWithGap(t *testing.T, last uint64) string {
 		w.Save(stateAt(100), numbered(1, 100)),
 		w.SaveSnapshot(&walpb.Snapshot{Index: proto.Uint64(5000), Term: proto.Uint64(1), ConfState: &raftpb.ConfState{Voters: []uint64{0x4d}}}),
 		w.Save(stateAt(5000), nil),
-		w.Save(stateAt(max(last, 5000)), numbered(5001, last)),
+		w.Save(stateAt(max(last, 5000)), numbered(first, last)),
 		w.Close()))
 	return dir
 }
@@ -56,7 +56,7 @@ func databaseAt(index uint64) DB {
 // A snapshot from the leader stands for the entries that the log hasn't: such a
 // log is as whole as any, and follows on a database that has the snapshot.
 func TestSnapshotExplainsGap(t *testing.T) {
-	dir := logWithGap(t, 5010)
+	dir := logWithGap(t, 5001, 5010)
 	w, err := readWAL(dir)
 	must(t, err)
 	if w.Fault != nil || w.FirstIndex != 5001 || w.LastIndex != 5010 || w.SeenIndex != 5010 || w.Behind != 0 || w.Lacks() != "" {
@@ -88,7 +88,7 @@ func TestSnapshotExplainsGap(t *testing.T) {
 // Where nothing follows on the snapshot yet, what the log has before it follows
 // on no database either: what is between is in neither.
 func TestSnapshotEndsLog(t *testing.T) {
-	dir := logWithGap(t, 5000)
+	dir := logWithGap(t, 5001, 5000)
 	for database, follows := range map[uint64]bool{60: false, 100: false, 5000: true} {
 		log, entries, err := Entries(dir, database)
 		must(t, err)
@@ -100,16 +100,7 @@ func TestSnapshotEndsLog(t *testing.T) {
 
 // A gap that no snapshot explains is a damage.
 func TestUnexplainedGap(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "wal")
-	w, err := wal.Create(zap.NewNop(), dir, nil)
-	must(t, err)
-	w.SetUnsafeNoFsync()
-	must(t, errors.Join(
-		w.Save(stateAt(100), numbered(1, 100)),
-		w.SaveSnapshot(&walpb.Snapshot{Index: proto.Uint64(5000), Term: proto.Uint64(1), ConfState: &raftpb.ConfState{Voters: []uint64{0x4d}}}),
-		w.Save(stateAt(5000), numbered(5002, 5003)),
-		w.Close()))
-	log, err := readWAL(dir)
+	log, err := readWAL(logWithGap(t, 5002, 5003))
 	must(t, err)
 	if log.Fault == nil || log.Fault.Kind != faultOrder || log.Behind != 2 {
 		t.Errorf("read %+v, fault %+v", log, log.Fault)
