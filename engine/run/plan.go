@@ -274,7 +274,7 @@ func (p *planner) step(u *unit) hcl.Diagnostics {
 		return p.endOf(u)
 	}
 	sp := StepPlan{Name: u.addr, Action: u.Action, Description: u.Description}
-	if policy := u.policy(); policy != lang.Stop {
+	if policy, whose := u.policy(); policy == lang.RollBack || whose.addr == u.addr && policy != lang.Stop {
 		sp.OnFailure = policy
 	}
 	if u.parent != nil {
@@ -379,7 +379,7 @@ func (p *planner) endOf(u *unit) hcl.Diagnostics {
 		return nil
 	}
 	v, diags := u.outputs()
-	if !diags.HasErrors() && p.plan.step(u.addr).When == "" {
+	if !diags.HasErrors() && p.plan.step(u.addr).When == "" && !u.mayFail() {
 		u.adopt(v)
 	}
 	return diags
@@ -475,7 +475,7 @@ func (p *planner) predict(u *unit, sp StepPlan) hcl.Diagnostics {
 		p.effects = append(p.effects, e)
 	}
 	final := sp.Change.Empty() && len(sp.Change.Checks) == 0
-	if u.policy() == lang.Continue && !final {
+	if u.mayFail() && !final {
 		return nil // it may fail, and its result is null then
 	}
 	v, err := engine.ResultValue(u.Spec.Results, sp.Change.Results, !final)

@@ -71,8 +71,13 @@ func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
 
 // unwanted says why a step is to be passed over; empty if it isn't.
 func (r *Runner) unwanted(ctx context.Context, u *unit) (string, *hcl.Diagnostic) {
-	if u.parent != nil && r.state.step(u.parent.addr).PassedOver() {
-		return "step " + u.parent.addr + " is passed over", nil
+	if u.parent != nil {
+		switch outer := r.state.step(u.parent.addr); {
+		case outer.Failed:
+			return "step " + u.parent.addr + " has failed", nil
+		case outer.PassedOver():
+			return "step " + u.parent.addr + " is passed over", nil
+		}
 	}
 	if u.When != nil {
 		wanted, _, _, diags := u.scope.Bool(u.When)
