@@ -159,7 +159,7 @@ func (p *parser) runbook(b *hcl.Block) {
 	}
 	content, diags := b.Body.Content(&hcl.BodySchema{
 		Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "time_budget"}, {Name: "on_failure"}, {Name: "restartable"}, {Name: "drill"}},
-		Blocks:     []hcl.BlockHeaderSchema{{Type: "goal"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "goal"}, {Type: "precondition"}},
 	})
 	p.add(diags)
 	p.rb.Description = p.literalString(content.Attributes["description"])
@@ -167,7 +167,10 @@ func (p *parser) runbook(b *hcl.Block) {
 	p.rb.Restartable = p.literalBool(content.Attributes["restartable"])
 	p.rb.Drill = p.literalBool(content.Attributes["drill"])
 	p.rb.TimeBudget = p.literalDuration(content.Attributes["time_budget"])
-	for _, g := range content.Blocks {
+	for _, b := range content.Blocks.OfType("precondition") {
+		p.rb.Preconditions = append(p.rb.Preconditions, p.check(b, "error_message"))
+	}
+	for _, g := range content.Blocks.OfType("goal") {
 		if p.rb.Goal != nil {
 			p.unique("The goal", g.DefRange, &p.rb.Goal.Range)
 			continue

@@ -50,6 +50,20 @@ var blocks = []Block{
 }`,
 	},
 	{
+		Name: "precondition", Header: "precondition", Within: "runbook",
+		Doc: "Has to hold before the runbook's first step, for the runbook as a whole. Where it is known not to hold, the run doesn't begin. A runbook may have several.",
+		Attributes: []engine.Attribute{
+			{Name: "condition", Type: cty.Bool, Required: true, Doc: "What has to hold."},
+			{Name: "error_message", Type: cty.String, Required: true, Doc: "What is said where it doesn't: why, and what to do."},
+		},
+		Example: `runbook "start-etcd" {
+  precondition {
+    condition     = unit("etcd.service").loaded
+    error_message = "There is no unit etcd.service on this host."
+  }
+}`,
+	},
+	{
 		Name: "variable", Header: `variable "NAME"`,
 		Doc: "Declares a value that the operator sets with --var NAME=VALUE. It is referred to as var.NAME.",
 		Attributes: []engine.Attribute{
