@@ -17,6 +17,7 @@ type Runbook struct {
 	Description string
 	TimeBudget  time.Duration // 0: none
 	Goal        *Check        // holds if there is nothing to do; nil: none
+	Summary     *Summary      // what its plan says first; nil: none
 	OnFailure   string        // one of the OnFailure constants
 	Restartable bool          // a run that was cut short may simply be begun anew
 	Drill       bool          // does damage on purpose; the operator has to name the host

@@ -50,10 +50,11 @@ type jsonPlan struct {
 }
 
 type jsonSummary struct {
-	Changing   int `json:"changing"`
-	Checking   int `json:"checking"`
-	KnownLater int `json:"known_later"`
-	Blocked    int `json:"blocked"`
+	Lines      []string `json:"lines"`
+	Changing   int      `json:"changing"`
+	Checking   int      `json:"checking"`
+	KnownLater int      `json:"known_later"`
+	Blocked    int      `json:"blocked"`
 }
 
 type jsonEstimate struct {
@@ -197,7 +198,7 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 	n := countSteps(p)
 	out := &jsonPlan{
 		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
-		Summary: jsonSummary{Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
+		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
 	}
 	if p.Goal != nil {
 		goal := checkJSON(*p.Goal)
