@@ -64,6 +64,21 @@ var blocks = []Block{
 }`,
 	},
 	{
+		Name: "summary", Header: "summary", Within: "runbook",
+		Doc: "Says in a few lines what was found and what the run would do about it. The plan begins with them, and shows data sources with -v alone then; they stand right above the question, too. The lines are evaluated once, at the end of planning. What isn't known by then, or is null, is left out. A runbook that is a step of another has its summary left out.",
+		Attributes: []engine.Attribute{
+			{Name: "lines", Type: cty.List(cty.String), Required: true, Doc: "The lines, each a text or a list of texts."},
+		},
+		Example: `runbook "start-etcd" {
+  summary {
+    lines = [
+      unit("etcd.service").active ? null : "etcd.service is stopped, and is started.",
+      "Nothing is lost.",
+    ]
+  }
+}`,
+	},
+	{
 		Name: "variable", Header: `variable "NAME"`,
 		Doc: "Declares a value that the operator sets with --var NAME=VALUE. It is referred to as var.NAME.",
 		Attributes: []engine.Attribute{

@@ -17,6 +17,7 @@ type Runbook struct {
 	Description string
 	TimeBudget  time.Duration // 0: none
 	Goal        *Check        // holds if there is nothing to do; nil: none
+	Summary     *Summary      // what its plan says first; nil: none
 	// Preconditions have to hold before its first step, all of them.
 	Preconditions []*Check
 	OnFailure     string // one of the OnFailure constants

@@ -26,6 +26,8 @@ type Plan struct {
 	// Preconditions are the runbook's own. Where one is known not to hold, there
 	// are no steps.
 	Preconditions []lang.CheckResult `json:"preconditions,omitempty"`
+	// Summary is what the runbook has to say first, line by line.
+	Summary []string `json:"summary,omitempty"`
 	// OnFailure is what happens if a step fails; empty: the run stops.
 	OnFailure string `json:"on_failure,omitempty"`
 	// Restartable says that the run may be given up for the next one, however
@@ -165,6 +167,8 @@ func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, 
 	if diags := p.make(); diags.HasErrors() {
 		return nil, p.plan.secrets.maskDiags(diags)
 	}
+	scope.Facts = hostFacts{ctx: ctx, host: host} // as it is now, before any step
+	p.plan.Summary = scope.Summary()
 	return p.plan, nil
 }
 
