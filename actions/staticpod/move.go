@@ -249,12 +249,21 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 		}
 		why := wait.missing(ctx, its, f.pod, nil)
 		rec.Pods[i].Ready = why == ""
-		states[i].text, _, _ = strings.Cut("running, but "+why, "\n")
-		if why == "" {
-			states[i].text = "running and ready"
-		}
+		states[i].text = stateText(its, why)
 	}
 	return states, nil
+}
+
+// stateText says in a line how a pod is that is up, and what it lacks.
+func stateText(its []sandbox, lacks string) string {
+	lacks, _, _ = strings.Cut(lacks, "\n")
+	switch {
+	case lacks == "":
+		return "running and ready"
+	case slices.ContainsFunc(its, sandbox.runs):
+		return "running, but " + lacks
+	}
+	return "not running: " + lacks
 }
 
 // otherNode refuses where the pod runs under another node's name: nothing would

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"runbook/actions/staticpod/manifest"
 	"runbook/engine"
 	"runbook/engine/host"
@@ -139,6 +141,42 @@ func TestHangingKubelet(t *testing.T) {
 	}
 	if running := s.Running(); running != "" {
 		t.Errorf("it still runs:\n%s", running)
+	}
+}
+
+// A kubelet that was killed between making a container and starting it leaves
+// one that never ends. It is removed, whether kubelet is gone or only hangs.
+func TestNeverStarted(t *testing.T) {
+	for name, b := range map[string]fakecri.Behaviour{"kubelet is gone": {Down: true}, "kubelet hangs": {Hangs: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, fakecri.Behaviour{Unstarted: true}, nil)
+			must(t, os.WriteFile(filepath.Join(s.Manifests, "etcd.yaml"), fmt.Appendf(nil, text, "etcd", ""), 0o600))
+			for t.Context().Err() == nil && s.Running() == "" {
+				time.Sleep(time.Millisecond)
+			}
+			must(t, s.Behave(b))
+			a := s.stop("etcd")
+			c := plan(t, a)
+			if want := "pod etcd: not running: container etcd is created"; c.Items[1].Note != want {
+				t.Errorf("it plans %q, want %q", c.Items[1].Note, want)
+			}
+			_, err := a.Apply(t.Context(), c, new(listener))
+			must(t, err)
+			if left := s.Running(); left != "" {
+				t.Errorf("there is still\n%s", left)
+			}
+		})
+	}
+}
+
+// What was made and not started doesn't hide the container that kubelet has
+// started instead.
+func TestStartedInsteadOf(t *testing.T) {
+	s := sandbox{ready: true, containers: []container{
+		{name: "etcd", state: cri.ContainerState_CONTAINER_CREATED}, {name: "etcd", state: cri.ContainerState_CONTAINER_RUNNING},
+	}}
+	if why := new(waiter).unready(t.Context(), s, manifest.Container{Name: "etcd"}); why != "" {
+		t.Errorf("got %q", why)
 	}
 }
 

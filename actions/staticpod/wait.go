@@ -309,28 +309,21 @@ func (w *waiter) missing(ctx context.Context, its []sandbox, pod manifest.Pod, f
 
 // unready tells why a container of a sandbox isn't ready, or nothing.
 func (w *waiter) unready(ctx context.Context, s sandbox, c manifest.Container) string {
-	crashed := ""
-	for _, have := range s.containers {
-		switch {
-		case have.name != c.Name:
-			continue
-		case have.ended():
-			crashed = w.crash(ctx, have)
-			continue
-		case !have.runs():
-			return fmt.Sprintf("container %s is %s", c.Name, stateOf(have))
-		}
-		for _, p := range c.Probes {
-			if err := w.ask(ctx, p, have.id); err != nil {
-				return fmt.Sprintf("container %s runs and is not ready: %v", c.Name, err)
-			}
-		}
-		return ""
+	now, ok := s.current(c.Name)
+	switch {
+	case !ok:
+		return fmt.Sprintf("container %s is not there yet", c.Name)
+	case now.ended():
+		return w.crash(ctx, now)
+	case !now.runs():
+		return fmt.Sprintf("container %s is %s", c.Name, stateOf(now))
 	}
-	if crashed != "" {
-		return crashed
+	for _, p := range c.Probes {
+		if err := w.ask(ctx, p, now.id); err != nil {
+			return fmt.Sprintf("container %s runs and is not ready: %v", c.Name, err)
+		}
 	}
-	return fmt.Sprintf("container %s is not there yet", c.Name)
+	return ""
 }
 
 // crash tells of a container that has ended although it was to run.

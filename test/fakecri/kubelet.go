@@ -127,7 +127,9 @@ func (f *Fake) start(name string, p pod) {
 	for _, c := range p.Spec.Containers {
 		f.starts++
 		made := &container{id: fmt.Sprintf("container-%d-%s", f.made, c.Name), name: c.Name, state: cri.ContainerState_CONTAINER_RUNNING}
-		if f.behaviour.Crashes != "" && strings.Contains(p.text, f.behaviour.Crashes) {
+		if f.behaviour.Unstarted {
+			made.state = cri.ContainerState_CONTAINER_CREATED
+		} else if f.behaviour.Crashes != "" && strings.Contains(p.text, f.behaviour.Crashes) {
 			made.end(1)
 		} else if port := c.ReadinessProbe.HTTPGet.Port; port != 0 {
 			address := "127.0.0.1:" + strconv.Itoa(port)
