@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -197,40 +195,4 @@ func short(err error) error {
 		return errors.New(s.Message())
 	}
 	return err
-}
-
-// lastWords are the last lines that a container logged. They only add to an
-// error, so where there are none they are empty.
-func (r *runtime) lastWords(ctx context.Context, id string) string {
-	s, _, err := r.status(ctx, id)
-	if err != nil || s == nil || s.LogPath == "" {
-		return ""
-	}
-	lines := strings.Split(strings.TrimSpace(tail(s.LogPath)), "\n")
-	lines = lines[max(0, len(lines)-5):]
-	for i, line := range lines {
-		if parts := strings.SplitN(line, " ", 4); len(parts) == 4 { // time, stream, whether it is whole
-			lines[i] = parts[3]
-		}
-	}
-	return strings.ToValidUTF8(strings.Join(lines, "\n"), "?")
-}
-
-// tail is the end of a file, as far as it can be read.
-func tail(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return ""
-	}
-	end := make([]byte, min(info.Size(), 8<<10))
-	n, err := f.ReadAt(end, info.Size()-int64(len(end)))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return ""
-	}
-	return string(end[:n])
 }

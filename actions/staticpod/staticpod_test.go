@@ -63,7 +63,23 @@ func newScene(t *testing.T, b fakecri.Behaviour, pods map[string]string) scene {
 // stop is the step that stops pods.
 func (s scene) stop(pods ...string) *move {
 	node := "node1"
-	return &move{From: s.Manifests, To: s.aside, Pods: pods, KubeletConfig: s.config, Node: &node, Grace: 1, Timeout: 10}
+	return &move{From: s.Manifests, To: s.aside, Pods: pods, Wait: true, KubeletConfig: s.config, Node: &node, Grace: 1, Timeout: 10}
+}
+
+// start is the step that starts pods whose manifests are aside.
+func (s scene) start(pods ...string) *move {
+	a := s.stop(pods...)
+	a.From, a.To = s.aside, s.Manifests
+	return a
+}
+
+// putAside writes a manifest where kubelet doesn't find it.
+func (s scene) putAside(t *testing.T, pods ...string) {
+	t.Helper()
+	must(t, os.MkdirAll(s.aside, 0o700))
+	for _, pod := range pods {
+		must(t, os.WriteFile(filepath.Join(s.aside, pod+".yaml"), fmt.Appendf(nil, text, pod, ""), 0o600))
+	}
 }
 
 func plan(t *testing.T, a engine.Action) engine.Change {
@@ -311,9 +327,9 @@ func TestPlanUnderEffects(t *testing.T) {
 	reg := &engine.Registry{Actions: Actions(), Facts: noUnits{}}
 	h := host.NewLocal(reg)
 	steps := []struct{ action, config string }{
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"]`, s.Manifests, s.aside)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside)},
 		{"static_pod_edit", s.configOf(`"manifest":%q,"container":null,"flags":{"name":"a"},"host_paths":null,"image":null`, s.aside+"/etcd.yaml")},
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"]`, s.aside, s.Manifests)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"],"together":false,"wait":true,"most_failures":0`, s.aside, s.Manifests)},
 	}
 	var effects []engine.Effect
 	var got []string

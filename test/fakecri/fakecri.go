@@ -32,6 +32,11 @@ type Behaviour struct {
 	// Crashes, where set, is a text: containers whose manifests hold it end as
 	// soon as they are started.
 	Crashes string
+	// CrashTimes is how often what crashes does: kubelet starts it again, until it
+	// stays up. 0: it stays down, as where kubelet lets it wait for a long time.
+	CrashTimes int
+	// Says is what containers that crash write to their logs.
+	Says string
 	// Unstarted has kubelet make containers and not start them, as it does where
 	// it is killed in between.
 	Unstarted bool
@@ -67,6 +72,8 @@ type sandbox struct {
 
 type container struct {
 	id, name string
+	log      string // path of its log
+	created  int64
 	state    cri.ContainerState
 	exit     int32
 	probe    net.Listener
@@ -211,7 +218,7 @@ func (r runtime) ListContainers(context.Context, *cri.ListContainersRequest) (*c
 		for _, c := range s.containers {
 			labels := s.labels()
 			labels["io.kubernetes.container.name"] = c.name
-			out.Containers = append(out.Containers, &cri.Container{Id: c.id, PodSandboxId: s.id, State: c.state, Labels: labels})
+			out.Containers = append(out.Containers, &cri.Container{Id: c.id, PodSandboxId: s.id, State: c.state, Labels: labels, CreatedAt: c.created})
 		}
 	}
 	return out, nil
@@ -225,7 +232,7 @@ func (r runtime) ContainerStatus(_ context.Context, q *cri.ContainerStatusReques
 		return nil, status.Error(codes.NotFound, "no such container")
 	}
 	return &cri.ContainerStatusResponse{
-		Status: &cri.ContainerStatus{Id: c.id, State: c.state, ExitCode: c.exit},
+		Status: &cri.ContainerStatus{Id: c.id, State: c.state, ExitCode: c.exit, LogPath: c.log},
 		Info:   map[string]string{"info": fmt.Sprintf(`{"pid":%d}`, r.fake.behaviour.Survivor)},
 	}, nil
 }
