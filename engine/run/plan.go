@@ -246,61 +246,6 @@ func (p *planner) data(scope *lang.Scope, step string) hcl.Diagnostics {
 	return diags
 }
 
-// readData reads every data source of a runbook, those that others need first.
-func readData(ctx context.Context, host engine.Host, scope *lang.Scope, step string, secrets *secrets) ([]DataResult, hcl.Diagnostics) {
-	var all []DataResult
-	var diags hcl.Diagnostics
-	for _, d := range scope.Book.DataInOrder() {
-		if missingInput(scope, d) {
-			continue // what it needs has failed, which is reported there
-		}
-		res, more := readOne(ctx, host, scope, d, secrets)
-		diags = append(diags, more...)
-		if !more.HasErrors() {
-			all = append(all, DataResult{Step: step, Type: d.Type, Name: d.Name, Result: res})
-		}
-	}
-	return all, diags
-}
-
-func missingInput(scope *lang.Scope, d *lang.Data) bool {
-	for _, need := range scope.Book.DataNeededBy(d) {
-		if _, ok := scope.Data[need]; !ok {
-			return true
-		}
-	}
-	return false
-}
-
-func readOne(ctx context.Context, host engine.Host, scope *lang.Scope, d *lang.Data, secrets *secrets) (engine.Result, hcl.Diagnostics) {
-	cfg, diags := scope.Config(d.Config, cty.NilVal)
-	secrets.add(cfg.Secrets...)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	raw, err := engine.EncodeConfig(d.Spec.Attributes, cfg.Value)
-	if err != nil {
-		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
-	}
-	res, err := host.Read(engine.WithSecrets(ctx, secrets.list()), engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
-	if err == nil {
-		err = setData(scope, d, res)
-	}
-	if err != nil {
-		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
-	}
-	return res, nil
-}
-
-func setData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
-	v, err := engine.ResultValue(d.Spec.Results, res, false)
-	if err != nil {
-		return err
-	}
-	scope.Data[d.Type+"."+d.Name] = v
-	return nil
-}
-
 func (p *planner) step(u *unit) hcl.Diagnostics {
 	u.see(hostFacts{ctx: p.ctx, host: p.host, under: p.effects})
 	if u.end {
