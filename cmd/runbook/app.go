@@ -78,6 +78,9 @@ func (a *app) main(args []string) exitCode {
 	root.SetErr(a.err)
 	a.chooseView(root, args)
 	cmd, err := root.ExecuteC()
+	if err != nil {
+		err = noCommand(root, err)
+	}
 	code := a.end(err)
 	a.view.Close()
 	return a.unwritten(cmd.Name(), code)
@@ -144,6 +147,7 @@ finished one can be rolled back.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		RunE:          a.start,
 	}
 	root.SetVersionTemplate("runbook {{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals ("+stateDirVariable+")")
@@ -151,7 +155,7 @@ finished one can be rolled back.`,
 		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
 		a.approveCommand(), a.listCommand(), a.showCommand(), a.reportCommand(), a.abandonCommand(), a.pruneCommand(), a.readCommand(),
 		a.drillCommand(), a.explainCommand(),
-		a.fmtCommand(), a.manCommand(),
+		a.runbooksCommand(), a.catCommand(), a.fmtCommand(), a.manCommand(), a.versionCommand(),
 	)
 	a.log.flags(root)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -161,6 +165,7 @@ finished one can be rolled back.`,
 		return a.log.open(a.view.Logs())
 	}
 	a.complete(root)
+	explainMistakes(root)
 	a.holdToLooking(root)
 	return root
 }
