@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,7 @@ const (
 // app is the program: what is wired once and used by every command.
 type app struct {
 	ctx, stop context.Context
+	began     time.Time
 	in        io.Reader
 	out       *view.Output
 	err       *os.File
@@ -53,7 +55,7 @@ type app struct {
 func newApp(ctx, stop context.Context) *app {
 	out := view.NewOutput(os.Stdout)
 	return &app{
-		ctx: ctx, stop: stop, in: os.Stdin, out: out, err: os.Stderr,
+		ctx: ctx, stop: stop, began: time.Now(), in: os.Stdin, out: out, err: os.Stderr,
 		view: view.ForPeople(out, os.Stderr), human: view.NewHuman(out, os.Stderr),
 	}
 }

@@ -118,7 +118,7 @@ func (a *app) run(file string, given settings, drill, sum string, yes bool) erro
 	if err := a.store().Supersede(a.gaveUp); err != nil {
 		return err
 	}
-	r, err := a.store().Begin(a.host(), scope, p, version, a.event)
+	r, err := a.store().Begin(a.host(), scope, p, a.began, version, a.event)
 	if err != nil && a.store().Exists(p.Run.ID) == nil { // it has a journal, which couldn't be removed
 		return &stoppedError{id: p.Run.ID, phase: run.Running, err: err}
 	}
