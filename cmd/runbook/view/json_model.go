@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"runbook/engine"
 	"runbook/engine/lang"
@@ -24,12 +25,22 @@ type jsonRunbook struct {
 	Steps       []jsonStepName `json:"steps"`
 }
 
+// jsonBook is a runbook that comes with the binary.
+type jsonBook struct {
+	File        string `json:"file"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Drill       bool   `json:"drill"`
+}
+
 type jsonVariable struct {
 	Name        string `json:"name"`
 	Type        string `json:"type"`
 	Description string `json:"description,omitempty"`
 	Required    bool   `json:"required"`
 	Sensitive   bool   `json:"sensitive"`
+	// Default is missing where the variable is required.
+	Default json.RawMessage `json:"default,omitempty"`
 }
 
 type jsonStepName struct {
@@ -187,13 +198,29 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	for _, v := range b.Variables {
 		out.Variables = append(out.Variables, jsonVariable{
 			Name: v.Name, Type: v.Type.FriendlyNameForConstraint(), Description: v.Description,
-			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive,
+			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive, Default: defaultJSON(v),
 		})
 	}
 	for _, s := range b.Steps {
 		out.Steps = append(out.Steps, jsonStepName{Name: s.Name, Action: s.Action, Description: s.Description})
 	}
 	return out
+}
+
+// defaultJSON is a variable's default; nil where it has none, and where JSON has no
+// word for it: infinity.
+func defaultJSON(v *lang.Variable) json.RawMessage {
+	switch {
+	case v.Default == cty.NilVal:
+		return nil
+	case v.Default.IsNull():
+		return json.RawMessage("null")
+	}
+	text, err := ctyjson.Marshal(v.Default, v.Default.Type())
+	if err != nil {
+		return nil
+	}
+	return text
 }
 
 func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
