@@ -60,6 +60,7 @@ func valueOf[T any](p *T) T {
 // configured learns what it can from what starts etcd. Where that was named
 // and can't be read, it is a finding, unless the data directory is in it.
 func (d *diagnosisData) configured(ctx context.Context, w engine.World, o *diagnose.Options) error {
+	o.Manifest, o.Unit, o.Config = valueOf(d.Manifest), valueOf(d.Unit), valueOf(d.Config)
 	source := memberData{Unit: d.Unit, Config: d.Config, Manifest: d.Manifest}
 	if source == (memberData{}) {
 		d.usual(ctx, w, o)
@@ -106,13 +107,12 @@ func (d *memberData) expect(ctx context.Context, w engine.World, o *diagnose.Opt
 	}
 	o.DataDir, o.WALDir, o.Version = filepath.Clean(m.DataDir), m.WALDir, f.version
 	o.Name, o.PeerURLs = m.Name, m.PeerURLs
-	o.Files = []string{m.CertFile, m.KeyFile, m.CAFile}
 	if d.Config == nil { // a configuration file doesn't say who runs etcd
 		if uid, gid, err := lookup(f.owner, f.grp); err == nil {
 			o.UID, o.GID = uid, gid
 		}
 	}
-	o.Log.Unit = f.unit
+	o.Unit, o.Log.Unit = f.unit, f.unit
 	if d.Manifest != nil {
 		o.Log.Paths = diagnose.PodLogs
 		besideManifest(*d.Manifest, o)
