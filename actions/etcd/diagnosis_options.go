@@ -21,7 +21,7 @@ const (
 
 // options gathers where to look, and what to expect there.
 func (d *diagnosisData) options(ctx context.Context, w engine.World) (diagnose.Options, error) {
-	o := diagnose.Options{UID: -1, GID: -1, Backups: d.Backups, Keys: valueOf(d.Keys), ClusterID: valueOf(d.ClusterID)}
+	o := diagnose.Options{UID: -1, GID: -1, Backups: d.Backups, Roots: d.Search, Keys: valueOf(d.Keys), ClusterID: valueOf(d.ClusterID)}
 	if err := d.configured(ctx, w, &o); err != nil {
 		return o, err
 	}
@@ -44,6 +44,7 @@ func (d *diagnosisData) options(ctx context.Context, w engine.World) (diagnose.O
 	if d.Logs != nil {
 		o.Log.Paths = d.Logs
 	}
+	d.before(ctx, w, &o)
 	var err error
 	o.MountPoint, err = isMountPoint(o.DataDir)
 	return o, err
@@ -107,6 +108,7 @@ func (d *memberData) expect(ctx context.Context, w engine.World, o *diagnose.Opt
 	o.DataDir, o.WALDir, o.Version = filepath.Clean(m.DataDir), m.WALDir, f.version
 	o.Name, o.PeerURLs = m.Name, m.PeerURLs
 	o.Files = []string{m.CertFile, m.KeyFile, m.CAFile}
+	o.CAFile = m.CAFile
 	if d.Config == nil { // a configuration file doesn't say who runs etcd
 		if uid, gid, err := lookup(f.owner, f.grp); err == nil {
 			o.UID, o.GID = uid, gid

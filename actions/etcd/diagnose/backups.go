@@ -18,9 +18,9 @@ type Backup struct {
 	Path     string    `json:"path"`
 	Modified time.Time `json:"modified"`
 	Good     bool      `json:"good"`
-	Reason   string    `json:"reason"` // why not
-	Revision int64     `json:"revision"`
-	Keys     int64     `json:"keys"`
+	Reason   string    `json:"reason"`   // why not
+	Revision int64     `json:"revision"` // of a damaged one, as far as it can be read
+	Keys     int64     `json:"keys"`     // likewise
 	Version  string    `json:"version"`
 	Hash     bool      `json:"hash"` // it carries its SHA-256
 }
@@ -30,13 +30,16 @@ const maxBackups = 20
 
 // readBackups checks the backups, the newest first, until one is good.
 func (r *Report) readBackups(ctx context.Context) error {
-	files := backupFiles(r.Options.Backups)
+	files := r.ourBackups()
 	for _, b := range files[:min(len(files), maxBackups)] {
 		info, err := inspect.File(ctx, b.Path)
 		var damaged *inspect.Damaged
 		switch {
 		case errors.As(err, &damaged):
 			b.Reason = damaged.Reason
+			if d, err := ReadDB(ctx, b.Path); err == nil {
+				b.Keys, b.Revision = d.Contents.Keys, d.Revision
+			}
 		case err != nil:
 			return err
 		default:
@@ -49,6 +52,20 @@ func (r *Report) readBackups(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ourBackups are the files, the newest first, and those of another history last.
+func (r *Report) ourBackups() []Backup {
+	strange := func(b Backup) int {
+		i := slices.IndexFunc(r.left, func(l *left) bool { return l.path == b.Path })
+		if i >= 0 && len(r.ours) > 0 && r.left[i].readable() && !r.ours[r.left[i]] {
+			return 1
+		}
+		return 0
+	}
+	files := backupFiles(r.Options.Backups)
+	slices.SortStableFunc(files, func(a, b Backup) int { return strange(a) - strange(b) })
+	return files
 }
 
 // judgeBackup says what is wrong with a backup; one that is too new is no
