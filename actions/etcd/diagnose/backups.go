@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,17 +55,25 @@ func (r *Report) readBackups(ctx context.Context) error {
 	return nil
 }
 
-// ourBackups are the files, the newest first, and those of another history last.
+// ourBackups are the files, the newest first, of those of one time the one that
+// got furthest, and those of another history last.
 func (r *Report) ourBackups() []Backup {
+	known := map[string]*left{}
+	for _, l := range r.left {
+		known[l.path] = l
+	}
 	strange := func(b Backup) int {
-		i := slices.IndexFunc(r.left, func(l *left) bool { return l.path == b.Path })
-		if i >= 0 && len(r.ours) > 0 && r.left[i].readable() && !r.ours[r.left[i]] {
-			return 1
-		}
-		return 0
+		l := known[b.Path]
+		return boolRank(len(r.ours) == 0 || l == nil || !l.readable() || r.ours[l])
 	}
 	files := backupFiles(r.Options.Backups)
-	slices.SortStableFunc(files, func(a, b Backup) int { return strange(a) - strange(b) })
+	slices.SortStableFunc(files, func(a, b Backup) int {
+		order := cmp.Or(strange(a)-strange(b), b.Modified.Compare(a.Modified))
+		if x, y := known[a.Path], known[b.Path]; order == 0 && x != nil && y != nil {
+			return cmp.Compare(y.Reach(), x.Reach())
+		}
+		return order
+	})
 	return files
 }
 

@@ -129,7 +129,7 @@ func (l *left) place() place {
 
 // readable reports whether it is known how far it got.
 func (l *left) readable() bool {
-	return l.DB.Exists && l.DB.Size > 0 && l.DB.Fatal == "" && l.DB.Buckets && l.DB.Revision > 0
+	return l.DB.Exists && l.DB.Size > 0 && l.DB.Fatal == "" && l.DB.Buckets
 }
 
 // empty reports whether nobody has written anything to it.
