@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
 	"runbook/actions/etcd/locate"
 	"runbook/engine"
@@ -18,7 +19,7 @@ import (
 
 // markerName is the restore's record inside the new directory "member". etcd
 // looks only at the names that it knows there.
-const markerName = "runbook-restore.json"
+const markerName = diagnose.MarkerName
 
 // walSpace is what etcd preallocates for its log: a segment of 64 MiB and the
 // one that follows it.
