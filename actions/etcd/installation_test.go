@@ -26,7 +26,7 @@ func kubeadmHost(t *testing.T, manifest string) (dir string, f fixture) {
 		"/etc/systemd/system/etcd-backup.service":       "[Service]\nEnvironment=\"RUNBOOK_VAR_backup_dir=" + backups + "\"\n",
 	})
 	if manifest != "" {
-		write(t, dir, map[string]string{manifest: fmt.Sprintf(podManifest, f.data, testPeerURL)})
+		write(t, dir, map[string]string{manifest: strings.Replace(fmt.Sprintf(podManifest, f.data, testPeerURL), "3.5.15", "3.7.3", 1)})
 	}
 	must(t, os.Mkdir(backups, 0o700))
 	must(t, os.Rename(f.snapshot, filepath.Join(backups, "backup-1.db")))
@@ -41,8 +41,8 @@ func TestNoArguments(t *testing.T) {
 		before := tree(t, dir)
 		for source, want := range map[string]attrs{
 			"etcd_installation": {"runs_as": "static_pod", "data_dir": f.data, "unit": nil, "manifest": "/etc/kubernetes/manifests/etcd.yaml", "manifest_found": manifest},
-			"etcd_member":       {"name": "m1", "data_dir": f.data, "version": "3.5.15"},
-			"etcd_diagnosis":    {"recommended": diagnose.Restart, "data_dir": f.data, "version": "3.5.15"},
+			"etcd_member":       {"name": "m1", "data_dir": f.data, "version": "3.7.3"},
+			"etcd_diagnosis":    {"recommended": diagnose.Restart, "data_dir": f.data, "version": "3.7.3"},
 			"etcd_backups":      {"newest": f.snapshot, "good": 1},
 			"etcd_snapshot":     {"path": f.snapshot},
 			"etcd_loss":         {"snapshot_keys": int64(19), "keys": int64(29)},
@@ -96,7 +96,7 @@ func TestNoEtcd(t *testing.T) {
 // nothing else that is found.
 func TestNamedDirectory(t *testing.T) {
 	dir, f := kubeadmHost(t, "/etc/kubernetes/manifests/etcd.yaml")
-	for data, version := range map[string]string{f.data: "3.5.15", t.TempDir(): ""} {
+	for data, version := range map[string]string{f.data: "3.7.3", t.TempDir(): ""} {
 		o, err := (&diagnosisData{DataDir: &data}).options(t.Context(), rooted{dir: dir})
 		if err != nil || o.DataDir != data || o.Version != version || o.Backups != nil {
 			t.Errorf("got %+v %v", o, err)
