@@ -83,7 +83,7 @@ func (d *diagnosisData) discover(ctx context.Context, w engine.World, o *diagnos
 	if d.Backups == nil {
 		o.Backups = i.BackupDirs
 	}
-	s, err := starter(ctx, w, i)
+	s, err := starter(ctx, w, i, "data_dir=PATH, manifest=PATH, unit=NAME.service or config=PATH")
 	if err == nil {
 		err = expect(ctx, w, s, o)
 	}

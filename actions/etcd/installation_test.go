@@ -81,9 +81,11 @@ func TestManifestGone(t *testing.T) {
 // Where there is no etcd, it is said what to type.
 func TestNoEtcd(t *testing.T) {
 	dir := t.TempDir()
-	for _, source := range []string{"etcd_member", "etcd_diagnosis", "etcd_loss", "etcd_status"} {
+	for source, says := range map[string]string{
+		"etcd_member": "manifest=PATH, unit=", "etcd_diagnosis": "data_dir=PATH, manifest=PATH", "etcd_loss": "data_dir=PATH.", "etcd_status": "endpoints=",
+	} {
 		_, err := readIn(t, dir, source, nil)
-		if err == nil || !strings.Contains(err.Error(), "nothing was found on this host that starts an etcd") || !strings.Contains(engine.HintOf(err), "manifest=PATH") {
+		if err == nil || !strings.Contains(err.Error(), "nothing was found on this host that starts an etcd") || !strings.Contains(engine.HintOf(err), says) {
 			t.Errorf("%s: got %v", source, err)
 		}
 	}

@@ -33,7 +33,7 @@ func TestFoundByItself(t *testing.T) {
 	s.atEnd("systemctl disable --now nightly.timer; rm -f /etc/systemd/system/nightly.*; systemctl daemon-reload")
 	newest := s.sh("ls " + backups + "/*.db")
 
-	s.contains(s.runbook(0, "read", "etcd_installation"), "runs_as unit", "unit "+unit, "data_dir "+data, "- "+backups)
+	s.contains(s.runbook(0, "read", "etcd_installation"), "runs_as unit", "unit "+unit, "data_dir "+data, "backup_dirs "+backups)
 	s.contains(s.runbook(0, "read", "etcd_member"), "name cp1", "data_dir "+data, "owner etcd")
 	s.contains(s.runbook(0, "read", "etcd_status"), "healthy true")
 	s.contains(s.runbook(0, "read", "etcd_snapshot"), "path "+newest)
