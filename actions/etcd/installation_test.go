@@ -69,7 +69,7 @@ func TestManifestGone(t *testing.T) {
 	dir, _ := kubeadmHost(t, "")
 	res, err := readIn(t, dir, "etcd_diagnosis", nil)
 	must(t, err)
-	if classes := res["classes"].([]string); res["data_dir"] != "/var/lib/etcd" || !slices.Contains(classes, "config_unreadable") {
+	if classes := res["classes"].([]string); res["data_dir"] != "/var/lib/etcd" || !slices.Contains(classes, "manifest_missing") {
 		t.Errorf("got %v, %v", res["data_dir"], classes)
 	}
 	_, err = readIn(t, dir, "etcd_member", nil)
