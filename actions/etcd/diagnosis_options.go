@@ -86,7 +86,7 @@ func (d *diagnosisData) discover(ctx context.Context, w engine.World, o *diagnos
 		o.Backups = i.BackupDirs
 	}
 	o.Manifest, o.Unit, o.Config = i.Manifest, i.Unit, i.Config
-	s, err := starter(ctx, w, i)
+	s, err := starter(ctx, w, i, "data_dir=PATH, manifest=PATH, unit=NAME.service or config=PATH")
 	if err == nil {
 		err = expect(ctx, w, s, o)
 	}

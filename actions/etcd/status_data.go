@@ -73,7 +73,7 @@ func (d *statusData) settle(ctx context.Context, w engine.World) error {
 	if d.Endpoints != nil {
 		return nil
 	}
-	s, err := installed(ctx, w)
+	s, err := installed(ctx, w, `endpoints='["https://127.0.0.1:2379"]'`)
 	if err != nil {
 		return err
 	}
