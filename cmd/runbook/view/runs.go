@@ -2,7 +2,6 @@ package view
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -197,56 +196,6 @@ func (h *Human) log(entries []run.LogEntry) {
 		if rest != "" {
 			h.line("      %s", strings.ReplaceAll(rest, "\n", "\n      "))
 		}
-	}
-}
-
-// undo is a step that a rollback would undo.
-type undo struct {
-	index  int
-	plan   run.StepPlan
-	change engine.Change
-}
-
-// undoable lists what a rollback would undo, in its order.
-func undoable(s *run.State) []undo {
-	var all []undo
-	for i, p := range slices.Backward(s.Header.Plan.Steps) {
-		if st := s.Steps[p.Name]; st != nil && !st.Undone {
-			if c := st.Change(); !c.Empty() {
-				all = append(all, undo{index: i + 1, plan: p, change: c})
-			}
-		}
-	}
-	return all
-}
-
-// reversed is a change as its undo shows it. A diff would have to be turned
-// round line by line, and says little to somebody who wants back.
-func reversed(c engine.Change) engine.Change {
-	items := slices.Clone(c.Items)
-	for i, it := range items {
-		items[i] = engine.Item{Target: it.Target, Attribute: it.Attribute, Before: it.After, After: it.Before}
-	}
-	return engine.Change{Items: items}
-}
-
-// RollbackPlan shows what a rollback would undo, in its order.
-func (h *Human) RollbackPlan(s *run.State) {
-	head := s.Header
-	h.line("%s of %s on %s would be undone:", h.bold.Sprintf("Run %s", head.Run.ID), head.Run.Runbook, head.Host)
-	all := undoable(s)
-	for _, u := range all {
-		h.line("\n%s  %s", h.bold.Sprintf("%2d  %s", u.index, u.plan.Name), h.faint.Sprint(u.plan.Action))
-		if u.plan.CantUndo != "" {
-			h.line("    %s left as it is: %s", h.bad.Sprint("!"), u.plan.CantUndo)
-			continue
-		}
-		for _, it := range reversed(u.change).Items {
-			h.item("    ", it)
-		}
-	}
-	if len(all) == 0 {
-		h.line("  nothing: it has changed nothing")
 	}
 }
 
