@@ -50,21 +50,24 @@ type jsonStepName struct {
 }
 
 type jsonPlan struct {
-	Runbook     string         `json:"runbook"`
-	Host        string         `json:"host"`
-	NothingToDo bool           `json:"nothing_to_do"`
-	Goal        *jsonCheck     `json:"goal,omitempty"`
-	Data        []jsonData     `json:"data"`
-	Steps       []jsonStepPlan `json:"steps"`
-	Summary     jsonSummary    `json:"summary"`
-	Estimate    *jsonEstimate  `json:"estimate,omitempty"`
+	Runbook     string     `json:"runbook"`
+	Host        string     `json:"host"`
+	NothingToDo bool       `json:"nothing_to_do"`
+	Goal        *jsonCheck `json:"goal,omitempty"`
+	// Preconditions are the runbook's own.
+	Preconditions []jsonCheck    `json:"preconditions,omitempty"`
+	Data          []jsonData     `json:"data"`
+	Steps         []jsonStepPlan `json:"steps"`
+	Summary       jsonSummary    `json:"summary"`
+	Estimate      *jsonEstimate  `json:"estimate,omitempty"`
 }
 
 type jsonSummary struct {
-	Changing   int `json:"changing"`
-	Checking   int `json:"checking"`
-	KnownLater int `json:"known_later"`
-	Blocked    int `json:"blocked"`
+	Lines      []string `json:"lines"`
+	Changing   int      `json:"changing"`
+	Checking   int      `json:"checking"`
+	KnownLater int      `json:"known_later"`
+	Blocked    int      `json:"blocked"`
 }
 
 type jsonEstimate struct {
@@ -229,12 +232,13 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 	n := countSteps(p)
 	out := &jsonPlan{
 		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
-		Summary: jsonSummary{Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
+		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
 	}
 	if p.Goal != nil {
 		goal := checkJSON(*p.Goal)
 		out.Goal = &goal
 	}
+	out.Preconditions = checksJSON(p.Preconditions)
 	if e.Known() {
 		out.Estimate = &jsonEstimate{Seconds: e.Total.Seconds(), StepsNever: e.Never}
 	}
