@@ -231,7 +231,7 @@ func (r *restored) tellLog(ctx context.Context, w engine.World, db diagnose.DB) 
 // an etcd that is to be stopped first may still change them.
 func (r *restored) salvageChange(told string) (engine.Change, error) {
 	s := r.Data
-	c := engine.Change{Results: r.salvageResult(), UndoKept: []string{s.Undone}, Kept: []string{s.Kept}}
+	c := engine.Change{Results: r.salvageResult(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote(), Kept: []string{s.Kept}}
 	for _, later := range []string{"database_revision", "last_revision", "revision", "replayed", "lost", "keys", "content_hash"} {
 		delete(c.Results, later)
 	}
