@@ -142,6 +142,29 @@ func (l *look) judgeFile(path string) (finding, bool) {
 	return f, true
 }
 
+// judgeCA says where a CA has expired or can't be read. A new one is another one
+// for everybody, so nothing makes one by itself.
+func (l *look) judgeCA(path string) (finding, bool) {
+	text, err := l.read(path)
+	if err != nil {
+		return finding{}, false // this user may not see it
+	}
+	ca, err := parseCertificate(text)
+	var f finding
+	switch {
+	case err != nil:
+		f = cause(classUnreadable, diagnose.Damage, path, fmt.Sprintf("The CA %s can't be read: %s.", path, err), "Put it back from a backup.", remedy{Command: "openssl x509 -noout -text -in " + path})
+	case l.now.After(ca.NotAfter):
+		return cause(classExpired, diagnose.Mistake, path, fmt.Sprintf("The CA %s expired on %s.", path, ca.NotAfter.UTC().Format("2006-01-02 15:04 MST")), "It has to be renewed with its own key, and everything that it has signed with it.", remedy{Command: "kubeadm certs check-expiration"}), true
+	default:
+		return f, false
+	}
+	if in, ok := l.archives()[path]; ok {
+		f.Remedy = remedy{Name: diagnose.PutBack, Source: in.archive, Command: commandToPutBack(path, in.archive)}
+	}
+	return f, true
+}
+
 // trusted are the CAs that a certificate is checked against, and where they are.
 func (l *look) trusted(p pair) (string, []byte, bool) {
 	if p.ca == "" {
