@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -83,11 +84,21 @@ func fold(findings []Finding) []Finding {
 		}
 	}
 	for _, f := range repeats {
-		if i := teller(kept, f); i >= 0 && f.Said != "" && !strings.Contains(kept[i].Finding, f.Said) {
+		if i := teller(kept, f); i >= 0 && quotes(kept[i], f) {
 			kept[i].Finding += fmt.Sprintf(" etcd said %q.", f.Said)
 		}
 	}
 	return kept
+}
+
+// quotes reports whether what etcd said belongs to a finding: it is about the
+// data, or about a file or a flag that was named.
+func quotes(f, repeat Finding) bool {
+	if repeat.Said == "" || strings.Contains(f.Finding, repeat.Said) || strings.Contains(f.Finding, "said \"") {
+		return false
+	}
+	named := f.Path != "" && strings.Contains(repeat.Said, filepath.Base(f.Path)) || f.From != "" && strings.Contains(repeat.Said, f.From)
+	return f.Needs != Mend || named || !slices.Contains(ended, repeat.Class)
 }
 
 // teller is the finding that tells what f repeats; -1 if there is none.
