@@ -79,8 +79,8 @@ type Finding struct {
 	// Needs is the gentlest cure that copes with it; empty if none is needed.
 	Needs string `json:"needs"`
 	Remedy
-	// said is what etcd said, where that alone is the finding.
-	said string
+	// Said is what etcd said, where that is the finding.
+	Said string `json:"-"`
 }
 
 // Remedy is how a finding is put right.
