@@ -91,6 +91,9 @@ func (r *restored) tag() string {
 	if r.Salvage != nil {
 		tag += "-salvaged"
 	}
+	if r.Adopt != nil {
+		tag += "-adopted"
+	}
 	if r.number > 1 {
 		tag += "." + strconv.Itoa(r.number)
 	}
@@ -257,7 +260,7 @@ func (r *restored) salvageChange(told string) (engine.Change, error) {
 }
 
 func (r *restored) salvageResult() engine.Result {
-	res := r.result()
+	res := r.restoreResult()
 	delete(res, "snapshot_revision")
 	res["database_revision"] = r.Revision
 	res["last_revision"] = r.Salvage.Revision
