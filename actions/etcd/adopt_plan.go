@@ -49,26 +49,31 @@ func notAdoptable(path, format string, args ...any) *engine.Error {
 	return engine.Errorf(path, "this directory can't take the place of the data: "+format, args...).WithAttribute("from")
 }
 
+// findMember finds the directory "member" that from is, or that is in it.
+func findMember(ctx context.Context, w engine.World, from, dataDir string) (string, error) {
+	for _, member := range []string{filepath.Join(from, "member"), from} {
+		fact, err := w.Stat(ctx, filepath.Join(member, "snap", "db"))
+		if err != nil {
+			return "", err
+		}
+		if !fact.Exists {
+			continue
+		}
+		if _, around := below(dataDir, member); around || member == filepath.Join(dataDir, "member") {
+			return "", notAdoptable(member, "it is in place already").WithHint("Name another directory.")
+		}
+		return member, nil
+	}
+	return "", notAdoptable(from, "there is no member/snap/db in it").
+		WithHint("runbook read etcd_diagnosis lists what is left on this host.")
+}
+
 // find finds the directory "member" and its log.
 func (a *adopt) find(ctx context.Context, w engine.World, r *restored) error {
-	member := ""
-	for _, path := range []string{filepath.Join(r.Snapshot, "member"), r.Snapshot} {
-		fact, err := w.Stat(ctx, filepath.Join(path, "snap", "db"))
-		if err != nil {
-			return err
-		}
-		if fact.Exists && member == "" {
-			member = path
-		}
+	member, err := findMember(ctx, w, r.Snapshot, r.DataDir)
+	if err != nil {
+		return err
 	}
-	if member == "" {
-		return notAdoptable(r.Snapshot, "there is no member/snap/db in it").
-			WithHint("runbook read etcd_diagnosis lists what is left on this host.")
-	}
-	if _, around := below(r.DataDir, member); around || member == filepath.Join(r.DataDir, "member") {
-		return notAdoptable(member, "it is in place already").WithHint("Name another directory.")
-	}
-	var err error
 	if r.Adopt.Data, err = a.take(ctx, w, member, "from"); err != nil {
 		return err
 	}

@@ -84,10 +84,6 @@ func (r *Report) overtaken(l *left) bool {
 		return true // nobody knows how far it got
 	}
 	return slices.ContainsFunc(r.left, func(other *left) bool {
-		known := other.Reach()
-		if other.Marker != nil {
-			known = max(known, other.Marker.To())
-		}
-		return other != l && (other.inPlace || r.ours[other]) && known > l.Reach()
+		return other != l && (other.inPlace || r.ours[other]) && other.Served() > l.Reach()
 	})
 }
