@@ -64,7 +64,7 @@ func (r *Report) ourBackups() []Backup {
 	}
 	strange := func(b Backup) int {
 		l := known[b.Path]
-		return boolRank(len(r.ours) == 0 || l == nil || !l.readable() || r.ours[l])
+		return boolRank(len(r.ours) == 0 || l == nil || !l.Readable() || r.ours[l])
 	}
 	files := backupFiles(r.Options.Backups)
 	slices.SortStableFunc(files, func(a, b Backup) int {

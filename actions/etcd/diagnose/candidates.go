@@ -59,20 +59,43 @@ func (r *Report) examine(ctx context.Context) error {
 
 // examineDir judges a directory as if it were in place.
 func (r *Report) examineDir(ctx context.Context, l *left) error {
-	sub := &Report{Member: true, memberDir: l.member, Options: r.Options, Version: r.Version}
-	sub.Options.DataDir, sub.Options.WALDir = filepath.Dir(l.member), l.wal
-	if err := sub.readFiles(ctx); err != nil {
+	o := r.Options
+	o.Version = r.Version
+	sub, err := Directory(ctx, o, l.member, l.wal)
+	if err != nil {
 		return err
 	}
-	sub.judgeDB()
-	sub.judgeWAL()
-	sub.judgeMembers()
-	sub.judgeVersion()
 	l.DB, l.WAL, l.looked = sub.DB, sub.WAL, true
 	l.whole = sub.DB.Whole() && sub.WAL.Fault == nil && sub.WAL.Follows(sub.DB) == ""
 	l.cure, l.why = sub.use()
 	if l.cure == Adopt && r.overtaken(l) {
 		l.cure, l.why = Salvage, l.why+"; revisions beyond it may have been served, so they are raised"
+	}
+	return nil
+}
+
+// Directory reads a directory "member", whatever it is called, and its log as a
+// whole, and finds what keeps etcd from starting on them with the options.
+func Directory(ctx context.Context, o Options, member, walDir string) (*Report, error) {
+	o.DataDir, o.WALDir = filepath.Dir(member), walDir
+	r := &Report{Member: true, memberDir: member, Options: o, Version: o.Version}
+	if err := r.readFiles(ctx); err != nil {
+		return nil, err
+	}
+	r.judgeDB()
+	r.judgeWAL()
+	r.judgeMembers()
+	r.judgeVersion()
+	return r, nil
+}
+
+// Unfit is the first finding for which etcd wouldn't start, or not as it is
+// configured; nil if there is none.
+func (r *Report) Unfit() *Finding {
+	for i, f := range r.Findings {
+		if f.Severity != Note && rank(f.Needs) > rank(Restart) || slices.Contains([]string{"url_mismatch", "restored_with_defaults"}, f.Class) {
+			return &r.Findings[i]
+		}
 	}
 	return nil
 }
@@ -83,7 +106,7 @@ func (r *Report) use() (cure, why string) {
 	switch {
 	case !d.Whole():
 		return "", whatIsWrong(d)
-	case r.needs() == Restart && !r.Has("url_mismatch") && !r.Has("restored_with_defaults"):
+	case r.Unfit() == nil:
 		return Adopt, fmt.Sprintf("database and log are whole: %d keys at revision %d", d.Contents.Keys, d.Revision)
 	case r.Has("version_too_new"):
 		return "", fmt.Sprintf("it is of etcd %s, and etcd %s is to run it", d.StorageVersion, r.Version)

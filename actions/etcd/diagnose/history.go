@@ -17,7 +17,7 @@ func (r *Report) sortHistories(ctx context.Context) error {
 	var known []*left
 	var paths []string
 	for _, l := range r.left {
-		if l.readable() {
+		if l.Readable() {
 			known = append(known, l)
 			paths = append(paths, l.place().DB)
 		}

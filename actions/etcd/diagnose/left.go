@@ -127,11 +127,6 @@ func (l *left) place() place {
 	return place{DB: filepath.Join(l.member, "snap", "db"), WAL: l.wal, Member: l.member}
 }
 
-// readable reports whether it is known how far it got.
-func (l *left) readable() bool {
-	return l.DB.Exists && l.DB.Size > 0 && l.DB.Fatal == "" && l.DB.Buckets
-}
-
 // empty reports whether nobody has written anything to it.
 func (l *left) empty() bool { return l.Reach() <= 1 }
 

@@ -80,14 +80,10 @@ func (r *Report) ranked() []*left {
 // other contents.
 func (r *Report) overtaken(l *left) bool {
 	own := r.left[0]
-	if !own.readable() && (own.DB.Exists && own.DB.Size > 0 || len(own.WAL.Files) > 0) {
+	if !own.Readable() && (own.DB.Exists && own.DB.Size > 0 || len(own.WAL.Files) > 0) {
 		return true // nobody knows how far it got
 	}
 	return slices.ContainsFunc(r.left, func(other *left) bool {
-		known := other.Reach()
-		if other.Marker != nil {
-			known = max(known, other.Marker.To())
-		}
-		return other != l && (other.inPlace || r.ours[other]) && known > l.Reach()
+		return other != l && (other.inPlace || r.ours[other]) && other.Served() > l.Reach()
 	})
 }

@@ -52,7 +52,7 @@ func (r *Report) candidate(l *left) (Candidate, bool) {
 		return r.snapshot(c)
 	case l.cure != "":
 		c.Loss = r.lossWith(l)
-	case !l.looked && !l.readable():
+	case !l.looked && !l.Readable():
 		c.Why = whatIsWrong(l.DB)
 	case !l.looked:
 		c.Why = r.unread(l)
@@ -112,9 +112,9 @@ func (r *Report) lossWith(l *left) string {
 	switch {
 	case most != l && most != nil && most.Reach() > l.Reach():
 		return fmt.Sprintf("what was written since: %s", r.count(l.Reach(), most.Reach()))
-	case !own.readable() && (own.DB.Exists && own.DB.Size > 0 || len(own.WAL.Files) > 0):
+	case !own.Readable() && (own.DB.Exists && own.DB.Size > 0 || len(own.WAL.Files) > 0):
 		return "what was written after " + l.written() + ", if anything was"
-	case own.readable() && !own.empty() && !r.ours[own]:
+	case own.Readable() && !own.empty() && !r.ours[own]:
 		return fmt.Sprintf("nothing of this history; of the one that was begun in its place, %s", r.count(1, own.Reach()))
 	}
 	return nothing

@@ -17,7 +17,7 @@ import (
 // taskTips reads how far databases and their logs got.
 const taskTips = "tips"
 
-// Place is where a database and its log are; a snapshot has no log.
+// place is where a database and its log are; a snapshot has no log.
 type place struct {
 	DB     string `json:"db"`
 	WAL    string `json:"wal"`
@@ -44,6 +44,20 @@ func reach(d DB, w WAL) int64 {
 		return d.Revision + int64(w.SeenIndex-d.ConsistentIndex)
 	}
 	return d.Revision
+}
+
+// ReadTip reads how far a directory "member" and its log got.
+func ReadTip(ctx context.Context, member, walDir string) (Tip, error) {
+	found, err := tips(ctx, []place{{DB: filepath.Join(member, "snap", "db"), WAL: walDir, Member: member}})
+	if err != nil {
+		return Tip{}, err
+	}
+	return found[0], nil
+}
+
+// Readable reports whether it is known how far it got.
+func (t Tip) Readable() bool {
+	return t.DB.Exists && t.DB.Size > 0 && t.DB.Fatal == "" && t.DB.Buckets
 }
 
 // tips reads all places in one child. Where that ends, each is read by itself,
