@@ -27,6 +27,9 @@ func blocked(p *run.Plan) error {
 		return nil
 	}
 	var lines []string
+	for _, c := range failing[""] {
+		lines = append(lines, fmt.Sprintf("  %s (%s)", c.Message, c.Condition))
+	}
 	for _, s := range p.Steps {
 		for _, c := range failing[s.Name] {
 			lines = append(lines, fmt.Sprintf("  step %s: %s (%s)", s.Name, c.Message, c.Condition))

@@ -18,14 +18,16 @@ type Runbook struct {
 	TimeBudget  time.Duration // 0: none
 	Goal        *Check        // holds if there is nothing to do; nil: none
 	Summary     *Summary      // what its plan says first; nil: none
-	OnFailure   string        // one of the OnFailure constants
-	Restartable bool          // a run that was cut short may simply be begun anew
-	Drill       bool          // does damage on purpose; the operator has to name the host
-	Variables   []*Variable
-	Locals      []*Local
-	Data        []*Data
-	Steps       []*Step
-	Outputs     []*Output
+	// Preconditions have to hold before its first step, all of them.
+	Preconditions []*Check
+	OnFailure     string // one of the OnFailure constants
+	Restartable   bool   // a run that was cut short may simply be begun anew
+	Drill         bool   // does damage on purpose; the operator has to name the host
+	Variables     []*Variable
+	Locals        []*Local
+	Data          []*Data
+	Steps         []*Step
+	Outputs       []*Output
 
 	Sources *Sources
 	Files   map[string]*hcl.File // for the snippets of diagnostics

@@ -33,6 +33,9 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	if rb.Summary != nil {
 		c.summary(rb.Summary, all)
 	}
+	for _, pre := range rb.Preconditions {
+		c.check(pre, site{noSteps: "A runbook's preconditions are looked at before the first step; one of a single step stands in its block."})
+	}
 	for _, v := range rb.Variables {
 		for _, check := range v.Validations {
 			c.check(check, site{self: true, only: "self"})

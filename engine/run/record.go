@@ -66,9 +66,11 @@ type done struct {
 	Unchanged bool   `json:"unchanged,omitempty"`
 	// Skipped says why the step was passed over, Failed that it failed and the
 	// run went on; it has no result then.
-	Skipped string        `json:"skipped,omitempty"`
-	By      string        `json:"by,omitempty"` // who passed it over by hand
-	Failed  bool          `json:"failed,omitempty"`
+	Skipped string `json:"skipped,omitempty"`
+	By      string `json:"by,omitempty"` // who passed it over by hand
+	Failed  bool   `json:"failed,omitempty"`
+	// GivenUp names the runbooks around a step that failed which fail with it.
+	GivenUp []string      `json:"given_up,omitempty"`
 	Result  engine.Result `json:"result,omitempty"`
 	// Data is what the data sources of another runbook read when it began.
 	Data []DataResult  `json:"data,omitempty"`
@@ -508,6 +510,9 @@ func (s *State) applyOutcome(r, whole journal.Record) error {
 	st.Attempts, st.LastError = d.Attempts, d.LastError
 	if d.Failed {
 		s.Failure = nil // the run went on
+	}
+	for _, around := range d.GivenUp {
+		s.step(around).Failed = true
 	}
 	return nil
 }

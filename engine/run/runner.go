@@ -92,10 +92,10 @@ func (r *Runner) stepOrPolicy(ctx, stop context.Context, u *unit) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
-	switch u.policy() {
+	switch policy, whose := u.policy(); policy {
 	case lang.Continue:
 		u.adopt(u.nothing())
-		return r.append(kindDone, done{Step: u.addr, Failed: true})
+		return r.append(kindDone, done{Step: u.addr, Failed: true, GivenUp: u.within(whose)})
 	case lang.RollBack:
 		if err := r.Rollback(ctx, stop); err != nil {
 			return err
