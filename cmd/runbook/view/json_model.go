@@ -43,6 +43,7 @@ type jsonPlan struct {
 	Host        string         `json:"host"`
 	NothingToDo bool           `json:"nothing_to_do"`
 	Goal        *jsonCheck     `json:"goal,omitempty"`
+	Checks      []jsonCheck    `json:"preconditions"`
 	Data        []jsonData     `json:"data"`
 	Steps       []jsonStepPlan `json:"steps"`
 	Summary     jsonSummary    `json:"summary"`
@@ -88,6 +89,7 @@ type jsonStepPlan struct {
 	Skipped       string      `json:"skipped,omitempty"`
 	When          string      `json:"when,omitempty"`
 	WhenAfter     string      `json:"when_known_after,omitempty"`
+	IfWell        string      `json:"if_all_goes_well,omitempty"`
 	Approval      string      `json:"approval,omitempty"`
 	OnFailure     string      `json:"on_failure,omitempty"`
 	RollbackWith  string      `json:"rollback_with,omitempty"`
@@ -197,7 +199,7 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 	n := countSteps(p)
 	out := &jsonPlan{
-		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
+		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Checks: checksJSON(p.Preconditions), Steps: []jsonStepPlan{},
 		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
 	}
 	if p.Goal != nil {
@@ -211,7 +213,7 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 		out.Steps = append(out.Steps, jsonStepPlan{
 			Index: i + 1, Name: s.Name, Action: s.Action, Description: s.Description, Status: planStatus(s),
 			KnownAfter: s.KnownAfter, Preconditions: checksJSON(s.Preconditions), Change: changeJSON(s.Change),
-			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, Approval: s.Approve, OnFailure: string(s.OnFailure),
+			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, IfWell: word(s.IfWell), Approval: s.Approve, OnFailure: string(s.OnFailure),
 			RollbackWith: s.Undo, CantUndo: s.CantUndo, Estimate: e.Steps[s.Name].Seconds(),
 		})
 	}
