@@ -23,11 +23,11 @@ type Plan struct {
 	Run     engine.RunInfo    `json:"run"`
 	Data    []DataResult      `json:"data,omitempty"`
 	Goal    *lang.CheckResult `json:"goal,omitempty"`
-	// Summary is what the runbook has to say first, line by line.
-	Summary []string `json:"summary,omitempty"`
 	// Preconditions are the runbook's own. Where one is known not to hold, there
 	// are no steps.
 	Preconditions []lang.CheckResult `json:"preconditions,omitempty"`
+	// Summary is what the runbook has to say first, line by line.
+	Summary []string `json:"summary,omitempty"`
 	// OnFailure is what happens if a step fails; empty: the run stops.
 	OnFailure string `json:"on_failure,omitempty"`
 	// Restartable says that the run may be given up for the next one, however
@@ -249,61 +249,6 @@ func (p *planner) data(scope *lang.Scope, step string) hcl.Diagnostics {
 	read, diags := readData(p.ctx, p.host, scope, step, p.plan.secrets)
 	p.plan.Data = append(p.plan.Data, read...)
 	return diags
-}
-
-// readData reads every data source of a runbook, those that others need first.
-func readData(ctx context.Context, host engine.Host, scope *lang.Scope, step string, secrets *secrets) ([]DataResult, hcl.Diagnostics) {
-	var all []DataResult
-	var diags hcl.Diagnostics
-	for _, d := range scope.Book.DataInOrder() {
-		if missingInput(scope, d) {
-			continue // what it needs has failed, which is reported there
-		}
-		res, more := readOne(ctx, host, scope, d, secrets)
-		diags = append(diags, more...)
-		if !more.HasErrors() {
-			all = append(all, DataResult{Step: step, Type: d.Type, Name: d.Name, Result: res})
-		}
-	}
-	return all, diags
-}
-
-func missingInput(scope *lang.Scope, d *lang.Data) bool {
-	for _, need := range scope.Book.DataNeededBy(d) {
-		if _, ok := scope.Data[need]; !ok {
-			return true
-		}
-	}
-	return false
-}
-
-func readOne(ctx context.Context, host engine.Host, scope *lang.Scope, d *lang.Data, secrets *secrets) (engine.Result, hcl.Diagnostics) {
-	cfg, diags := scope.Config(d.Config, cty.NilVal)
-	secrets.add(cfg.Secrets...)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	raw, err := engine.EncodeConfig(d.Spec.Attributes, cfg.Value)
-	if err != nil {
-		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
-	}
-	res, err := host.Read(engine.WithSecrets(ctx, secrets.list()), engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
-	if err == nil {
-		err = setData(scope, d, res)
-	}
-	if err != nil {
-		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
-	}
-	return res, nil
-}
-
-func setData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
-	v, err := engine.ResultValue(d.Spec.Results, res, false)
-	if err != nil {
-		return err
-	}
-	scope.Data[d.Type+"."+d.Name] = v
-	return nil
 }
 
 func (p *planner) step(u *unit) hcl.Diagnostics {

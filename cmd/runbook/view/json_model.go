@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"runbook/engine"
 	"runbook/engine/lang"
@@ -24,12 +25,22 @@ type jsonRunbook struct {
 	Steps       []jsonStepName `json:"steps"`
 }
 
+// jsonBook is a runbook that comes with the binary.
+type jsonBook struct {
+	File        string `json:"file"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Drill       bool   `json:"drill"`
+}
+
 type jsonVariable struct {
 	Name        string `json:"name"`
 	Type        string `json:"type"`
 	Description string `json:"description,omitempty"`
 	Required    bool   `json:"required"`
 	Sensitive   bool   `json:"sensitive"`
+	// Default is missing where the variable is required.
+	Default json.RawMessage `json:"default,omitempty"`
 }
 
 type jsonStepName struct {
@@ -39,15 +50,16 @@ type jsonStepName struct {
 }
 
 type jsonPlan struct {
-	Runbook     string         `json:"runbook"`
-	Host        string         `json:"host"`
-	NothingToDo bool           `json:"nothing_to_do"`
-	Goal        *jsonCheck     `json:"goal,omitempty"`
-	Checks      []jsonCheck    `json:"preconditions"`
-	Data        []jsonData     `json:"data"`
-	Steps       []jsonStepPlan `json:"steps"`
-	Summary     jsonSummary    `json:"summary"`
-	Estimate    *jsonEstimate  `json:"estimate,omitempty"`
+	Runbook     string     `json:"runbook"`
+	Host        string     `json:"host"`
+	NothingToDo bool       `json:"nothing_to_do"`
+	Goal        *jsonCheck `json:"goal,omitempty"`
+	// Preconditions are the runbook's own.
+	Preconditions []jsonCheck    `json:"preconditions,omitempty"`
+	Data          []jsonData     `json:"data"`
+	Steps         []jsonStepPlan `json:"steps"`
+	Summary       jsonSummary    `json:"summary"`
+	Estimate      *jsonEstimate  `json:"estimate,omitempty"`
 }
 
 type jsonSummary struct {
@@ -187,7 +199,7 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	for _, v := range b.Variables {
 		out.Variables = append(out.Variables, jsonVariable{
 			Name: v.Name, Type: v.Type.FriendlyNameForConstraint(), Description: v.Description,
-			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive,
+			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive, Default: defaultJSON(v),
 		})
 	}
 	for _, s := range b.Steps {
@@ -196,16 +208,33 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	return out
 }
 
+// defaultJSON is a variable's default; nil where it has none, and where JSON has no
+// word for it: infinity.
+func defaultJSON(v *lang.Variable) json.RawMessage {
+	switch {
+	case v.Default == cty.NilVal:
+		return nil
+	case v.Default.IsNull():
+		return json.RawMessage("null")
+	}
+	text, err := ctyjson.Marshal(v.Default, v.Default.Type())
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 	n := countSteps(p)
 	out := &jsonPlan{
-		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Checks: checksJSON(p.Preconditions), Steps: []jsonStepPlan{},
+		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
 		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
 	}
 	if p.Goal != nil {
 		goal := checkJSON(*p.Goal)
 		out.Goal = &goal
 	}
+	out.Preconditions = checksJSON(p.Preconditions)
 	if e.Known() {
 		out.Estimate = &jsonEstimate{Seconds: e.Total.Seconds(), StepsNever: e.Never}
 	}
@@ -213,12 +242,15 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 		out.Steps = append(out.Steps, jsonStepPlan{
 			Index: i + 1, Name: s.Name, Action: s.Action, Description: s.Description, Status: planStatus(s),
 			KnownAfter: s.KnownAfter, Preconditions: checksJSON(s.Preconditions), Change: changeJSON(s.Change),
-			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, IfWell: word(s.IfWell), Approval: s.Approve, OnFailure: string(s.OnFailure),
+			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, IfWell: ifWell[s.IfWell], Approval: s.Approve, OnFailure: string(s.OnFailure),
 			RollbackWith: s.Undo, CantUndo: s.CantUndo, Estimate: e.Steps[s.Name].Seconds(),
 		})
 	}
 	return out
 }
+
+// ifWell are the engine's words for programs.
+var ifWell = map[string]string{run.CarriedOut: "carried_out", run.PassedOver: "passed_over"}
 
 // planStatus is what a plan says of a step, in a word.
 func planStatus(s run.StepPlan) string {
