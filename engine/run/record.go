@@ -224,6 +224,7 @@ type StepState struct {
 	Skipped   string   // why the step was passed over
 	SkippedBy string   // and by whom, if by hand
 	Failed    bool     // it failed, and the run went on
+	Error     string   // why it failed last; empty once it is done
 	Data      []DataResult
 	Approval  *Approval
 	// Attempts is how often the step was tried, if more than once; LastError is
@@ -389,6 +390,9 @@ func (s *State) apply(r, whole journal.Record) error {
 			return err
 		}
 		s.Failure = &FailureRecord{Step: f.Step, Error: f.Error}
+		if r.Kind == kindFailed {
+			s.step(f.Step).Error = f.Error
+		}
 	case kindInterrupted:
 		s.Interrupted = true
 	case kindResumed:
@@ -521,6 +525,8 @@ func (s *State) applyOutcome(r, whole journal.Record) error {
 	st.Attempts, st.LastError = d.Attempts, d.LastError
 	if d.Failed {
 		s.Failure = nil // the run went on
+	} else {
+		st.Error = ""
 	}
 	for _, around := range d.GivenUp {
 		s.step(around).Failed = true

@@ -225,7 +225,7 @@ func defaultJSON(v *lang.Variable) json.RawMessage {
 }
 
 func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
-	n := countSteps(p)
+	n := countSteps(p, p.Steps)
 	out := &jsonPlan{
 		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
 		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
