@@ -87,8 +87,8 @@ func (j *JSON) Plan(p *run.Plan, e run.Estimate) {
 	j.doc.Plan = planJSON(p, e)
 }
 
-// List shows runs.
-func (j *JSON) List(runs []run.Summary) {
+// List shows all runs: a program passes over what it doesn't want.
+func (j *JSON) List(runs []run.Summary, _ bool) {
 	j.doc.Runs = make([]jsonListed, len(runs))
 	for i, r := range runs {
 		j.doc.Runs[i] = listedJSON(r)
@@ -107,6 +107,12 @@ func (j *JSON) Read(s engine.DataSpec, r engine.Result) {
 func (j *JSON) Changed(diff, what string) {
 	j.emit("runbook_changed", body{"diff": diff, "message": what})
 }
+
+// Verbose changes nothing: all is there.
+func (j *JSON) Verbose() {}
+
+// Recall has nothing to say: nobody is asked.
+func (j *JSON) Recall(*run.Plan) {}
 
 // Asks says that nobody can be asked: a program says --yes beforehand.
 func (j *JSON) Asks() bool { return false }
@@ -138,7 +144,10 @@ func (j *JSON) Error(err error) {
 }
 
 // Stopped says that a run stopped early.
-func (j *JSON) Stopped(id string, phase run.Phase) {
+func (j *JSON) Stopped(id string, phase run.Phase, s *run.State) {
+	if s != nil && s.Waiting != nil {
+		return // which an event has said
+	}
 	j.emit("stopped", body{"run": id, "phase": word(phase)})
 }
 
