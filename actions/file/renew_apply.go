@@ -94,8 +94,11 @@ func (i *issuing) made(fact engine.PathFact, item engine.Item) engine.Item {
 	if fact.Exists {
 		item.Before = "no certificate"
 	}
-	names := pki.NamesOf(i.template)
-	item.After = fmt.Sprintf("certificate of %s for %s, valid %s", i.template.Subject, names, item.After)
+	who := i.template.Subject.String()
+	if names := pki.NamesOf(i.template); !names.Empty() {
+		who += " for " + names.String()
+	}
+	item.After = fmt.Sprintf("certificate of %s, valid %s", who, item.After)
 	return item
 }
 
