@@ -17,7 +17,6 @@ type pair struct {
 	within    string // the kubeconfig that cert and key stand in, with certText and keyText
 	certText  []byte
 	keyText   []byte
-	caText    []byte
 }
 
 // path is what is told and renewed.
