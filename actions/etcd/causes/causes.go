@@ -33,8 +33,13 @@ type Report struct {
 	Served *bool
 }
 
-// within bounds everything that waits for somebody else.
-const within = 700 * time.Millisecond
+// within bounds what this host is asked, and answersWithin what may well not
+// answer: a container runtime, an API server that waits for its etcd, a name
+// service. None of them is waited for after another.
+const (
+	within        = 3 * time.Second
+	answersWithin = 600 * time.Millisecond
+)
 
 // look is one look at a host. What several parts of it need is read once.
 type look struct {
@@ -48,6 +53,7 @@ type look struct {
 	archives func() archives
 	runtime  func() runtimeState
 	served   func() *bool
+	said     func() []string // etcd's last words
 }
 
 // parts are the looks at one thing each, nearest to the cause first.

@@ -94,8 +94,10 @@ func TestKubeletAndRuntime(t *testing.T) {
 			set(kubeletUnit, loop)(m)
 			m.said[kubeletUnit] = []string{`E0728 03:00:00.1 1 run.go:72] "command failed" err="failed to load kubelet config file, path: /var/lib/kubelet/config.yaml"`, "kubelet.service: Failed with result 'exit-code'."}
 		}, class: classKubeletFails, says: "failed to load kubelet config file"},
-		"runtime stopped": {do: set(containerdUnit, stop), class: classRuntimeDown, path: containerdUnit, remedy: diagnose.StartRuntime},
-		"runtime masked":  {do: set(containerdUnit, mask), class: classRuntimeMasked, remedy: diagnose.StartRuntime, command: "unmask --now containerd"},
+		"kubelet ends soon after each start": {do: set(kubeletUnit, func(u *unit) { u.restarts, u.since = 9, time.Now().Add(-time.Second) }), class: classKubeletFails},
+		"masked, and still running":          {do: set(kubeletUnit, func(u *unit) { u.load, u.file = "masked", "masked" }), class: classKubeletOff, path: kubeletUnit, says: "is masked", more: classUnserved, note: true},
+		"runtime stopped":                    {do: set(containerdUnit, stop), class: classRuntimeDown, path: containerdUnit, remedy: diagnose.StartRuntime},
+		"runtime masked":                     {do: set(containerdUnit, mask), class: classRuntimeMasked, remedy: diagnose.StartRuntime, command: "unmask --now containerd"},
 		"runtime crashing": {do: func(m *machine) {
 			set(containerdUnit, loop)(m)
 			m.said[containerdUnit] = []string{`containerd: failed to load TOML: /etc/containerd/config.toml`, `level=fatal msg="config: broken"`}
@@ -134,8 +136,12 @@ func TestManifests(t *testing.T) {
 		"invalid YAML":              {do: func(m *machine) { m.edit(etcd, "kind: Pod", "kind: Pod\n\t- x: [") }, class: classBadManifest, path: etcd, remedy: diagnose.PutBack, source: archive, says: "line 3"},
 		"no pod":                    {do: func(m *machine) { m.write(etcd, "a: b"); m.remove(archive) }, class: classBadManifest, path: etcd, says: "no pod"},
 		"kubelet reads another":     {do: func(m *machine) { m.edit(kubeletConfigAt, "kubernetes/manifests", "kubernetes/manifest") }, class: classStaticPodPath, path: kubeletConfigAt, command: "staticPodPath: /etc/kubernetes/manifests"},
-		"kubelet reads none":        {do: func(m *machine) { m.edit(kubeletConfigAt, "staticPodPath: /etc/kubernetes/manifests\n", "") }, class: classStaticPodPath, path: kubeletConfigAt, command: ">> " + kubeletConfigAt},
-		"data in the container":     {do: func(m *machine) { m.edit(etcd, "--data-dir=/var/lib/etcd", "--data-dir=/var/lib/etdc") }, class: classElsewhere, path: etcd, says: "below no volume"},
+		"kubelet reads an empty one": {do: func(m *machine) {
+			m.edit(kubeletConfigAt, "kubernetes/manifests", "kubernetes/manifest")
+			m.options.Manifest = "/etc/kubernetes/manifest/etcd.yaml"
+		}, class: classStaticPodPath, path: kubeletConfigAt, command: "staticPodPath: /etc/kubernetes/manifests"},
+		"kubelet reads none":    {do: func(m *machine) { m.edit(kubeletConfigAt, "staticPodPath: /etc/kubernetes/manifests\n", "") }, class: classStaticPodPath, path: kubeletConfigAt, command: ">> " + kubeletConfigAt},
+		"data in the container": {do: func(m *machine) { m.edit(etcd, "--data-dir=/var/lib/etcd", "--data-dir=/var/lib/etdc") }, class: classElsewhere, path: etcd, says: "below no volume"},
 		"volume of what isn't there": {do: func(m *machine) {
 			m.edit(etcd, "{path: /var/lib/etcd, type: DirectoryOrCreate}", "{path: /srv/etcd, type: Directory}")
 		}, class: classElsewhere, path: etcd, says: "/srv/etcd"},

@@ -21,6 +21,8 @@ func lookAtImages(ctx context.Context, l *look) []finding {
 		return nil // what is wrong with the runtime is told of it
 	}
 	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
 	client := cri.NewImageServiceClient(conn)
 	var found []finding
 	for _, name := range controlPlane {

@@ -7,8 +7,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kubeconfigs are those with which the parts of a control plane reach its API.
-var kubeconfigs = []string{"admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"}
+// kubeconfigs are those with which the parts of a control plane reach its API, and
+// runbooks.
+var kubeconfigs = []string{"admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"}
 
 const (
 	kubernetesCA        = "/etc/kubernetes/pki/ca.crt"

@@ -57,6 +57,9 @@ func (l *look) judgeCertificate(p pair, cert *x509.Certificate, certText, keyTex
 		return l.wrong(p, classOtherCA, diagnose.Mistake, fmt.Sprintf("%s isn't signed by the CA in %s.", l.named(p), ca)), true
 	}
 	for _, host := range p.hosts {
+		if l.works() {
+			break // whoever reaches it by that name isn't put off
+		}
 		if cert.VerifyHostname(host) != nil {
 			f := l.wrong(p, classOtherName, diagnose.Mistake, fmt.Sprintf("%s isn't valid for %s, by which it is reached; it is for %s.", l.named(p), host, strings.Join(namesIn(cert), ", ")))
 			f.To = host

@@ -25,7 +25,7 @@ func lookAtSaid(ctx context.Context, l *look) []finding {
 // data's findings tell more.
 func (l *look) etcdSaid(ctx context.Context) []finding {
 	s := l.etcd()
-	line := fatalLine(l.lastWords(ctx))
+	line := fatalLine(l.said())
 	if s.pod == nil || line == "" || l.runs("etcd") {
 		return nil
 	}

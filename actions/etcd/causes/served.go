@@ -5,12 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"time"
 )
-
-// servedWithin bounds the question whether the API server is ready. One that
-// waits for its etcd answers after two seconds.
-const servedWithin = 500 * time.Millisecond
 
 // askServed asks this host's API server whether it is ready; nil where there is
 // none.
@@ -18,7 +13,7 @@ func (l *look) askServed(ctx context.Context) *bool {
 	if !l.hasAPIServer() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, servedWithin)
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
 	defer cancel()
 	served := ready(ctx, "https://"+net.JoinHostPort(l.apiServerAddress())+"/readyz")
 	return &served
