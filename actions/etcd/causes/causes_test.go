@@ -217,7 +217,7 @@ func TestClockAndName(t *testing.T) {
 		t.Errorf("%+v", r.Findings)
 	}
 	m = newMachine(t)
-	m.unknown = errors.New("no such host")
+	m.unknown = map[string]error{"cp1": errors.New("no such host")}
 	if r := m.look(); len(r.Findings) != 1 || r.Findings[0].Class != classNameUnknown || r.Findings[0].Severity != diagnose.Note || !strings.Contains(r.Findings[0].Command, ownIP+" cp1") {
 		t.Errorf("%+v", r.Findings)
 	}

@@ -41,7 +41,7 @@ type machine struct {
 	ready   int // what the API server answers
 	units   map[string]unit
 	said    map[string][]string
-	unknown error // why its own name doesn't resolve
+	unknown map[string]error // why names don't resolve
 	now     time.Time
 	ca      map[string]*authority
 	options Options
@@ -221,8 +221,8 @@ func (m *machine) edit(path, from, to string) {
 func (m *machine) look() Report {
 	h := host{root: m.root, now: m.now, name: "cp1",
 		systemd:   func(context.Context, []string) (map[string]unit, error) { return m.units, nil },
-		journal:   func(_ context.Context, unit string) []string { return m.said[unit] },
-		resolve:   func(context.Context, string) error { return m.unknown },
+		journal:   func(_ context.Context, unit, _ string) []string { return m.said[unit] },
+		resolve:   func(_ context.Context, name string) error { return m.unknown[name] },
 		addresses: func() ([]net.Addr, error) { return []net.Addr{&net.IPNet{IP: net.ParseIP(ownIP)}}, nil },
 		listeners: func() []listener { return m.sockets },
 		processes: func(program string) [][]string { return m.running[program] },

@@ -40,7 +40,7 @@ func kubeletUnitOf(ctx context.Context, l *look) []finding {
 }
 
 func kubeletFails(ctx context.Context, l *look, u unit) finding {
-	line := fatalLine(l.journal(ctx, kubeletUnit))
+	line := fatalLine(l.journal(ctx, kubeletUnit, ""))
 	advice := "Put right what it says; systemd then starts it again."
 	if strings.Contains(line, "swap") {
 		advice = "Switch swap off (swapoff -a), or let kubelet run with it (failSwapOn: false)."

@@ -65,7 +65,7 @@ func (l *look) lastWords(ctx context.Context) []string {
 	case s.pod != nil:
 		return l.podLog("etcd", s.path)
 	case l.o.Unit != "":
-		return l.journal(ctx, l.o.Unit)
+		return l.journal(ctx, l.o.Unit, "")
 	}
 	return nil
 }
