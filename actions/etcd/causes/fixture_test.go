@@ -36,7 +36,7 @@ const ownIP = "198.18.0.11"
 
 // machine is a made-up control plane of one host, on which all is well.
 type machine struct {
-	t       *testing.T
+	t       testing.TB
 	root    string
 	ready   int // what the API server answers
 	units   map[string]unit
@@ -52,14 +52,14 @@ type machine struct {
 	running map[string][][]string // the arguments of processes, by their program
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t testing.TB) *machine {
 	t.Helper()
 	root, err := os.MkdirTemp("", "c") // a socket's path is short
 	must(t, err)

@@ -12,7 +12,7 @@ import (
 // told to type does so as well.
 var troubles = []struct{ name, script, class, remedy string }{
 	{"kubelet stopped", "systemctl stop kubelet", "kubelet_stopped", "start_kubelet"},
-	{"kubelet masked", "systemctl mask --now kubelet", "kubelet_masked", "start_kubelet"},
+	{"kubelet masked", "mv /etc/systemd/system/kubelet.service /usr/lib/systemd/system/; systemctl daemon-reload; systemctl mask --now kubelet", "kubelet_masked", "start_kubelet"},
 	{"containerd stopped", "systemctl stop containerd", "runtime_stopped", "start_runtime"},
 	{"etcd's manifest gone", "rm /etc/kubernetes/manifests/etcd.yaml", "manifest_missing", "put_back"},
 	{"API server's manifest set aside", "mv /etc/kubernetes/manifests/kube-apiserver.yaml /root/", "manifest_missing", "put_back"},
