@@ -23,6 +23,9 @@ type Options struct {
 	Version string
 	// Archives are the archives of backups, the newest first.
 	Archives []string
+	// Meanwhile is closed once whoever asked has nothing else to do: until then an
+	// API server that is slow to answer isn't given up. It may be nil.
+	Meanwhile <-chan struct{}
 }
 
 // Report is what was found.

@@ -200,6 +200,7 @@ func TestCertificates(t *testing.T) {
 		"key of another":              {do: func(m *machine) { m.write(server+".key", m.text("/etc/kubernetes/pki/etcd/peer.key")) }, class: classOtherKey, path: server + ".crt", remedy: diagnose.RenewCertificate},
 		"API server's client expired": {do: func(m *machine) { m.certificate("/etc/kubernetes/pki/apiserver-etcd-client", old(m)) }, class: classExpired, path: "/etc/kubernetes/pki/apiserver-etcd-client.crt", remedy: diagnose.RenewCertificate},
 		"kubeconfig expired":          {do: func(m *machine) { m.kubeconfig("controller-manager.conf", old(m)) }, class: classExpired, path: "/etc/kubernetes/controller-manager.conf", remedy: diagnose.RenewCertificate, command: "controller-manager.conf"},
+		"kubeconfig empty":            {do: func(m *machine) { m.write("/etc/kubernetes/scheduler.conf", "") }, class: classUnreadable, path: "/etc/kubernetes/scheduler.conf", remedy: diagnose.PutBack, source: archive},
 		"kubeconfig lost":             {do: func(m *machine) { m.remove("/etc/kubernetes/scheduler.conf") }, class: classPKILost, path: "/etc/kubernetes/scheduler.conf", remedy: diagnose.PutBack, source: archive},
 	})
 }
@@ -253,6 +254,30 @@ func TestOrder(t *testing.T) {
 	m.certificate("/etc/kubernetes/pki/apiserver", leaf{from: m.now.Add(-2 * time.Hour), to: m.now.Add(-time.Hour), hosts: []string{ownIP}})
 	if got := classes(m.look()); got != "kubelet_stopped manifest_missing certificate_expired" {
 		t.Error(got)
+	}
+}
+
+// An API server that is slow is waited for as long as there is something else to
+// do, and one that answers nobody unknown is asked as somebody known.
+func TestServed(t *testing.T) {
+	m := newMachine(t)
+	meanwhile, asked := make(chan struct{}), make(chan struct{})
+	m.answer = func(w http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-meanwhile
+		<-r.Context().Done()
+	}
+	m.options.Meanwhile = meanwhile
+	go func() { <-asked; close(meanwhile) }()
+	if r := m.look(); r.Served == nil || *r.Served {
+		t.Error("served, and it never answered")
+	}
+	m = newMachine(t)
+	m.answer = func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(map[bool]int{true: http.StatusUnauthorized, false: http.StatusInternalServerError}[len(r.TLS.PeerCertificates) == 0])
+	}
+	if r := m.look(); *r.Served {
+		t.Error("served, and it told an administrator that it isn't ready")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -38,7 +39,8 @@ const ownIP = "198.18.0.11"
 type machine struct {
 	t       testing.TB
 	root    string
-	ready   int // what the API server answers
+	ready   int // what the API server answers, unless answer does
+	answer  http.HandlerFunc
 	units   map[string]unit
 	said    map[string][]string
 	unknown map[string]error // why names don't resolve
@@ -139,7 +141,15 @@ spec:
 
 // serveAPI answers as an API server does, and returns the port.
 func (m *machine) serveAPI() string {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(m.ready) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.answer != nil {
+			m.answer(w, r)
+			return
+		}
+		w.WriteHeader(m.ready)
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
 	m.t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	must(m.t, err)

@@ -52,9 +52,7 @@ func (s *scene) diagnose() diagnosed {
 // and alone, and the command that goes with it brings it back.
 func TestCauses(t *testing.T) {
 	s := newScene(t)
-	if d := s.diagnose(); !d.Healthy || d.Served == nil || !*d.Served || len(d.Causes) != 0 {
-		t.Fatalf("of a control plane that is well: %+v", d)
-	}
+	s.isWell()
 	for _, trouble := range troubles {
 		well := t.Run(trouble.name, func(t *testing.T) {
 			s := s.in(t)
@@ -76,16 +74,22 @@ func TestCauses(t *testing.T) {
 			t.Logf("%s\n%s\n%s", strings.Join(d.Classes, " "), first.Finding, first.Command)
 			s.sh(first.Command + "; systemctl restart kubelet")
 			must(s, s.host.AwaitReady(s.ctx))
-			must(s, s.host.Await(s.ctx, "all is well", func() error {
-				if d := s.diagnose(); !d.Healthy || len(d.Causes) != 0 {
-					return fmt.Errorf("%+v", d)
-				}
-				return nil
-			}))
+			s.isWell()
 		})
 		if !well {
 			return // the others begin from a control plane that is well
 		}
 	}
 	s.isBack()
+}
+
+// isWell waits until a diagnosis finds nothing wrong.
+func (s *scene) isWell() {
+	s.Helper()
+	must(s, s.host.Await(s.ctx, "all is well", func() error {
+		if d := s.diagnose(); !d.Healthy || d.Served == nil || !*d.Served || len(d.Causes) != 0 {
+			return fmt.Errorf("%+v", d)
+		}
+		return nil
+	}))
 }
