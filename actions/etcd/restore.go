@@ -168,6 +168,8 @@ type restored struct {
 	// separate log.
 	number          int
 	oldAt, oldLogAt string
+	// dataNow and logNow are where what is adopted is found while planning.
+	dataNow, logNow string
 	// pin holds the directory in which the new data is made while it is made,
 	// and walPin that of a separate log.
 	pin, walPin *durable.Pin

@@ -117,6 +117,30 @@ func TestCures(t *testing.T) {
 	}
 }
 
+// Whatever is left, the cure that is recommended takes it, and ends with all
+// that was ever written.
+func TestCandidateCures(t *testing.T) {
+	const version = "3.7"
+	actions := map[string]string{diagnose.Adopt: "etcd_adopt", diagnose.Salvage: "etcd_salvage", diagnose.Restore: "etcd_snapshot_restore"}
+	for name, r := range diagnose.Remnants() {
+		t.Run(name, func(t *testing.T) {
+			dir, d := r.Make(t, version)
+			values := map[string]cty.Value{
+				"data_dir": cty.StringVal(dir), "name": cty.StringVal(etcddir.Name), "initial_advertise_peer_urls": texts(d.PeerURL),
+			}
+			path := filepath.Join(filepath.Dir(dir), r.Path)
+			switch {
+			case r.Cure == diagnose.Restore:
+				values["snapshot"] = cty.StringVal(path)
+			case path != dir:
+				values["from"] = cty.StringVal(path)
+			}
+			cure(t, actions[r.Cure], values)
+			serves(t, version, dir, d.PeerURL, etcddir.Keys)
+		})
+	}
+}
+
 // A run may salvage, see that it didn't help, and restore: what each of them
 // replaced is kept.
 func TestSalvageThenRestore(t *testing.T) {
