@@ -32,6 +32,9 @@ func (a *adopt) Plan(ctx context.Context, w engine.World) (engine.Change, error)
 	if err := a.find(ctx, w, r); err != nil {
 		return engine.Change{}, err
 	}
+	if r.dataNow != r.Adopt.Data.From {
+		return r.adoptChange("") // half in place: it was looked at before it was moved
+	}
 	if err := a.fits(ctx, w, as, r); err != nil {
 		return engine.Change{}, err
 	}
@@ -111,36 +114,48 @@ func (r *restored) halfWay(ctx context.Context, w engine.World) (from string, er
 	if around.Exists {
 		from = filepath.Join(from, "member")
 	}
-	// A call that had staged the log alone looks like another step of the run,
-	// which has taken the names.
-	for n := r.number; n > 0; n-- {
-		r.number = n
-		for _, s := range r.swaps() {
-			named := newSwap(s.Target, r.tag(), s.Old)
-			named.Existed = s.Existed
-			*s = named
-		}
-		if r.dataNow, err = r.dataMove().half(ctx, w, filepath.Join("snap", "db"), false); err != nil || r.dataNow != "" {
-			return from, err
+	r.dataNow, err = r.seek(func() (string, error) { return r.dataMove().half(ctx, w, filepath.Join("snap", "db")) })
+	if err == nil && r.dataNow == "" {
+		err = noMember(r.Snapshot)
+	}
+	return from, err
+}
+
+// seek looks under the names of this step, and of those before it: a call that
+// had staged the log alone looks like another step of the run, which has taken
+// the names.
+func (r *restored) seek(look func() (string, error)) (string, error) {
+	last := r.number
+	for n := last; n > 0; n-- {
+		r.renumber(n)
+		if path, err := look(); err != nil || path != "" {
+			return path, err
 		}
 	}
-	return from, noMember(r.Snapshot)
+	r.renumber(last)
+	return "", nil
+}
+
+// renumber gives the swaps the names of the nth step of the run.
+func (r *restored) renumber(n int) {
+	r.number = n
+	for _, s := range r.swaps() {
+		named := newSwap(s.Target, r.tag(), s.Old)
+		named.Existed = s.Existed
+		*s = named
+	}
 }
 
 // half is where the directory is that holds the named file, under the names of
-// a swap that was interrupted; empty if there is none. placed says that it may
-// be in place.
-func (m move) half(ctx context.Context, w engine.World, name string, placed bool) (string, error) {
+// a swap that was interrupted; empty if there is none.
+func (m move) half(ctx context.Context, w engine.World, name string) (string, error) {
 	fresh, err := w.Stat(ctx, m.swap.New)
 	if err != nil {
 		return "", err
 	}
 	places := []string{filepath.Join(m.swap.Partial, m.inner), filepath.Join(m.swap.New, m.below)}
-	switch {
-	case fresh.Exists && fresh.Inode == m.swap.Old.Inode:
+	if fresh.Exists && fresh.Inode == m.swap.Old.Inode && m.inner == "member" {
 		places = []string{filepath.Join(m.swap.Target, m.below)} // exchanged
-	case placed:
-		places = append(places, filepath.Join(m.swap.Target, m.below))
 	}
 	for _, path := range places {
 		fact, err := w.Stat(ctx, filepath.Join(path, name))
@@ -170,10 +185,13 @@ func (a *adopt) findLog(ctx context.Context, w engine.World, r *restored) error 
 		from = filepath.Join(r.Adopt.Data.From, "wal")
 	}
 	r.Adopt.Log = &origin{From: from}
+	if r.dataNow != r.Adopt.Data.From {
+		return nil // the data comes after the log
+	}
 	for _, look := range []func() (string, error){
 		func() (string, error) { return existing(ctx, w, from) },
 		func() (string, error) { return existing(ctx, w, r.logNow) },
-		func() (string, error) { return r.moves()[0].half(ctx, w, "", r.dataNow != r.Adopt.Data.From) },
+		func() (string, error) { return r.seek(func() (string, error) { return r.moves()[0].half(ctx, w, "") }) },
 	} {
 		now, err := look()
 		if err != nil || now != "" {
