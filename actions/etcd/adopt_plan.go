@@ -13,6 +13,7 @@ import (
 
 	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/locate"
 	"runbook/engine"
 )
 
@@ -95,7 +96,7 @@ func (a *adopt) find(ctx context.Context, w engine.World, r *restored) error {
 	if !r.Data.Existed && a.Owner == nil && a.Group == nil && (a.Member == nil || a.Member.UID == nil) {
 		r.UID, r.GID = r.Adopt.Data.UID, r.Adopt.Data.GID
 	}
-	record, err := readSource(ctx, w, filepath.Join(r.dataNow, adoptName))
+	record, err := locate.ReadSource(ctx, w, filepath.Join(r.dataNow, adoptName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

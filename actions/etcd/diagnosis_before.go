@@ -7,30 +7,31 @@ import (
 	"strings"
 
 	"runbook/actions/etcd/diagnose"
+	"runbook/actions/etcd/locate"
 	"runbook/actions/etcd/unseen"
 	"runbook/engine"
 )
 
 // before names the data directories with which etcd is started, or once was:
 // in manifests that were set aside or kept, and in units.
-func (d *diagnosisData) before(ctx context.Context, w engine.World, o *diagnose.Options) {
-	manifest := valueOf(d.Manifest)
-	if manifest == "" {
-		manifest = usualManifest
+func before(ctx context.Context, w engine.World, o *diagnose.Options) {
+	var starters []*locate.Starter
+	if o.Manifest != "" {
+		for _, path := range manifestsAround(o.Manifest) {
+			if s, err := locate.ReadManifest(ctx, w, path); err == nil { // what can't be read names nothing
+				starters = append(starters, s)
+			}
+		}
 	}
-	var sources []memberData
-	for _, path := range manifestsAround(manifest) {
-		sources = append(sources, memberData{Manifest: &path})
+	if o.Unit != "" {
+		if s, err := locate.ReadUnit(ctx, w, o.Unit); err == nil {
+			starters = append(starters, s)
+		}
 	}
-	unit := valueOf(d.Unit)
-	if unit == "" {
-		unit = usualUnit
-	}
-	for _, source := range append(sources, memberData{Unit: &unit}) {
-		var found diagnose.Options
-		// What can't be read names nothing.
-		if source.expect(ctx, w, &found) == nil && found.DataDir != o.DataDir && !slices.Contains(o.Named, found.DataDir) {
-			o.Named = append(o.Named, found.DataDir)
+	for _, s := range starters {
+		m, _ := s.Member(ctx, w) // as far as it is told
+		if dir := filepath.Clean(m.DataDir); m.DataDir != "" && dir != o.DataDir && !slices.Contains(o.Named, dir) {
+			o.Named = append(o.Named, dir)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/locate"
 	"runbook/engine"
 )
 
@@ -245,7 +246,7 @@ func readMarker(ctx context.Context, w engine.World, dir string) (*restored, err
 // damage that is to be recovered from.
 func readRecord(ctx context.Context, w engine.World, dir, name string) (*restored, error) {
 	for _, path := range []string{filepath.Join(dir, "member", name), filepath.Join(dir, name)} {
-		data, err := readSource(ctx, w, path)
+		data, err := locate.ReadSource(ctx, w, path)
 		var unknown *engine.UnknownError
 		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &unknown) {
 			continue // what an earlier step will have made isn't this restore's
@@ -368,7 +369,7 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	if s.Existed {
 		before = "existing data"
 	}
-	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}}
+	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote()}
 	if r.BumpNote != "" {
 		delete(c.Results, "revision") // known once the old member is stopped
 	}

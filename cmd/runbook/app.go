@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +39,10 @@ const (
 // app is the program: what is wired once and used by every command.
 type app struct {
 	ctx, stop context.Context
+	began     time.Time
 	in        io.Reader
+	lines     *bufio.Reader // of in, once somebody was asked
+	verbose   bool
 	out       *view.Output
 	err       *os.File
 	view      view.View
@@ -53,7 +58,7 @@ type app struct {
 func newApp(ctx, stop context.Context) *app {
 	out := view.NewOutput(os.Stdout)
 	return &app{
-		ctx: ctx, stop: stop, in: os.Stdin, out: out, err: os.Stderr,
+		ctx: ctx, stop: stop, began: time.Now(), in: os.Stdin, out: out, err: os.Stderr,
 		view: view.ForPeople(out, os.Stderr), human: view.NewHuman(out, os.Stderr),
 	}
 }
@@ -78,6 +83,9 @@ func (a *app) main(args []string) exitCode {
 	root.SetErr(a.err)
 	a.chooseView(root, args)
 	cmd, err := root.ExecuteC()
+	if err != nil {
+		err = noCommand(root, err)
+	}
 	code := a.end(err)
 	a.view.Close()
 	return a.unwritten(cmd.Name(), code)
@@ -89,8 +97,8 @@ func (a *app) end(err error) exitCode {
 		a.view.Error(advised(err))
 	}
 	var stopped *stoppedError
-	if errors.As(err, &stopped) && !errors.Is(err, run.ErrWaiting) {
-		a.view.Stopped(stopped.id, stopped.phase)
+	if errors.As(err, &stopped) {
+		a.view.Stopped(stopped.id, stopped.phase, stopped.state)
 	}
 	if err == nil {
 		return a.code
@@ -127,6 +135,7 @@ func codeOf(err error) exitCode {
 type stoppedError struct {
 	id    string
 	phase run.Phase
+	state *run.State // nil where there is none yet
 	err   error
 }
 
@@ -144,6 +153,7 @@ finished one can be rolled back.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		RunE:          a.start,
 	}
 	root.SetVersionTemplate("runbook {{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals ("+stateDirVariable+")")
@@ -151,16 +161,21 @@ finished one can be rolled back.`,
 		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
 		a.approveCommand(), a.listCommand(), a.showCommand(), a.reportCommand(), a.abandonCommand(), a.pruneCommand(), a.readCommand(),
 		a.drillCommand(), a.explainCommand(),
-		a.fmtCommand(), a.manCommand(),
+		a.runbooksCommand(), a.catCommand(), a.fmtCommand(), a.manCommand(), a.versionCommand(),
 	)
+	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "show everything: all steps, what the data sources say, what holds already")
 	a.log.flags(root)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.verbose {
+			a.view.Verbose()
+		}
 		if err := a.tellStateDir(); err != nil {
 			return err
 		}
 		return a.log.open(a.view.Logs())
 	}
 	a.complete(root)
+	explainMistakes(root)
 	a.holdToLooking(root)
 	return root
 }

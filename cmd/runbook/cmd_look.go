@@ -8,19 +8,24 @@ import (
 )
 
 func (a *app) listCommand() *cobra.Command {
-	return addJSONFlag(&cobra.Command{
+	var all bool
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "list",
 		Short: "List the runs of this machine, the newest first",
-		Args:  cobra.NoArgs,
+		Long: `List the runs of this machine, the newest first. Of the runs that come again and
+again and went well, such as backups, the newest stands for all; --all lists them.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			runs, err := a.store().List()
 			if err != nil {
 				return err
 			}
-			a.view.List(runs)
+			a.view.List(runs, all)
 			return nil
 		},
 	})
+	cmd.Flags().BoolVar(&all, "all", false, "list every run, also those that come again and again and went well")
+	return cmd
 }
 
 func (a *app) showCommand() *cobra.Command {
@@ -73,6 +78,9 @@ func (a *app) abandonCommand() *cobra.Command {
 		Short: "Give an unfinished run up, leaving the host as it is",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if reason == "" {
+				return engine.Errorf("runbook abandon", "it needs a --reason").WithHint("It is kept in the run's journal, for those who ask later")
+			}
 			if err := a.store().Exists(args[0]); err != nil {
 				return err
 			}
@@ -89,6 +97,5 @@ func (a *app) abandonCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why it is given up; kept in its journal")
-	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that doesn't exist
 	return cmd
 }

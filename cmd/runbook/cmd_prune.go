@@ -16,7 +16,7 @@ func (a *app) pruneCommand() *cobra.Command {
 			return a.prune(args[0], yes)
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before deleting")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask before deleting")
 	return cmd
 }
 
@@ -37,7 +37,7 @@ func (a *app) prune(id string, yes bool) error {
 		return nil
 	}
 	if !yes {
-		if err := a.confirm("Delete this for good? The run can't be rolled back then."); err != nil {
+		if err := a.confirm("Delete this for good? The run can't be rolled back then.", "Everything that run "+id+" keeps is still there"); err != nil {
 			return err
 		}
 	}

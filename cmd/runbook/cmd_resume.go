@@ -126,7 +126,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 		},
 	})
 	given.flags(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask before changing the host")
 	return cmd
 }
 
@@ -144,7 +144,7 @@ func (a *app) rollback(args []string, given settings, yes bool) error {
 	}
 	a.view.RollbackPlan(state)
 	if !yes {
-		if err := a.confirm("Undo this?"); err != nil {
+		if err := a.confirm("Undo this?", "Run "+id+" is as it was; `runbook show "+id+"` shows it"); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,7 @@ type document struct {
 	Kind          string       `json:"kind"`
 	Valid         *bool        `json:"valid,omitempty"`
 	Runbook       *jsonRunbook `json:"runbook,omitempty"`
+	Runbooks      []jsonBook   `json:"runbooks,omitzero"`
 	Plan          *jsonPlan    `json:"plan,omitempty"`
 	Runs          []jsonListed `json:"runs,omitzero"`
 	Run           *jsonRun     `json:"run,omitempty"`
@@ -66,6 +67,17 @@ func (j *JSON) Valid(book *lang.Runbook) {
 	j.doc.Runbook = runbookJSON(book)
 }
 
+// Books lists runbooks.
+func (j *JSON) Books(all []Book) {
+	j.doc.Runbooks = make([]jsonBook, len(all))
+	for i, b := range all {
+		j.doc.Runbooks[i] = jsonBook{File: b.File, Name: b.Name, Description: b.Description, Drill: b.Drill}
+	}
+}
+
+// Book tells of a runbook.
+func (j *JSON) Book(b Book) { j.doc.Runbook = runbookJSON(b.Runbook) }
+
 // Plan shows a plan.
 func (j *JSON) Plan(p *run.Plan, e run.Estimate) {
 	if j.lines {
@@ -75,8 +87,8 @@ func (j *JSON) Plan(p *run.Plan, e run.Estimate) {
 	j.doc.Plan = planJSON(p, e)
 }
 
-// List shows runs.
-func (j *JSON) List(runs []run.Summary) {
+// List shows all runs: a program passes over what it doesn't want.
+func (j *JSON) List(runs []run.Summary, _ bool) {
 	j.doc.Runs = make([]jsonListed, len(runs))
 	for i, r := range runs {
 		j.doc.Runs[i] = listedJSON(r)
@@ -95,6 +107,12 @@ func (j *JSON) Read(s engine.DataSpec, r engine.Result) {
 func (j *JSON) Changed(diff, what string) {
 	j.emit("runbook_changed", body{"diff": diff, "message": what})
 }
+
+// Verbose changes nothing: all is there.
+func (j *JSON) Verbose() {}
+
+// Recall has nothing to say: nobody is asked.
+func (j *JSON) Recall(*run.Plan) {}
 
 // Asks says that nobody can be asked: a program says --yes beforehand.
 func (j *JSON) Asks() bool { return false }
@@ -126,7 +144,10 @@ func (j *JSON) Error(err error) {
 }
 
 // Stopped says that a run stopped early.
-func (j *JSON) Stopped(id string, phase run.Phase) {
+func (j *JSON) Stopped(id string, phase run.Phase, s *run.State) {
+	if s != nil && s.Waiting != nil {
+		return // which an event has said
+	}
 	j.emit("stopped", body{"run": id, "phase": word(phase)})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"runbook/engine"
 	"runbook/engine/lang"
@@ -24,12 +25,22 @@ type jsonRunbook struct {
 	Steps       []jsonStepName `json:"steps"`
 }
 
+// jsonBook is a runbook that comes with the binary.
+type jsonBook struct {
+	File        string `json:"file"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Drill       bool   `json:"drill"`
+}
+
 type jsonVariable struct {
 	Name        string `json:"name"`
 	Type        string `json:"type"`
 	Description string `json:"description,omitempty"`
 	Required    bool   `json:"required"`
 	Sensitive   bool   `json:"sensitive"`
+	// Default is missing where the variable is required.
+	Default json.RawMessage `json:"default,omitempty"`
 }
 
 type jsonStepName struct {
@@ -39,21 +50,24 @@ type jsonStepName struct {
 }
 
 type jsonPlan struct {
-	Runbook     string         `json:"runbook"`
-	Host        string         `json:"host"`
-	NothingToDo bool           `json:"nothing_to_do"`
-	Goal        *jsonCheck     `json:"goal,omitempty"`
-	Data        []jsonData     `json:"data"`
-	Steps       []jsonStepPlan `json:"steps"`
-	Summary     jsonSummary    `json:"summary"`
-	Estimate    *jsonEstimate  `json:"estimate,omitempty"`
+	Runbook     string     `json:"runbook"`
+	Host        string     `json:"host"`
+	NothingToDo bool       `json:"nothing_to_do"`
+	Goal        *jsonCheck `json:"goal,omitempty"`
+	// Preconditions are the runbook's own.
+	Preconditions []jsonCheck    `json:"preconditions,omitempty"`
+	Data          []jsonData     `json:"data"`
+	Steps         []jsonStepPlan `json:"steps"`
+	Summary       jsonSummary    `json:"summary"`
+	Estimate      *jsonEstimate  `json:"estimate,omitempty"`
 }
 
 type jsonSummary struct {
-	Changing   int `json:"changing"`
-	Checking   int `json:"checking"`
-	KnownLater int `json:"known_later"`
-	Blocked    int `json:"blocked"`
+	Lines      []string `json:"lines"`
+	Changing   int      `json:"changing"`
+	Checking   int      `json:"checking"`
+	KnownLater int      `json:"known_later"`
+	Blocked    int      `json:"blocked"`
 }
 
 type jsonEstimate struct {
@@ -87,6 +101,7 @@ type jsonStepPlan struct {
 	Skipped       string      `json:"skipped,omitempty"`
 	When          string      `json:"when,omitempty"`
 	WhenAfter     string      `json:"when_known_after,omitempty"`
+	IfWell        string      `json:"if_all_goes_well,omitempty"`
 	Approval      string      `json:"approval,omitempty"`
 	OnFailure     string      `json:"on_failure,omitempty"`
 	RollbackWith  string      `json:"rollback_with,omitempty"`
@@ -105,11 +120,15 @@ type jsonListed struct {
 	ID         string     `json:"id"`
 	Runbook    string     `json:"runbook,omitempty"`
 	Status     string     `json:"status"`
+	Phase      string     `json:"phase,omitempty"`
 	FailedStep string     `json:"failed_step,omitempty"`
+	Failed     []string   `json:"failed_steps"`
 	Busy       bool       `json:"busy"`
 	Started    *time.Time `json:"started,omitempty"`
 	Updated    *time.Time `json:"updated,omitempty"`
+	Took       float64    `json:"took_seconds"`
 	StepsDone  int        `json:"steps_done"`
+	Undone     int        `json:"steps_undone"`
 	Steps      int        `json:"steps"`
 	Error      string     `json:"error,omitempty"`
 }
@@ -165,6 +184,7 @@ type jsonStepRun struct {
 	LeftAsIs      string        `json:"left_as_is,omitempty"`
 	Skipped       string        `json:"skipped,omitempty"`
 	SkippedBy     string        `json:"skipped_by,omitempty"`
+	Error         string        `json:"error,omitempty"`
 	Approval      *jsonApproval `json:"approval,omitempty"`
 }
 
@@ -184,7 +204,7 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	for _, v := range b.Variables {
 		out.Variables = append(out.Variables, jsonVariable{
 			Name: v.Name, Type: v.Type.FriendlyNameForConstraint(), Description: v.Description,
-			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive,
+			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive, Default: defaultJSON(v),
 		})
 	}
 	for _, s := range b.Steps {
@@ -193,16 +213,33 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	return out
 }
 
+// defaultJSON is a variable's default; nil where it has none, and where JSON has no
+// word for it: infinity.
+func defaultJSON(v *lang.Variable) json.RawMessage {
+	switch {
+	case v.Default == cty.NilVal:
+		return nil
+	case v.Default.IsNull():
+		return json.RawMessage("null")
+	}
+	text, err := ctyjson.Marshal(v.Default, v.Default.Type())
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
-	n := countSteps(p)
+	n := countSteps(p, p.Steps)
 	out := &jsonPlan{
 		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
-		Summary: jsonSummary{Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
+		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
 	}
 	if p.Goal != nil {
 		goal := checkJSON(*p.Goal)
 		out.Goal = &goal
 	}
+	out.Preconditions = checksJSON(p.Preconditions)
 	if e.Known() {
 		out.Estimate = &jsonEstimate{Seconds: e.Total.Seconds(), StepsNever: e.Never}
 	}
@@ -210,12 +247,15 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 		out.Steps = append(out.Steps, jsonStepPlan{
 			Index: i + 1, Name: s.Name, Action: s.Action, Description: s.Description, Status: planStatus(s),
 			KnownAfter: s.KnownAfter, Preconditions: checksJSON(s.Preconditions), Change: changeJSON(s.Change),
-			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, Approval: s.Approve, OnFailure: string(s.OnFailure),
+			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, IfWell: ifWell[s.IfWell], Approval: s.Approve, OnFailure: string(s.OnFailure),
 			RollbackWith: s.Undo, CantUndo: s.CantUndo, Estimate: e.Steps[s.Name].Seconds(),
 		})
 	}
 	return out
 }
+
+// ifWell are the engine's words for programs.
+var ifWell = map[string]string{run.CarriedOut: "carried_out", run.PassedOver: "passed_over"}
 
 // planStatus is what a plan says of a step, in a word.
 func planStatus(s run.StepPlan) string {
@@ -266,7 +306,7 @@ func changeJSON(c engine.Change) jsonChange {
 }
 
 func listedJSON(r run.Summary) jsonListed {
-	out := jsonListed{ID: r.ID, Busy: r.Busy, Status: "unreadable"}
+	out := jsonListed{ID: r.ID, Busy: r.Busy, Status: "unreadable", Failed: []string{}}
 	if r.State == nil {
 		if r.GivenUp {
 			out.Status = "abandoned"
@@ -276,7 +316,9 @@ func listedJSON(r run.Summary) jsonListed {
 	}
 	head := r.State.Header
 	out.Runbook, out.Started, out.Updated = head.Run.Runbook, &head.Run.Started, &r.State.Updated
-	out.Status, out.StepsDone, out.Steps = statusWord(r.State, r.Busy), doneOf(r.State), len(head.Plan.Steps)
+	out.Status, out.Phase, out.Took = statusWord(r.State, r.Busy), word(r.State.Phase), r.State.Took().Seconds()
+	out.StepsDone, out.Undone, out.Steps = doneOf(r.State), undoneOf(r.State), len(head.Plan.Steps)
+	out.Failed = orEmpty(failedSteps(r.State))
 	if out.Status == "failed" {
 		out.FailedStep = r.State.Failure.Step
 	}
@@ -339,7 +381,7 @@ func stepRunJSON(n int, p run.StepPlan, st *run.StepState) jsonStepRun {
 		return out
 	}
 	out.Status, out.Took, out.Result, out.LeftAsIs = stepStatus(st), st.Took.Seconds(), orEmptyMap(st.Result()), st.UndoNote
-	out.Skipped, out.SkippedBy = st.Skipped, st.SkippedBy
+	out.Skipped, out.SkippedBy, out.Error = st.Skipped, st.SkippedBy, st.Error
 	if a := st.Approval; a != nil {
 		out.Approval = &jsonApproval{By: a.By, Reason: a.Reason, At: a.At}
 	}
