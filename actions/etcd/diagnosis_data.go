@@ -56,7 +56,7 @@ func diagnosisDataSpec() engine.DataSpec {
 			{Name: "cluster_id", Type: cty.String, Doc: "The cluster's ID in hexadecimal, where you know it: another one is a finding."},
 			{Name: "keys", Type: cty.Number, Doc: "How many keys there should be at least: fewer are a finding."},
 		},
-		Results: diagnosisResults(),
+		Results: inBrief(diagnosisResults()),
 		Example: `data "etcd_diagnosis" "now" {}
 
 data "etcd_diagnosis" "of_a_copy" {

@@ -40,6 +40,7 @@ type app struct {
 	ctx, stop context.Context
 	began     time.Time
 	in        io.Reader
+	verbose   bool
 	out       *view.Output
 	err       *os.File
 	view      view.View
@@ -159,8 +160,12 @@ finished one can be rolled back.`,
 		a.drillCommand(), a.explainCommand(),
 		a.runbooksCommand(), a.catCommand(), a.fmtCommand(), a.manCommand(), a.versionCommand(),
 	)
+	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "show everything: all steps, what the data sources say, what holds already")
 	a.log.flags(root)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.verbose {
+			a.view.Verbose()
+		}
 		if err := a.tellStateDir(); err != nil {
 			return err
 		}

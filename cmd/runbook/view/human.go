@@ -26,6 +26,7 @@ type Human struct {
 	out, err     io.Writer
 	width        uint
 	errWidth     uint // 0: err is no terminal
+	verbose      bool // all is shown
 	colors       bool
 	bold, faint  paint
 	good, bad    paint
@@ -77,6 +78,9 @@ func newHuman(out, err io.Writer, width int, colors bool) *Human {
 func (h *Human) line(format string, args ...any) {
 	_, _ = io.WriteString(h.out, sprintf(format+"\n", args...))
 }
+
+// Verbose has all shown that there is.
+func (h *Human) Verbose() { h.verbose = true }
 
 // inLargePieces has all that follows written together, until done is called.
 func (h *Human) inLargePieces() (done func()) {

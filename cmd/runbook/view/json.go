@@ -108,6 +108,9 @@ func (j *JSON) Changed(diff, what string) {
 	j.emit("runbook_changed", body{"diff": diff, "message": what})
 }
 
+// Verbose changes nothing: a program is told all.
+func (j *JSON) Verbose() {}
+
 // Asks says that nobody can be asked: a program says --yes beforehand.
 func (j *JSON) Asks() bool { return false }
 

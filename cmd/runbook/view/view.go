@@ -38,6 +38,8 @@ type View interface {
 	// Changed shows how a runbook has changed since its run began, and what
 	// follows.
 	Changed(diff, what string)
+	// Verbose has all shown that there is, from now on.
+	Verbose()
 	// Asks reports whether a person reads this, who can be asked. Ask puts a
 	// question; the answer follows on the same line.
 	Asks() bool
