@@ -34,7 +34,7 @@ func (h *Human) Read(s engine.DataSpec, r engine.Result) {
 	}
 	for _, p := range shown {
 		if list, ok := p.value.([]any); ok && lines[p.name] != "" && !h.verbose {
-			h.brief(p.name, list, lines[p.name])
+			h.inLines(p.name, list, lines[p.name])
 		} else {
 			h.value(p.name, p.value, "  ", width)
 		}

@@ -10,8 +10,8 @@ import (
 // mostTold is how many elements of a list are told where nobody asks for all.
 const mostTold = 12
 
-// brief tells the elements of a list in a line each.
-func (h *Human) brief(name string, list []any, line string) {
+// inLines tells the elements of a list in a line each.
+func (h *Human) inLines(name string, list []any, line string) {
 	h.line("  %s", name)
 	for _, x := range list[:min(mostTold, len(list))] {
 		if members, ok := x.([]pair); ok {
