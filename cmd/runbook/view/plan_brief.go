@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-runewidth"
 
@@ -17,7 +18,7 @@ import (
 
 // stepsToDo shows the steps that will do something, as far as anybody can tell,
 // and names those of which that depends on another one.
-func (h *Human) stepsToDo(p *run.Plan) {
+func (h *Human) stepsToDo(p *run.Plan, e run.Estimate) {
 	var otherwise, open stepNames
 	shown, most := 0, 2
 	if len(p.Summary) > 0 {
@@ -34,7 +35,7 @@ func (h *Human) stepsToDo(p *run.Plan) {
 			shown++
 		case s.Action != lang.SubAction: // of a runbook, the steps are shown
 			h.dependent(&open)
-			h.toDo(i+1, s, most)
+			h.toDo(i+1, s, e.Steps[s.Name], most)
 			shown++
 		}
 	}
@@ -80,8 +81,11 @@ func (a *stepNames) said(when string, room int) string {
 	return listed(count(a.count, "more step")+when+": ", a.names, room)
 }
 
+// long is what a step takes where that is worth telling.
+const long = 10 * time.Second
+
 // toDo shows what a step will do in a few lines, with that many for its changes.
-func (h *Human) toDo(n int, s run.StepPlan, most int) {
+func (h *Human) toDo(n int, s run.StepPlan, takes time.Duration, most int) {
 	head := h.bold.Sprintf("%2d  %s", n, s.Name)
 	switch {
 	case s.Change.Empty() && s.Approve != "":
@@ -93,9 +97,12 @@ func (h *Human) toDo(n int, s run.StepPlan, most int) {
 		return
 	}
 	said := h.brief(cmp.Or(s.Description, s.Action), mostOfLine)
-	if s.KnownAfter != "" {
+	switch {
+	case s.KnownAfter != "":
 		h.line("%s  %s %s", head, said, h.faint.Sprintf("(known after step %s)", s.KnownAfter))
-	} else {
+	case takes >= long:
+		h.line("%s  %s %s", head, said, h.faint.Sprintf("(%s)", about(takes)))
+	default:
 		h.line("%s  %s", head, said)
 	}
 	const indent = "    "
