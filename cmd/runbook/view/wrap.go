@@ -104,7 +104,10 @@ func middle(text string, columns int) string {
 		return text
 	}
 	const gap = "…"
-	if columns <= 1 {
+	switch {
+	case columns <= 0:
+		return ""
+	case columns == 1:
 		return gap
 	}
 	head := runewidth.Truncate(text, (columns-1)/3, "")
