@@ -16,7 +16,7 @@ import (
 
 // options gathers where to look, and what to expect there.
 func (d *diagnosisData) options(ctx context.Context, w engine.World) (diagnose.Options, error) {
-	o := diagnose.Options{UID: -1, GID: -1, Backups: d.Backups, Keys: valueOf(d.Keys), ClusterID: valueOf(d.ClusterID)}
+	o := diagnose.Options{UID: -1, GID: -1, Backups: d.Backups, Roots: d.Search, Keys: valueOf(d.Keys), ClusterID: valueOf(d.ClusterID)}
 	if err := d.configured(ctx, w, &o); err != nil {
 		return o, err
 	}
@@ -35,6 +35,7 @@ func (d *diagnosisData) options(ctx context.Context, w engine.World) (diagnose.O
 	if d.Logs != nil {
 		o.Log.Paths = d.Logs
 	}
+	before(ctx, w, &o)
 	var err error
 	o.MountPoint, err = isMountPoint(o.DataDir)
 	return o, err
@@ -51,6 +52,7 @@ func valueOf[T any](p *T) T {
 // configured learns what it can from what starts etcd. Where that was named
 // and can't be read, it is a finding, unless the data directory is in it.
 func (d *diagnosisData) configured(ctx context.Context, w engine.World, o *diagnose.Options) error {
+	o.Manifest, o.Unit, o.Config = valueOf(d.Manifest), valueOf(d.Unit), valueOf(d.Config)
 	source := memberData{Unit: d.Unit, Config: d.Config, Manifest: d.Manifest}
 	if source == (memberData{}) {
 		return d.discover(ctx, w, o)
@@ -83,7 +85,8 @@ func (d *diagnosisData) discover(ctx context.Context, w engine.World, o *diagnos
 	if d.Backups == nil {
 		o.Backups = i.BackupDirs
 	}
-	s, err := starter(ctx, w, i)
+	o.Manifest, o.Unit, o.Config = i.Manifest, i.Unit, i.Config
+	s, err := starter(ctx, w, i, "data_dir=PATH, manifest=PATH, unit=NAME.service or config=PATH")
 	if err == nil {
 		err = expect(ctx, w, s, o)
 	}
@@ -120,13 +123,13 @@ func expect(ctx context.Context, w engine.World, s *locate.Starter, o *diagnose.
 	}
 	o.DataDir, o.WALDir, o.Version = filepath.Clean(m.DataDir), m.WALDir, s.Version
 	o.Name, o.PeerURLs = m.Name, m.PeerURLs
-	o.Files = []string{m.CertFile, m.KeyFile, m.CAFile}
+	o.CAFile = m.CAFile
 	if s.Config == "" { // a configuration file doesn't say who runs etcd
 		if uid, gid, err := lookup(s.User, s.Group); err == nil {
 			o.UID, o.GID = uid, gid
 		}
 	}
-	o.Log.Unit = s.Unit
+	o.Unit, o.Log.Unit = s.Unit, s.Unit
 	if s.Manifest != "" {
 		o.Log.Paths = diagnose.PodLogs
 		besideManifest(s.Manifest, o)

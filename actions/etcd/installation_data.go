@@ -28,6 +28,7 @@ func installationDataSpec() engine.DataSpec {
 			{Name: "manifests_dir", Type: cty.String, Doc: "The folder whose static pods kubelet runs; null where there is none."},
 			{Name: "stopped_dir", Type: cty.String, Doc: "Where the shipped runbooks set its manifests aside; null where there is no such folder."},
 			{Name: "manifest_found", Type: cty.String, Doc: "Where a manifest of etcd can be read now, which may be one that was set aside; null where there is none."},
+			{Name: "pods", Type: texts, Doc: "The static pods of the control plane that have a manifest, in the order in which they are to stop: the API server first, etcd last, which is named even if its manifest is gone. Empty where etcd is no static pod."},
 			{Name: "unit", Type: cty.String, Doc: "The unit that starts etcd; null where none does."},
 			{Name: "config", Type: cty.String, Doc: "etcd's own configuration file; null where it has none."},
 			{Name: "kubelet", Type: cty.String, Doc: "kubelet's unit; null where there is none."},
@@ -51,10 +52,18 @@ func (*installationData) Read(ctx context.Context, w engine.World) (engine.Resul
 	}
 	return engine.Result{
 		"runs_as": i.RunsAs, "manifest": orNull(i.Manifest), "manifests_dir": orNull(i.ManifestsDir), "stopped_dir": orNull(i.StoppedDir),
-		"manifest_found": orNull(i.ManifestFound), "unit": orNull(i.Unit), "config": orNull(i.Config), "kubelet": orNull(i.Kubelet),
+		"pods": podsOf(i), "manifest_found": orNull(i.ManifestFound), "unit": orNull(i.Unit), "config": orNull(i.Config), "kubelet": orNull(i.Kubelet),
 		"kubeconfig": orNull(i.Kubeconfig), "data_dir": orNull(i.DataDir), "wal_dir": orNull(i.WALDir),
 		"backup_dirs": i.BackupDirs, "archives": i.Archives, "sources": orEmpty(i.Sources),
 	}, nil
+}
+
+// podsOf are the pods to stop and start with etcd.
+func podsOf(i locate.Installation) []string {
+	if i.RunsAs != locate.StaticPod {
+		return []string{}
+	}
+	return i.Pods
 }
 
 // orNull is a text that is null where it is empty.
@@ -65,17 +74,18 @@ func orNull(text string) any {
 	return text
 }
 
-// installed is what starts etcd on this host.
-func installed(ctx context.Context, w engine.World) (*locate.Starter, error) {
+// installed is what starts etcd on this host. By attributes it can be named
+// instead.
+func installed(ctx context.Context, w engine.World, attributes string) (*locate.Starter, error) {
 	i, err := locate.Find(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	return starter(ctx, w, i)
+	return starter(ctx, w, i, attributes)
 }
 
 // starter is what starts etcd, or why that isn't known.
-func starter(ctx context.Context, w engine.World, i locate.Installation) (*locate.Starter, error) {
+func starter(ctx context.Context, w engine.World, i locate.Installation, attributes string) (*locate.Starter, error) {
 	if s := i.Starter(); s != nil {
 		return s, nil
 	}
@@ -91,5 +101,5 @@ func starter(ctx context.Context, w engine.World, i locate.Installation) (*locat
 		return s, nil
 	}
 	return nil, engine.Errorf("etcd", "nothing was found on this host that starts an etcd: no static pod, no unit and no configuration file").
-		WithHint("Run this on etcd's own host. If this is it, name what starts etcd: manifest=PATH, unit=NAME.service or config=PATH.")
+		WithHint("Run this on etcd's own host. If this is it, say where it is: %s.", attributes)
 }

@@ -162,7 +162,7 @@ func (p *Plan) step(name string) StepPlan {
 func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, hcl.Diagnostics) {
 	defer scope.Hope()()
 	p := &planner{
-		ctx: ctx, host: host, scope: scope,
+		ctx: ctx, host: readOnce(host), scope: scope,
 		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure,
 			Restartable: scope.Book.Restartable, secrets: newSecrets(rand.Text())},
 	}

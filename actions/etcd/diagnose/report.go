@@ -16,17 +16,21 @@ type Options struct {
 	// isn't known.
 	Name     string
 	PeerURLs []string
+	// Named are other data directories that etcd is, or once was, started with,
+	// and Roots are where data that was moved is looked for.
+	Named, Roots []string
+	// CAFile is the CA of the members' certificates; empty if there is none.
+	CAFile string
 	// UID, GID and Mode are what the directory should have; -1 if unknown.
 	UID, GID int
-	// Files are what the configuration names: certificates, keys.
-	Files []string
 	// ClusterID, in hexadecimal, and Keys are what the operator knows.
 	ClusterID string
 	Keys      int64
-	// Manifest is the static pod's manifest; empty if there is none.
-	Manifest string
-	Backups  []string // directories
-	Log      LogSource
+	// Manifest is the static pod's manifest, Unit the systemd unit that starts
+	// etcd and Config its own configuration file; empty if there is none.
+	Manifest, Unit, Config string
+	Backups                []string // directories
+	Log                    LogSource
 	// MountPoint says that the data directory is one.
 	MountPoint bool
 	// ConfigError is what is wrong with the configuration, Unconfigured why it
@@ -48,15 +52,18 @@ const (
 	Note    = "note"    // worth knowing
 )
 
-// The cures, in order of what they lose.
+// The cures, in order of what they lose. Mend is none of the data: something
+// around etcd has to be put right first, whichever cure the data then takes.
 const (
+	Mend    = "mend"
 	Restart = "restart"
 	Repair  = "repair"
+	Adopt   = "adopt"
 	Salvage = "salvage"
 	Restore = "restore"
 )
 
-var cures = []string{Restart, Repair, Salvage, Restore}
+var cures = []string{Restart, Repair, Adopt, Salvage, Restore}
 
 // Finding is one thing that is so.
 type Finding struct {
@@ -71,7 +78,36 @@ type Finding struct {
 	Advice string `json:"advice"`
 	// Needs is the gentlest cure that copes with it; empty if none is needed.
 	Needs string `json:"needs"`
+	Remedy
+	// Said is what etcd said, where that is the finding.
+	Said string `json:"-"`
 }
+
+// Remedy is how a finding is put right.
+type Remedy struct {
+	// Name is what a runbook does about it, one of the names below; empty where
+	// a person has to. Command is what a person types.
+	Name    string `json:"remedy"`
+	Command string `json:"command"`
+	// Source is the archive or the file that holds what is to be put back. From
+	// and To are a flag's name as it is and as it should be.
+	Source string `json:"source"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+}
+
+// The names of remedies.
+const (
+	StartKubelet     = "start_kubelet"
+	StartRuntime     = "start_runtime"
+	StartUnit        = "start_unit"         // the finding's path is the unit
+	StopUnit         = "stop_unit"          // likewise
+	PutBack          = "put_back"           // path is the file, source what holds it
+	RenewCertificate = "renew_certificate"  // path is the certificate or the kubeconfig
+	SetAsideManifest = "set_aside_manifest" // path is the manifest
+	RenameFlag       = "rename_flag"        // path is the manifest
+	Own              = "own"
+)
 
 // Rung is one cure of the ladder.
 type Rung struct {
@@ -79,22 +115,39 @@ type Rung struct {
 	Possible bool   `json:"possible"`
 	Why      string `json:"why"`
 	Loss     string `json:"loss"`
+	// Path is the directory or file that it makes use of; empty if it isn't
+	// possible.
+	Path string `json:"path"`
 }
 
 // Report is all that a look at a directory tells.
 type Report struct {
-	Options     Options
-	Version     string
-	Member      bool // there is a directory "member"
-	DB          DB
-	WAL         WAL
-	Snaps       Snaps
-	Around      Surroundings
-	Backups     []Backup
+	Options Options
+	Version string
+	Member  bool // there is a directory "member"
+	DB      DB
+	WAL     WAL
+	Snaps   Snaps
+	Around  Surroundings
+	Backups []Backup
+	// Candidates are what is left on the host, least loss first. Cut says where
+	// the search for them ended before it was through.
+	Candidates  []Candidate
+	Cut         string
 	Findings    []Finding
 	Ladder      []Rung
 	Recommended string
 	Advice      string
+	// Served tells whether the host's API server answers that it is ready; nil
+	// where there is none.
+	Served *bool
+
+	// left is what was found, that in place first, and ours are those whose
+	// history is the member's own.
+	left []*left
+	ours map[*left]bool
+	// memberDir is the directory "member" where it is called something else.
+	memberDir string
 }
 
 // add adds a finding.
@@ -110,9 +163,14 @@ func (r *Report) Has(class string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Class == class })
 }
 
-// Healthy reports whether nothing is broken, lost or wrong.
+// mend is a finding about what is around etcd.
+func (r *Report) mend(class, severity, path, sentence, advice string, remedy Remedy) {
+	r.add(Finding{Class: class, Severity: severity, Path: path, Offset: -1, Needs: Mend, Finding: sentence, Advice: advice, Remedy: remedy})
+}
+
+// Healthy reports whether nothing is broken, lost or wrong, and the API served.
 func (r *Report) Healthy() bool {
-	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity != Note })
+	return (r.Served == nil || *r.Served) && !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity != Note })
 }
 
 // needs is the gentlest cure that copes with all findings.

@@ -27,15 +27,18 @@ type Installation struct {
 	ManifestsDir  string // kubelet's folder of manifests
 	StoppedDir    string // where the shipped runbooks set manifests aside
 	ManifestFound string // where the manifest can be read now
-	Unit          string
-	Config        string // etcd's configuration file
-	Kubelet       string // kubelet's unit
-	Kubeconfig    string
-	DataDir       string
-	WALDir        string   // where the log isn't in the data directory
-	BackupDirs    []string // never none
-	Archives      []string // the newest first
-	Sources       []string // what was read, and what it told
+	// Pods are the static pods of the control plane that have a manifest, which
+	// etcd's need not, in the order in which they are to stop.
+	Pods       []string
+	Unit       string
+	Config     string // etcd's configuration file
+	Kubelet    string // kubelet's unit
+	Kubeconfig string
+	DataDir    string
+	WALDir     string   // where the log isn't in the data directory
+	BackupDirs []string // never none
+	Archives   []string // the newest first
+	Sources    []string // what was read, and what it told
 
 	// Starters is what could be read of all that starts an etcd here. The first
 	// is the one that counts, unless that can't be read.
@@ -61,6 +64,7 @@ func Find(ctx context.Context, files Files) (Installation, error) {
 	i.Archives = l.archives(ctx, i.BackupDirs)
 	if i.ManifestsDir != "" {
 		i.StoppedDir = stoppedFolder(i.ManifestsDir)
+		i.Pods = l.pods(ctx, i.ManifestsDir)
 	}
 	all := l.units(ctx, services)
 	if pod, ok := l.pod(ctx, i.ManifestsDir, i.Archives); ok {

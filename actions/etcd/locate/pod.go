@@ -47,6 +47,18 @@ func (l *look) folder(ctx context.Context) string {
 	return ""
 }
 
+// pods lists the static pods of a control plane, by the names that kubeadm gives
+// them and their files.
+func (l *look) pods(ctx context.Context, folder string) []string {
+	var pods []string
+	for _, pod := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
+		if l.first(ctx, filepath.Join(folder, pod+".yaml"), filepath.Join(stoppedFolder(folder), pod+".yaml")) != "" {
+			pods = append(pods, pod)
+		}
+	}
+	return append(pods, "etcd")
+}
+
 // stoppedFolder is where the shipped runbooks set manifests aside.
 func stoppedFolder(folder string) string { return folder + ".stopped" }
 

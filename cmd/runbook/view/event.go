@@ -190,7 +190,6 @@ func (h *Human) undoEvent(e engine.Event) {
 	case engine.UndoFailed:
 		h.failed(e.Err)
 	case engine.RolledBack:
-		h.line("\n%s Run %s is rolled back.", h.good.Sprint("Done."), e.ID)
-		h.line("Its report: runbook report %s", e.ID)
+		h.rolledBack(e)
 	}
 }
