@@ -27,6 +27,8 @@ func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	h.line("")
 	h.failing(p)
 	switch {
+	case len(p.Steps) == 0: // a precondition of the runbook fails
+		return
 	case h.verbose:
 		h.allSteps(p, e)
 	case len(p.Failing()) == 0:
@@ -51,9 +53,13 @@ func (h *Human) Recall(p *run.Plan) {
 // summary shows what a runbook has to say first.
 func (h *Human) summary(lines []string) {
 	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
-		if line != "" {
-			h.line("  %s %s", h.faint.Sprint("•"), h.brief(line, mostOfLine))
+		text := strings.TrimLeft(line, " ")
+		lead := "  " + line[:len(line)-len(text)]
+		text = lead + printable(h.brief(text, mostOfLine))
+		if h.outWidth > 0 && columnsOf(text) > h.outWidth {
+			text = folded(text, h.outWidth, len(lead)+2)
 		}
+		h.asIs("%s", text)
 	}
 }
 

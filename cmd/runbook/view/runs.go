@@ -88,12 +88,12 @@ func (h *Human) stepStates(s *run.State) {
 			h.stepState(i+1, p, st)
 		}
 	}
-	h.folded("passed over", passed)
-	h.folded("not begun", waiting)
+	h.foldedSteps("passed over", passed)
+	h.foldedSteps("not begun", waiting)
 }
 
-// folded names steps on a line.
-func (h *Human) folded(how string, names []string) {
+// foldedSteps names steps on a line.
+func (h *Human) foldedSteps(how string, names []string) {
 	if len(names) > 0 {
 		h.line("\n%s", listed(fmt.Sprintf("%s %s (-v shows them): ", count(len(names), "step"), how), names, h.room(0)))
 	}

@@ -152,3 +152,17 @@ func (h *Human) brief(text string, columns int) string {
 	}
 	return inBrief(strings.Join(words, " "), columns)
 }
+
+// beginning is a text on one line, without its last words where it is wider than
+// that.
+func beginning(text string, columns int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if runewidth.StringWidth(text) <= columns {
+		return text
+	}
+	short := runewidth.Truncate(text, columns-1, "")
+	if at := strings.LastIndexByte(short, ' '); at > columns/2 {
+		short = short[:at]
+	}
+	return short + "…"
+}
