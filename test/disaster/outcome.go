@@ -29,7 +29,11 @@ type Outcome struct {
 // recovery has left to be done by itself, such as a node that reports in, isn't
 // part of its time.
 func (o *Outcome) proves(ctx context.Context, s *Stage) {
-	ctx, cancel := context.WithTimeout(ctx, toServe)
+	patience := toServe
+	if o.Session.Code != 0 {
+		patience = toServeAnyway
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	begun := time.Now()
 	o.Failure = s.Serves(ctx)

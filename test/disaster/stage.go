@@ -49,6 +49,8 @@ const (
 	toBreak   = 15 * time.Minute
 	toRecover = 12 * time.Minute
 	toServe   = 3 * time.Minute
+	// A recovery that has failed may have started everything nevertheless.
+	toServeAnyway = 20 * time.Second
 )
 
 // Meet has the site meet with a disaster, and brings it back. An error is one of

@@ -65,10 +65,10 @@ func ofData() []*disaster.Disaster {
 
 // The unit, and what it needs.
 func ofUnit() []*disaster.Disaster {
-	const taker = `/usr/bin/systemd-socket-activate --listen=127.0.0.1:2379 /bin/cat`
+	const taker = `/usr/bin/systemd-socket-activate --accept --listen=127.0.0.1:2379 /bin/cat`
 	return []*disaster.Disaster{{
 		Name:  "killed-until-systemd-gave-up",
-		Break: `for i in 1 2 3 4; do pkill -KILL -x etcd; until pgrep -x etcd || systemctl is-failed etcd.service; do sleep 0.1; done; done; until systemctl is-failed --quiet etcd.service; do pkill -KILL -x etcd || true; done`,
+		Break: `until systemctl is-failed --quiet etcd.service; do pkill -KILL -x etcd || true; done`,
 		Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "unit-masked",
