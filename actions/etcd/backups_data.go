@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/locate"
 	"runbook/engine"
 )
 
@@ -36,7 +37,7 @@ func backupsDataSpec() engine.DataSpec {
 		Doc: "Lists every backup of etcd in one or more directories, the newest first, and checks each completely: its SHA-256, the structure of its database and every value in it. " +
 			"It tells which of them is the newest good one, whether that is older than it should be, and where backups are missing.",
 		Attributes: []engine.Attribute{
-			{Name: "directories", Type: cty.List(cty.String), Required: true, Doc: "The directories. One that doesn't exist has no backups."},
+			{Name: "directories", Type: cty.List(cty.String), Doc: "The directories. One that doesn't exist has no backups. Default: those that etcd_installation finds."},
 			{Name: "pattern", Type: cty.String, Default: cty.StringVal("*.db"), Check: checkPattern, Doc: "Which names are backups, with * and ?."},
 			{Name: "interval_seconds", Type: cty.Number, Doc: "How often a backup should be made, in seconds. Without it nothing is called overdue or a gap."},
 			{Name: "version", Type: cty.String, Doc: "The version of the etcd that is to run them, such as 3.6.4: what is too new for it is no good."},
@@ -85,6 +86,13 @@ type foundBackup struct {
 
 // Read implements engine.DataSource.
 func (d *backupsData) Read(ctx context.Context, w engine.World) (engine.Result, error) {
+	if d.Directories == nil {
+		i, err := locate.Find(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		d.Directories = i.BackupDirs
+	}
 	found, err := d.list(ctx, w)
 	if err != nil {
 		return nil, err

@@ -39,21 +39,23 @@ func diagnosisDataSpec() engine.DataSpec {
 			"so that nothing that stands in it can do harm. A value that has changed inside of a whole database shows only where it can't be decoded any more: " +
 			"that nothing is found doesn't prove that every value is what was written.",
 		Attributes: []engine.Attribute{
-			{Name: "data_dir", Type: cty.String, Check: checkAbsolute, Doc: "The data directory. Default: that of what starts etcd."},
+			{Name: "data_dir", Type: cty.String, Check: checkAbsolute, Doc: "The data directory. Default: that of what starts etcd, which is found as etcd_installation tells."},
 			{Name: "wal_dir", Type: cty.String, Check: checkAbsolute, Doc: "The directory of the write-ahead log. Default: what starts etcd says, else member/wal."},
-			{Name: "unit", Type: cty.String, Doc: "The systemd unit that starts etcd. It tells name, URLs, owner and files to expect, and where the log is. Default: etcd.service, if it is of this data directory."},
+			{Name: "unit", Type: cty.String, Doc: "The systemd unit that starts etcd. It tells name, URLs, owner and files to expect, and where the log is. Default: what is found, if it is of this data directory."},
 			{Name: "config", Type: cty.String, Doc: "etcd's own configuration file, in place of unit."},
-			{Name: "manifest", Type: cty.String, Doc: "The manifest of etcd's static pod, in place of unit. Default: /etc/kubernetes/manifests/etcd.yaml, if it is of this data directory."},
+			{Name: "manifest", Type: cty.String, Doc: "The manifest of etcd's static pod, in place of unit. Default: what is found, if it is of this data directory."},
 			{Name: "version", Type: cty.String, Doc: "etcd's version that is to run on the directory, such as 3.6.4. Default: what the manifest's image says, else the database."},
-			{Name: "backups", Type: texts, Doc: "Directories with snapshots. The newest file *.db that verifies is what a restore would take."},
+			{Name: "backups", Type: texts, Doc: "Directories with snapshots. The newest file *.db that verifies is what a restore would take. Default: where nothing else is named, those that etcd_installation finds."},
 			{Name: "logs", Type: texts, Doc: "Files with etcd's log; patterns with * and ? are for their newest match. Default: the static pod's, where a manifest starts etcd."},
 			{Name: "journal", Type: cty.String, Doc: "The unit whose journal is etcd's log. Default: the unit that starts etcd."},
 			{Name: "cluster_id", Type: cty.String, Doc: "The cluster's ID in hexadecimal, where you know it: another one is a finding."},
 			{Name: "keys", Type: cty.Number, Doc: "How many keys there should be at least: fewer are a finding."},
 		},
 		Results: diagnosisResults(),
-		Example: `data "etcd_diagnosis" "now" {
-  data_dir = "/var/lib/etcd"
+		Example: `data "etcd_diagnosis" "now" {}
+
+data "etcd_diagnosis" "of_a_copy" {
+  data_dir = "/mnt/copy/etcd"
   backups  = ["/var/backups/etcd"]
 }`,
 		New: func() engine.DataSource { return &diagnosisData{} },

@@ -8,15 +8,10 @@ import (
 	"strings"
 
 	"runbook/actions/etcd/diagnose"
+	"runbook/actions/etcd/locate"
 	"runbook/actions/etcd/member"
 	"runbook/actions/etcd/unseen"
 	"runbook/engine"
-)
-
-// What starts etcd where nobody says it.
-const (
-	usualManifest = "/etc/kubernetes/manifests/etcd.yaml"
-	usualUnit     = "etcd.service"
 )
 
 // options gathers where to look, and what to expect there.
@@ -27,10 +22,6 @@ func (d *diagnosisData) options(ctx context.Context, w engine.World) (diagnose.O
 	}
 	if d.DataDir != nil {
 		o.DataDir = filepath.Clean(*d.DataDir)
-	}
-	if o.DataDir == "" {
-		return o, engine.Errorf("etcd_diagnosis", "which data directory to look at isn't known").
-			WithHint("Set data_dir, or name what starts etcd with manifest, unit or config.").WithAttribute("data_dir")
 	}
 	if d.WALDir != nil {
 		o.WALDir = *d.WALDir
@@ -62,10 +53,12 @@ func valueOf[T any](p *T) T {
 func (d *diagnosisData) configured(ctx context.Context, w engine.World, o *diagnose.Options) error {
 	source := memberData{Unit: d.Unit, Config: d.Config, Manifest: d.Manifest}
 	if source == (memberData{}) {
-		d.usual(ctx, w, o)
-		return nil
+		return d.discover(ctx, w, o)
 	}
-	err := source.expect(ctx, w, o)
+	s, err := source.find(ctx, w)
+	if err == nil {
+		err = expect(ctx, w, s, o)
+	}
 	var unknown *engine.UnknownError
 	switch {
 	case err == nil:
@@ -77,45 +70,66 @@ func (d *diagnosisData) configured(ctx context.Context, w engine.World, o *diagn
 	return nil
 }
 
-// usual looks for what starts etcd where it usually is. It counts if it is of
-// the same data directory.
-func (d *diagnosisData) usual(ctx context.Context, w engine.World, o *diagnose.Options) {
-	manifest, unit := usualManifest, usualUnit
-	for _, source := range []memberData{{Manifest: &manifest}, {Unit: &unit}} {
+// discover looks for what starts etcd. Where a data directory was named, it
+// counts if it is of the same one.
+func (d *diagnosisData) discover(ctx context.Context, w engine.World, o *diagnose.Options) error {
+	i, err := locate.Find(ctx, w)
+	if err != nil {
+		return err
+	}
+	if d.DataDir != nil {
+		return d.ofDirectory(ctx, w, i, o)
+	}
+	if d.Backups == nil {
+		o.Backups = i.BackupDirs
+	}
+	s, err := starter(ctx, w, i)
+	if err == nil {
+		err = expect(ctx, w, s, o)
+	}
+	if err == nil {
+		return nil
+	}
+	if i.DataDir == "" {
+		return err
+	}
+	o.DataDir, o.WALDir, o.Unconfigured = i.DataDir, i.WALDir, err.Error()
+	return ctx.Err()
+}
+
+// ofDirectory reads what starts etcd on the data directory that was named.
+func (d *diagnosisData) ofDirectory(ctx context.Context, w engine.World, i locate.Installation, o *diagnose.Options) error {
+	for _, s := range i.Starters {
 		found := *o
-		err := source.expect(ctx, w, &found)
-		if err == nil && (d.DataDir == nil || filepath.Clean(*d.DataDir) == found.DataDir) {
+		if err := expect(ctx, w, s, &found); err == nil && filepath.Clean(*d.DataDir) == found.DataDir {
 			*o = found
-			return
+			break
 		}
 	}
+	return ctx.Err()
 }
 
 // expect reads what starts etcd into o.
-func (d *memberData) expect(ctx context.Context, w engine.World, o *diagnose.Options) error {
-	f, err := d.find(ctx, w)
-	if err != nil {
-		return err
-	}
-	if err := f.followConfig(ctx, w); err != nil {
-		return err
-	}
-	m, err := member.Resolve(f.settings, f.dir, f.where)
-	if err != nil {
+func expect(ctx context.Context, w engine.World, s *locate.Starter, o *diagnose.Options) error {
+	m, err := s.Member(ctx, w)
+	var inconsistent *locate.Inconsistent
+	if errors.As(err, &inconsistent) {
 		o.ConfigError = err.Error()
+	} else if err != nil {
+		return err
 	}
-	o.DataDir, o.WALDir, o.Version = filepath.Clean(m.DataDir), m.WALDir, f.version
+	o.DataDir, o.WALDir, o.Version = filepath.Clean(m.DataDir), m.WALDir, s.Version
 	o.Name, o.PeerURLs = m.Name, m.PeerURLs
 	o.Files = []string{m.CertFile, m.KeyFile, m.CAFile}
-	if d.Config == nil { // a configuration file doesn't say who runs etcd
-		if uid, gid, err := lookup(f.owner, f.grp); err == nil {
+	if s.Config == "" { // a configuration file doesn't say who runs etcd
+		if uid, gid, err := lookup(s.User, s.Group); err == nil {
 			o.UID, o.GID = uid, gid
 		}
 	}
-	o.Log.Unit = f.unit
-	if d.Manifest != nil {
+	o.Log.Unit = s.Unit
+	if s.Manifest != "" {
 		o.Log.Paths = diagnose.PodLogs
-		besideManifest(*d.Manifest, o)
+		besideManifest(s.Manifest, o)
 	}
 	return nil
 }

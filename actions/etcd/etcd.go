@@ -30,6 +30,7 @@ func Data() []engine.DataSpec {
 	return []engine.DataSpec{
 		backupsDataSpec(),
 		diagnosisDataSpec(),
+		installationDataSpec(),
 		inventoryDataSpec(),
 		lossDataSpec(),
 		memberDataSpec(),

@@ -134,7 +134,8 @@ func TestSnapshotData(t *testing.T) {
 		"matches":                 {"directory": dir, "pattern": "backup-*"},
 		"no such file":            {"path": dir + "/x.db"},
 		"it is empty":             {"path": dir + "/empty.db"},
-		"either directory or pat": {"path": dir, "directory": dir},
+		"at most one":             {"path": dir, "directory": dir},
+		"no directory holds":      {"directories": []string{dir + "/x", t.TempDir()}},
 	} {
 		if _, err := read(t, "etcd_snapshot", a); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: got %v", a, err)
@@ -144,26 +145,24 @@ func TestSnapshotData(t *testing.T) {
 
 func TestMemberData(t *testing.T) {
 	dir := t.TempDir()
-	old := unitPath
-	unitPath = []string{filepath.Join(dir, "etc"), filepath.Join(dir, "lib")}
-	t.Cleanup(func() { unitPath = old })
-	must(t, os.MkdirAll(filepath.Join(dir, "etc", "etcd.service.d"), 0o755))
-	must(t, os.MkdirAll(filepath.Join(dir, "lib"), 0o755))
 	data := filepath.Join(dir, "data")
 	env := filepath.Join(dir, "env")
 	must(t, os.WriteFile(env, []byte("ETCD_NAME=n1\nETCD_DATA_DIR="+data+"\nETCD_INITIAL_CLUSTER=n1=http://localhost:2380\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, "lib", "etcd.service"), []byte("[Service]\nUser=daemon\nExecStart=/usr/bin/etcd\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, "etc", "etcd.service.d", "a.conf"), []byte("[Service]\nEnvironmentFile="+env+"\n"), 0o600))
-	res, err := read(t, "etcd_member", attrs{"unit": "etcd.service"})
+	fragment := "/usr/lib/systemd/system/etcd.service"
+	write(t, dir, map[string]string{
+		fragment: "[Service]\nUser=daemon\nExecStart=/usr/bin/etcd\n",
+		"/etc/systemd/system/etcd.service.d/a.conf": "[Service]\nEnvironmentFile=" + env + "\n",
+	})
+	res, err := readIn(t, dir, "etcd_member", attrs{"unit": "etcd.service"})
 	must(t, err)
 	if res["name"] != "n1" || res["data_dir"] != data || res["owner"] != "daemon" || res["mode"] != "0700" || res["uid"] != 1 {
 		t.Errorf("got %+v", res)
 	}
 	must(t, os.Mkdir(data, 0o750))
 	for _, c := range []struct{ user, owner, uid, gid int }{{1, 1, 1, 34}, {1, 12, 1, 1}, {0, 12, 12, 34}} {
-		must(t, os.WriteFile(filepath.Join(dir, "lib", "etcd.service"), fmt.Appendf(nil, "[Service]\nUser=%d\nExecStart=/usr/bin/etcd\n", c.user), 0o600))
+		write(t, dir, map[string]string{fragment: fmt.Sprintf("[Service]\nUser=%d\nExecStart=/usr/bin/etcd\n", c.user)})
 		must(t, os.Chown(data, c.owner, 34))
-		res, err = read(t, "etcd_member", attrs{"unit": "etcd"})
+		res, err = readIn(t, dir, "etcd_member", attrs{"unit": "etcd"})
 		must(t, err)
 		if res["uid"] != c.uid || res["gid"] != c.gid || res["mode"] != "0750" {
 			t.Errorf("etcd runs as %d, its data is user %d's: got %+v", c.user, c.owner, res)
@@ -177,7 +176,7 @@ func TestMemberData(t *testing.T) {
 	for says, a := range map[string]attrs{
 		"no such unit":     {"unit": "nothing"},
 		"no such file":     {"manifest": dir + "/none.yaml"},
-		"exactly one":      {"unit": "etcd", "config": conf},
+		"at most one":      {"unit": "etcd", "config": conf},
 		"parsing the etcd": {"config": env},
 	} {
 		if _, err := read(t, "etcd_member", a); err == nil || !strings.Contains(err.Error(), says) {

@@ -11,12 +11,13 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/actions/etcd/diagnose"
+	"runbook/actions/etcd/locate"
 	"runbook/engine"
 )
 
 // lossData tells what restoring a backup would lose.
 type lossData struct {
-	DataDir  string  `cty:"data_dir"`
+	DataDir  *string `cty:"data_dir"`
 	WALDir   *string `cty:"wal_dir"`
 	Snapshot *string `cty:"snapshot"`
 	Prefix   string  `cty:"prefix"`
@@ -33,9 +34,9 @@ func lossDataSpec() engine.DataSpec {
 		Doc: "Tells what restoring a backup would lose against what a data directory still shows: its database, as far as it can be read, and what the write-ahead log adds to it. " +
 			"Each change since the backup is counted, and told by the kind, namespace and name of the Kubernetes object. Nothing is changed, and etcd may be down.",
 		Attributes: []engine.Attribute{
-			{Name: "data_dir", Type: cty.String, Required: true, Check: checkAbsolute, Doc: "The data directory."},
+			{Name: "data_dir", Type: cty.String, Check: checkAbsolute, Doc: "The data directory. Default: the one that etcd_installation finds."},
 			{Name: "wal_dir", Type: cty.String, Check: checkAbsolute, Doc: "The directory of the write-ahead log, if it isn't member/wal in the data directory."},
-			{Name: "snapshot", Type: cty.String, Check: checkAbsolute, Doc: "The backup. Without one, everything would be lost."},
+			{Name: "snapshot", Type: cty.String, Check: checkAbsolute, Doc: "The backup. Without one, everything would be lost; but where data_dir isn't set either, it is the newest that verifies, as etcd_snapshot finds it."},
 			{Name: "prefix", Type: cty.String, Default: cty.StringVal(diagnose.DefaultPrefix), Doc: "Below which keys the API server keeps its objects."},
 			{Name: "limit", Type: cty.Number, Default: cty.NumberIntVal(100), Doc: "How many changes are told one by one. The counts are of all."},
 		},
@@ -55,7 +56,9 @@ func lossDataSpec() engine.DataSpec {
 			{Name: "kinds", Type: cty.List(kind), Doc: "The same by resource, such as deployments.apps; that of keys which are no objects of Kubernetes is empty."},
 			{Name: "lost", Type: cty.List(lost), Doc: "The first of these changes: created, changed or deleted; resource, namespace and name, which are empty for keys that are no objects; and the key."},
 		},
-		Example: `data "etcd_loss" "if_restored" {
+		Example: `data "etcd_loss" "of_the_newest" {}
+
+data "etcd_loss" "if_restored" {
   data_dir = "/var/lib/etcd"
   snapshot = "/var/backups/etcd/backup-1.db"
 }`,
@@ -65,9 +68,12 @@ func lossDataSpec() engine.DataSpec {
 
 // Read implements engine.DataSource.
 func (d *lossData) Read(ctx context.Context, w engine.World) (engine.Result, error) {
-	o := diagnose.LossOptions{Prefix: d.Prefix, Limit: int(d.Limit), DB: filepath.Join(d.DataDir, "member", "snap", "db"), WAL: deref(d.WALDir)}
+	if err := d.settle(ctx, w); err != nil {
+		return nil, err
+	}
+	o := diagnose.LossOptions{Prefix: d.Prefix, Limit: int(d.Limit), DB: filepath.Join(*d.DataDir, "member", "snap", "db"), WAL: deref(d.WALDir)}
 	if o.WAL == "" {
-		o.WAL = filepath.Join(d.DataDir, "member", "wal")
+		o.WAL = filepath.Join(*d.DataDir, "member", "wal")
 	}
 	for _, path := range []*string{&o.DB, &o.WAL} {
 		now, err := w.Source(ctx, *path)
@@ -88,7 +94,7 @@ func (d *lossData) Read(ctx context.Context, w engine.World) (engine.Result, err
 	}
 	l, err := diagnose.FindLoss(ctx, o)
 	if err != nil {
-		return nil, engine.Errorf(d.DataDir, "comparing it with the backup: %w", err).WithAttribute("snapshot")
+		return nil, engine.Errorf(*d.DataDir, "comparing it with the backup: %w", err).WithAttribute("snapshot")
 	}
 	return engine.Result{
 		"summary": lossSummary(l), "complete": l.Complete, "hidden": l.Hidden,
@@ -96,6 +102,38 @@ func (d *lossData) Read(ctx context.Context, w engine.World) (engine.Result, err
 		"keys": l.Keys, "snapshot_keys": l.SnapshotKeys, "replayed": l.Replayed,
 		"created": l.Created, "changed": l.Changed, "deleted": l.Deleted, "kinds": l.Kinds, "lost": l.Lost,
 	}, nil
+}
+
+// settle finds the data directory and the backup where no directory is named.
+func (d *lossData) settle(ctx context.Context, w engine.World) error {
+	if d.DataDir != nil {
+		return nil
+	}
+	i, err := locate.Find(ctx, w)
+	if err != nil {
+		return err
+	}
+	if i.DataDir == "" {
+		_, err := starter(ctx, w, i)
+		return err
+	}
+	d.DataDir = &i.DataDir
+	if d.WALDir == nil && i.WALDir != "" {
+		d.WALDir = &i.WALDir
+	}
+	if d.Snapshot != nil {
+		return nil
+	}
+	files, _, err := (&snapshotData{Directories: i.BackupDirs, Pattern: "*.db"}).search(ctx, w)
+	if err != nil {
+		return err
+	}
+	if c, _, rejected, err := newestGood(ctx, files); err != nil {
+		return err
+	} else if len(rejected) < len(files) {
+		d.Snapshot = &c.path
+	}
+	return nil
 }
 
 // lossSummary says it in a sentence.

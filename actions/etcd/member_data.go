@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/user"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
+	"runbook/actions/etcd/locate"
 	"runbook/actions/etcd/member"
 	"runbook/engine"
 )
@@ -29,13 +29,15 @@ func memberDataSpec() engine.DataSpec {
 		Doc: "Reads how this host's etcd member is configured, from what starts it. " +
 			"A restored data directory has to carry the same name and URLs, and the same owner.",
 		Attributes: []engine.Attribute{
-			{Name: "unit", Type: cty.String, Doc: "The systemd unit that starts etcd, such as etcd.service."},
+			{Name: "unit", Type: cty.String, Doc: "The systemd unit that starts etcd, such as etcd.service. Without unit, config and manifest it is found, as etcd_installation tells."},
 			{Name: "config", Type: cty.String, Doc: "etcd's own configuration file, in place of unit."},
 			{Name: "manifest", Type: cty.String, Doc: "The manifest of etcd's static pod, in place of unit."},
 		},
 		Results: memberResults(),
-		Example: `data "etcd_member" "this" {
-  manifest = "/etc/kubernetes/manifests/etcd.yaml"
+		Example: `data "etcd_member" "this" {}
+
+data "etcd_member" "of_unit" {
+  unit = "etcd.service"
 }`,
 		New: func() engine.DataSource { return &memberData{} },
 	}
@@ -66,28 +68,13 @@ func memberResults() []engine.Attribute {
 	}
 }
 
-// found is what a source says, before defaults.
-type found struct {
-	settings    member.Settings
-	where       string // the source, for messages
-	dir         string // what relative paths are relative to
-	owner, grp  string // the user and group that etcd runs as, or their numbers
-	version     string
-	unit        string
-	sources     []string
-	environment map[string]string
-}
-
 // Read implements engine.DataSource.
 func (d *memberData) Read(ctx context.Context, w engine.World) (engine.Result, error) {
 	f, err := d.find(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.followConfig(ctx, w); err != nil {
-		return nil, err
-	}
-	m, err := member.Resolve(f.settings, f.dir, f.where)
+	m, err := f.Member(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -102,69 +89,36 @@ func (d *memberData) Read(ctx context.Context, w engine.World) (engine.Result, e
 	return res, ownership(ctx, w, m.DataDir, f, res)
 }
 
-// find reads the one source that is set.
-func (d *memberData) find(ctx context.Context, w engine.World) (*found, error) {
+// find reads the one source that is set, or finds it where none is.
+func (d *memberData) find(ctx context.Context, w engine.World) (*locate.Starter, error) {
 	set := 0
 	for _, p := range []*string{d.Unit, d.Config, d.Manifest} {
 		if p != nil {
 			set++
 		}
 	}
-	if set != 1 {
-		return nil, engine.Errorf("etcd_member", "exactly one of unit, config and manifest has to be set; there are %d", set).
-			WithHint("Name what starts etcd on this host.").WithAttribute("unit")
+	if set > 1 {
+		return nil, engine.Errorf("etcd_member", "at most one of unit, config and manifest can be set; there are %d", set).
+			WithHint("Name what starts etcd on this host, or set none of them to have it found.").WithAttribute("unit")
 	}
 	switch {
 	case d.Unit != nil:
-		return readUnit(ctx, w, *d.Unit)
+		return locate.ReadUnit(ctx, w, *d.Unit)
 	case d.Config != nil:
-		return &found{settings: member.Settings{"config-file": *d.Config}, where: *d.Config, dir: "/", owner: "root", grp: "root"}, nil
-	default:
-		return readManifest(ctx, w, *d.Manifest)
+		return locate.OfConfig(*d.Config), nil
+	case d.Manifest != nil:
+		return locate.ReadManifest(ctx, w, *d.Manifest)
 	}
+	return installed(ctx, w)
 }
 
-func readManifest(ctx context.Context, w engine.World, path string) (*found, error) {
-	data, err := readFile(ctx, w, path, "manifest")
-	if err != nil {
-		return nil, err
-	}
-	pod, err := member.ParseManifest(data, path)
-	if err != nil {
-		return nil, err
-	}
-	return &found{
-		settings: pod.Settings, where: path, dir: "/", version: pod.Version, sources: []string{path},
-		owner: strconv.Itoa(pod.UID), grp: strconv.Itoa(pod.GID),
-	}, nil
-}
-
-// followConfig reads the configuration file that the settings name. etcd then
-// ignores every other setting.
-func (f *found) followConfig(ctx context.Context, w engine.World) error {
-	path := f.settings["config-file"]
-	if path == "" {
-		return nil
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(f.dir, path)
-	}
-	data, err := readFile(ctx, w, path, "config")
-	if err != nil {
-		return err
-	}
-	f.sources = append(f.sources, path)
-	f.settings, err = member.FromConfig(data, path)
-	return err
-}
-
-func memberResult(m member.Member, f *found) engine.Result {
+func memberResult(m member.Member, f *locate.Starter) engine.Result {
 	res := engine.Result{
 		"name": m.Name, "data_dir": m.DataDir, "wal_dir": m.WALDir,
 		"peer_urls": m.PeerURLs, "listen_peer_urls": m.ListenPeerURLs,
 		"client_urls": m.ClientURLs, "listen_client_urls": m.ListenClientURLs,
 		"initial_cluster": m.InitialCluster, "initial_cluster_token": m.Token,
-		"unit": f.unit, "version": f.version, "sources": f.sources, "tls": nil,
+		"unit": f.Unit, "version": f.Version, "sources": f.Sources, "tls": nil,
 	}
 	if m.CertFile != "" || m.CAFile != "" {
 		res["tls"] = map[string]string{"cert": m.CertFile, "key": m.KeyFile, "ca": m.CAFile}
@@ -172,9 +126,17 @@ func memberResult(m member.Member, f *found) engine.Result {
 	return res
 }
 
+// linkTarget is where a symbolic link points.
+func linkTarget(link engine.PathFact) string {
+	if filepath.IsAbs(link.Link) {
+		return link.Link
+	}
+	return filepath.Join(filepath.Dir(link.Path), link.Link)
+}
+
 // ownership adds whose the data directory is to be: whose it is, unless etcd
 // runs as somebody else who couldn't use it, or it is gone.
-func ownership(ctx context.Context, w engine.World, dataDir string, f *found, res engine.Result) error {
+func ownership(ctx context.Context, w engine.World, dataDir string, f *locate.Starter, res engine.Result) error {
 	fact, err := w.Stat(ctx, dataDir)
 	if err != nil {
 		return err
@@ -184,7 +146,7 @@ func ownership(ctx context.Context, w engine.World, dataDir string, f *found, re
 			return err
 		}
 	}
-	uid, gid, err := lookup(f.owner, f.grp)
+	uid, gid, err := lookup(f.User, f.Group)
 	if !fact.Exists {
 		fact.Mode = 0o700
 		if err != nil {
@@ -247,16 +209,4 @@ func ownerNames(uid, gid int) (owner, group string) {
 		group = g.Name
 	}
 	return owner, group
-}
-
-// readFile reads what will be at path. attribute names the attribute at fault
-// where there is nothing.
-func readFile(ctx context.Context, w engine.World, path, attribute string) ([]byte, error) {
-	data, err := readSource(ctx, w, path)
-	var unknown *engine.UnknownError
-	if err == nil || errors.As(err, &unknown) {
-		return data, err
-	}
-	return nil, engine.Errorf(path, "reading it: %w", rootCause(err)).
-		WithHint("Name a file that exists and that this user may read.").WithAttribute(attribute)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/locate"
 	"runbook/engine"
 )
 
@@ -236,7 +237,7 @@ func marked(ctx context.Context, w engine.World, path string, s swap) (bool, err
 // damage that is to be recovered from.
 func readMarker(ctx context.Context, w engine.World, dir string) (*restored, error) {
 	for _, path := range []string{filepath.Join(dir, "member", markerName), filepath.Join(dir, markerName)} {
-		data, err := readSource(ctx, w, path)
+		data, err := locate.ReadSource(ctx, w, path)
 		var unknown *engine.UnknownError
 		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &unknown) {
 			continue // what an earlier step will have made isn't this restore's

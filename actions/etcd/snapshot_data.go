@@ -15,14 +15,16 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/locate"
 	"runbook/engine"
 )
 
 // snapshotData finds the newest snapshot that verifies.
 type snapshotData struct {
-	Directory *string `cty:"directory"`
-	Pattern   string  `cty:"pattern"`
-	Path      *string `cty:"path"`
+	Directory   *string  `cty:"directory"`
+	Directories []string `cty:"directories"`
+	Pattern     string   `cty:"pattern"`
+	Path        *string  `cty:"path"`
 }
 
 var _ engine.DataSource = (*snapshotData)(nil)
@@ -35,7 +37,8 @@ func snapshotDataSpec() engine.DataSpec {
 		Doc: "Finds the newest snapshot of etcd that verifies. Each file is checked completely before it is chosen: " +
 			"its SHA-256, the structure of its database and every value in it; files that fail are named with the reason.",
 		Attributes: []engine.Attribute{
-			{Name: "directory", Type: cty.String, Doc: "The directory that holds snapshots. Either this or path is set."},
+			{Name: "directory", Type: cty.String, Doc: "The directory that holds snapshots. At most one of this, directories and path is set; without any, those are searched that etcd_installation finds."},
+			{Name: "directories", Type: cty.List(cty.String), Doc: "Directories that hold snapshots, in place of directory. One that doesn't exist has none."},
 			{Name: "pattern", Type: cty.String, Default: cty.StringVal("*.db"), Check: checkPattern,
 				Doc: "Which names in the directory are snapshots, with * and ?."},
 			{Name: "path", Type: cty.String, Doc: "One snapshot, in place of directory."},
@@ -44,7 +47,9 @@ func snapshotDataSpec() engine.DataSpec {
 			engine.Attribute{Name: "modified", Type: cty.String, Doc: "When the file was last written, as RFC 3339."},
 			engine.Attribute{Name: "age_seconds", Type: cty.Number, Doc: "How long ago that was, in seconds."},
 			engine.Attribute{Name: "rejected", Type: rejectedType, Doc: "The newer files that didn't verify, with the reason."}),
-		Example: `data "etcd_snapshot" "latest" {
+		Example: `data "etcd_snapshot" "latest" {}
+
+data "etcd_snapshot" "of_one_directory" {
   directory = "/var/backups/etcd"
   pattern   = "backup-*.db"
 }`,
@@ -115,44 +120,86 @@ func (d *snapshotData) Read(ctx context.Context, w engine.World) (engine.Result,
 	if err != nil {
 		return nil, err
 	}
-	rejected := []rejection{}
+	c, info, rejected, err := newestGood(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	if len(rejected) == len(files) {
+		return nil, d.noneVerifies(rejected)
+	}
+	res := snapshotResult(info)
+	res["modified"] = c.modified.UTC().Format(time.RFC3339)
+	res["age_seconds"] = int64(time.Since(c.modified).Seconds())
+	res["rejected"] = rejected
+	return res, nil
+}
+
+// newestGood is the first of files that verifies, unless all of them are
+// rejected.
+func newestGood(ctx context.Context, files []candidate) (c candidate, info inspect.Info, rejected []rejection, err error) {
+	rejected = []rejection{}
 	for _, c := range files {
 		info, err := inspect.Again(ctx, c.path)
 		var damaged *inspect.Damaged
-		if errors.As(err, &damaged) {
-			rejected = append(rejected, rejection{Path: c.path, Reason: damaged.Reason})
-			continue
+		if !errors.As(err, &damaged) {
+			return c, info, rejected, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		res := snapshotResult(info)
-		res["modified"] = c.modified.UTC().Format(time.RFC3339)
-		res["age_seconds"] = int64(time.Since(c.modified).Seconds())
-		res["rejected"] = rejected
-		return res, nil
+		rejected = append(rejected, rejection{Path: c.path, Reason: damaged.Reason})
 	}
-	return nil, d.noneVerifies(rejected)
+	return c, info, rejected, nil
 }
 
 // candidates lists the files to look at, the newest first.
 func (d *snapshotData) candidates(ctx context.Context, w engine.World) ([]candidate, error) {
-	if (d.Directory == nil) == (d.Path == nil) {
-		return nil, engine.Errorf("etcd_snapshot", "either directory or path has to be set, and not both").
-			WithHint("Set directory to search for the newest snapshot, or path to name one.").WithAttribute("directory")
+	if err := d.settle(ctx, w); err != nil {
+		return nil, err
 	}
 	if d.Path != nil {
 		return d.single(ctx, w)
 	}
-	entries, err := os.ReadDir(*d.Directory)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, engine.Errorf(*d.Directory, "there is no such directory").
-			WithHint("Name the directory that holds the snapshots; if they are elsewhere, mount or copy them first.").WithAttribute("directory")
+	files, reasons, err := d.search(ctx, w)
+	if err == nil && len(files) == 0 {
+		err = nothingIn(reasons)
 	}
-	if err != nil {
-		return nil, engine.Errorf(*d.Directory, "listing the snapshots: %w", err).WithAttribute("directory")
+	return files, err
+}
+
+// search lists the files in the directories, the newest first, and why there are
+// none where there aren't.
+func (d *snapshotData) search(ctx context.Context, w engine.World) (files []candidate, reasons []*engine.Error, err error) {
+	for _, dir := range d.Directories {
+		found, none, err := d.inDirectory(ctx, w, dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		files, reasons = append(files, found...), append(reasons, none)
 	}
-	return d.pick(ctx, w, entries)
+	slices.SortStableFunc(files, func(a, b candidate) int { return b.modified.Compare(a.modified) })
+	return files, reasons, nil
+}
+
+// settle makes Directories what is searched, unless a path is set.
+func (d *snapshotData) settle(ctx context.Context, w engine.World) error {
+	set := 0
+	for _, is := range []bool{d.Directory != nil, d.Directories != nil, d.Path != nil} {
+		if is {
+			set++
+		}
+	}
+	switch {
+	case set > 1:
+		return engine.Errorf("etcd_snapshot", "at most one of directory, directories and path can be set; there are %d", set).
+			WithHint("Set directory or directories to search for the newest snapshot, or path to name one.").WithAttribute("directory")
+	case d.Directory != nil:
+		d.Directories = []string{*d.Directory}
+	case set == 0:
+		i, err := locate.Find(ctx, w)
+		if err != nil {
+			return err
+		}
+		d.Directories = i.BackupDirs
+	}
+	return nil
 }
 
 func (d *snapshotData) single(ctx context.Context, w engine.World) ([]candidate, error) {
@@ -167,32 +214,49 @@ func (d *snapshotData) single(ctx context.Context, w engine.World) ([]candidate,
 	return []candidate{{path: *d.Path, modified: fact.ModTime}}, nil
 }
 
-// pick keeps the entries that match, the newest first. Hidden files and files
-// still being written (*.part) are passed over.
-func (d *snapshotData) pick(ctx context.Context, w engine.World, entries []fs.DirEntry) ([]candidate, error) {
-	var files []candidate
+// inDirectory lists the files in a directory that match, or tells why there are
+// none. Hidden files and files still being written (*.part) are passed over.
+func (d *snapshotData) inDirectory(ctx context.Context, w engine.World, dir string) (files []candidate, none *engine.Error, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, engine.Errorf(dir, "there is no such directory").
+			WithHint("Name the directory that holds the snapshots; if they are elsewhere, mount or copy them first.").WithAttribute("directory"), nil
+	}
+	if err != nil {
+		return nil, nil, engine.Errorf(dir, "listing the snapshots: %w", err).WithAttribute("directory")
+	}
 	for _, e := range entries {
 		name := e.Name()
 		if ok, _ := filepath.Match(d.Pattern, name); !ok || name[0] == '.' || strings.HasSuffix(name, ".part") || e.IsDir() {
 			continue // checkPattern has refused patterns that Match can't read
 		}
-		path := filepath.Join(*d.Directory, name)
+		path := filepath.Join(dir, name)
 		fact, err := w.Stat(ctx, path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		files = append(files, candidate{path: path, modified: fact.ModTime})
 	}
-	slices.SortStableFunc(files, func(a, b candidate) int { return b.modified.Compare(a.modified) })
-	if len(files) > 0 {
-		return files, nil
-	}
 	if len(entries) == 0 {
-		return nil, engine.Errorf(*d.Directory, "the directory is empty").
-			WithHint("Copy a snapshot there, or name the directory that holds them.").WithAttribute("directory")
+		return nil, engine.Errorf(dir, "the directory is empty").
+			WithHint("Copy a snapshot there, or name the directory that holds them.").WithAttribute("directory"), nil
 	}
-	return nil, engine.Errorf(*d.Directory, "none of its %d files matches %q", len(entries), d.Pattern).
-		WithHint("Set pattern to what the snapshots are called.").WithAttribute("pattern")
+	return files, engine.Errorf(dir, "none of its %d files matches %q", len(entries), d.Pattern).
+		WithHint("Set pattern to what the snapshots are called.").WithAttribute("pattern"), nil
+}
+
+// nothingIn is that none of the directories holds a snapshot, each for its
+// reason.
+func nothingIn(reasons []*engine.Error) error {
+	if len(reasons) == 1 {
+		return reasons[0]
+	}
+	texts := make([]string, len(reasons))
+	for i, r := range reasons {
+		texts[i] = r.Error()
+	}
+	return engine.Errorf("etcd_snapshot", "no directory holds a snapshot: %s", strings.Join(texts, "; ")).
+		WithHint("Name one that does with directory; if the snapshots are elsewhere, mount or copy them first.").WithAttribute("directories")
 }
 
 // noneVerifies names every file that was looked at and why it was refused.
@@ -206,7 +270,7 @@ func (d *snapshotData) noneVerifies(rejected []rejection) error {
 	for _, r := range rejected {
 		fmt.Fprintf(&b, "\n  %s: %s", r.Path, r.Reason)
 	}
-	return engine.Errorf(*d.Directory, "no snapshot verifies:%s", b.String()).
+	return engine.Errorf(strings.Join(d.Directories, ", "), "no snapshot verifies:%s", b.String()).
 		WithHint("Copy an older or another snapshot there; if there is none, the data directory's member/snap/db may hold everything.").
 		WithAttribute("directory")
 }

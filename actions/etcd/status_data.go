@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/locate"
 	"runbook/engine"
 )
 
@@ -27,7 +28,7 @@ func statusDataSpec() engine.DataSpec {
 		Name: "etcd_status",
 		Doc: "Looks whether etcd runs, how it is, and whether it holds what a snapshot holds. " +
 			"It doesn't fail where etcd is down: that is what it tells.",
-		Attributes: append(connectionAttributes(), engine.Attribute{
+		Attributes: append(foundConnection(), engine.Attribute{
 			Name: "snapshot", Type: cty.String, Check: checkAbsolute, Doc: "A snapshot to compare with.",
 		}),
 		Results: []engine.Attribute{
@@ -41,7 +42,9 @@ func statusDataSpec() engine.DataSpec {
 			{Name: "holds_snapshot", Type: cty.Bool, Doc: "Whether every key of the snapshot is there on every endpoint, as it was or newer. A key that was deleted since counts as missing, one whose lease ran out doesn't."},
 			{Name: "missing", Type: cty.Number, Doc: "How many of the snapshot's keys are missing or differ; 0 if that isn't known."},
 		},
-		Example: `data "etcd_status" "now" {
+		Example: `data "etcd_status" "here" {}
+
+data "etcd_status" "now" {
   endpoints = ["http://127.0.0.1:2379"]
   snapshot  = "/var/backups/etcd/backup-1.db"
 }`,
@@ -49,11 +52,50 @@ func statusDataSpec() engine.DataSpec {
 	}
 }
 
+// foundConnection are the attributes of a connection that is found where none is
+// named.
+func foundConnection() []engine.Attribute {
+	all := connectionAttributes()
+	for i := range all {
+		switch all[i].Name {
+		case "endpoints":
+			all[i].Required = false
+			all[i].Doc += " Default: those of the member that etcd_installation finds."
+		case "tls":
+			all[i].Doc += " Where endpoints isn't set, that member's."
+		}
+	}
+	return all
+}
+
+// settle finds the member to ask where no endpoint is named.
+func (d *statusData) settle(ctx context.Context, w engine.World) error {
+	if d.Endpoints != nil {
+		return nil
+	}
+	s, err := installed(ctx, w)
+	if err != nil {
+		return err
+	}
+	m, err := s.Member(ctx, w)
+	var inconsistent *locate.Inconsistent
+	if err != nil && !errors.As(err, &inconsistent) {
+		return err
+	}
+	if d.Endpoints = m.ClientURLs; d.TLS == nil && (m.CertFile != "" || m.CAFile != "") {
+		d.TLS = &tlsFiles{Cert: &m.CertFile, Key: &m.KeyFile, CA: &m.CAFile}
+	}
+	return nil
+}
+
 // compareWithin bounds how long a comparison may take while only looking.
 const compareWithin = 30 * time.Second
 
 // Read implements engine.DataSource.
 func (d *statusData) Read(ctx context.Context, w engine.World) (engine.Result, error) {
+	if err := d.settle(ctx, w); err != nil {
+		return nil, err
+	}
 	conn := connection{endpoints: d.Endpoints, tls: d.TLS, timeout: time.Duration(d.Timeout) * time.Second}
 	res := engine.Result{
 		"reachable": false, "healthy": true, "error": "", "version": "", "revision": 0,

@@ -19,7 +19,7 @@ import (
 
 // Actions lists the actions on files.
 func Actions() []engine.Spec {
-	return []engine.Spec{archiveSpec, chownSpec, copySpec, makeDirectorySpec, moveSpec, removeSpec, writeSpec}
+	return []engine.Spec{archiveSpec, extractSpec, renewSpec, chownSpec, copySpec, makeDirectorySpec, moveSpec, removeSpec, writeSpec}
 }
 
 // Data lists the data sources on files.

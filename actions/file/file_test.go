@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 	"golang.org/x/sys/unix"
 
 	"runbook/engine"
@@ -39,7 +40,7 @@ func step(t *testing.T, action string, config map[string]any, under ...engine.Ef
 		if _, set := config[a.Name]; !set {
 			config[a.Name] = nil
 			if a.Default != cty.NilVal {
-				config[a.Name] = a.Default.True() // no other defaults are in use
+				config[a.Name] = ctyjson.SimpleJSONValue{Value: a.Default}
 			}
 		}
 	}

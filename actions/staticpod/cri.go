@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +66,7 @@ type sandbox struct {
 type container struct {
 	id, name string
 	state    cri.ContainerState
+	created  int64
 }
 
 func (c container) ended() bool { return c.state == cri.ContainerState_CONTAINER_EXITED }
@@ -77,6 +76,20 @@ func (c container) runs() bool { return c.state == cri.ContainerState_CONTAINER_
 // up reports whether anything of the sandbox runs, or could start by itself.
 func (s sandbox) up() bool {
 	return s.ready || slices.ContainsFunc(s.containers, func(c container) bool { return !c.ended() })
+}
+
+// runs reports whether anything of the sandbox runs.
+func (s sandbox) runs() bool { return slices.ContainsFunc(s.containers, container.runs) }
+
+// current is the container that a name stands for: the one that runs, or else
+// the newest.
+func (s sandbox) current(name string) (c container, ok bool) {
+	for _, have := range s.containers {
+		if have.name == name && (!ok || have.runs()) {
+			c, ok = have, true
+		}
+	}
+	return c, ok
 }
 
 // sandboxes lists those of static pods, the newest first.
@@ -100,9 +113,10 @@ func (r *runtime) sandboxes(ctx context.Context) ([]sandbox, error) {
 			ready: m.State == cri.PodSandboxState_SANDBOX_READY, created: m.CreatedAt}
 		for _, c := range in.Containers {
 			if c.PodSandboxId == m.Id {
-				s.containers = append(s.containers, container{id: c.Id, name: c.Labels[labelContainer], state: c.State})
+				s.containers = append(s.containers, container{id: c.Id, name: c.Labels[labelContainer], state: c.State, created: c.CreatedAt})
 			}
 		}
+		slices.SortStableFunc(s.containers, func(a, b container) int { return cmp.Compare(b.created, a.created) })
 		all = append(all, s)
 	}
 	slices.SortStableFunc(all, func(a, b sandbox) int { return cmp.Compare(b.created, a.created) })
@@ -112,11 +126,7 @@ func (r *runtime) sandboxes(ctx context.Context) ([]sandbox, error) {
 // stop stops a sandbox with its containers.
 func (r *runtime) stop(ctx context.Context, s sandbox, grace time.Duration) error {
 	for _, c := range s.containers {
-		if c.ended() {
-			continue
-		}
-		_, err := r.client.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: c.id, Timeout: int64(grace.Seconds())})
-		if err != nil && status.Code(err) != codes.NotFound {
+		if err := r.end(ctx, c, grace); err != nil && status.Code(err) != codes.NotFound {
 			return fmt.Errorf("stopping container %s: %w", c.name, short(err))
 		}
 	}
@@ -125,6 +135,20 @@ func (r *runtime) stop(ctx context.Context, s sandbox, grace time.Duration) erro
 		return fmt.Errorf("stopping the sandbox of %s: %w", s.pod, short(err))
 	}
 	return nil
+}
+
+// end ends a container. A runtime stops only what runs: what was made and never
+// started stays as it is until it is removed.
+func (r *runtime) end(ctx context.Context, c container, grace time.Duration) error {
+	switch {
+	case c.ended():
+		return nil
+	case c.state == cri.ContainerState_CONTAINER_CREATED:
+		_, err := r.client.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: c.id})
+		return err
+	}
+	_, err := r.client.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: c.id, Timeout: int64(grace.Seconds())})
+	return err
 }
 
 // status tells of a container; it is nil where the runtime has none any more.
@@ -171,40 +195,4 @@ func short(err error) error {
 		return errors.New(s.Message())
 	}
 	return err
-}
-
-// lastWords are the last lines that a container logged. They only add to an
-// error, so where there are none they are empty.
-func (r *runtime) lastWords(ctx context.Context, id string) string {
-	s, _, err := r.status(ctx, id)
-	if err != nil || s == nil || s.LogPath == "" {
-		return ""
-	}
-	lines := strings.Split(strings.TrimSpace(tail(s.LogPath)), "\n")
-	lines = lines[max(0, len(lines)-5):]
-	for i, line := range lines {
-		if parts := strings.SplitN(line, " ", 4); len(parts) == 4 { // time, stream, whether it is whole
-			lines[i] = parts[3]
-		}
-	}
-	return strings.ToValidUTF8(strings.Join(lines, "\n"), "?")
-}
-
-// tail is the end of a file, as far as it can be read.
-func tail(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return ""
-	}
-	end := make([]byte, min(info.Size(), 8<<10))
-	n, err := f.ReadAt(end, info.Size()-int64(len(end)))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return ""
-	}
-	return string(end[:n])
 }

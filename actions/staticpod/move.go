@@ -25,6 +25,7 @@ var moveSpec = engine.Spec{
 		"Up is a running container, with startup and readiness probes asked as kubelet asks them (of a gRPC probe the port alone). Only kubelet starts pods, so it has to be running then. " +
 		"A manifest is renamed; where the folders are on two file systems, it is copied, put in place at once, and then removed. " +
 		"Pods whose manifests have been moved already are only waited for. " +
+		"So manifests that were put in place with wait = false, before kubelet is started, have all pods start at once, and later steps wait for them one by one. " +
 		"Undoing the step moves the manifests back, in the opposite order, and waits for the pods that were ready before.",
 	Attributes: append([]engine.Attribute{
 		{Name: "from", Type: cty.String, Required: true, Check: checkPath,
@@ -33,6 +34,12 @@ var moveSpec = engine.Spec{
 			Doc: "Absolute path of the directory to move them to. It is made, with mode 0700, where only its last element is missing, and must not be inside kubelet's folder."},
 		{Name: "pods", Type: cty.List(cty.String), Required: true, Check: checkPods,
 			Doc: "The pods' names as in their manifests, without the node's name, in the order in which they are to stop or start."},
+		{Name: "together", Type: cty.Bool, Default: cty.False,
+			Doc: "Whether etcd is stopped with the others instead of after them: for an etcd that serves nobody any more. Pods that are started aren't concerned."},
+		{Name: "wait", Type: cty.Bool, Default: cty.True,
+			Doc: "Whether pods that are started are waited for, and etcd before the others. With false the manifests are put in place, all of them, and nothing more: kubelet may be down then."},
+		{Name: "most_failures", Type: cty.Number, Default: cty.NumberIntVal(0), Check: checkCount,
+			Doc: "How many containers of a pod that is started may end by themselves, of those that are seen to, before the wait ends with the reason. 0 is no bound: kubelet starts them again, and what comes up within timeout_seconds counts. What ended before the step began doesn't count, and kubelet being slow, or letting a pod wait that has crashed, is no failure."},
 	}, hostAttributes()...),
 	Results: []engine.Attribute{
 		{Name: "stopped", Type: cty.List(cty.Object(map[string]cty.Type{"pod": cty.String, "container": cty.String, "exit_code": cty.Number})),
@@ -52,6 +59,9 @@ type move struct {
 	From          string   `cty:"from"`
 	To            string   `cty:"to"`
 	Pods          []string `cty:"pods"`
+	Together      bool     `cty:"together"`
+	Wait          bool     `cty:"wait"`
+	Failures      int64    `cty:"most_failures"`
 	KubeletConfig string   `cty:"kubelet_config"`
 	Endpoint      *string  `cty:"runtime_endpoint"`
 	Node          *string  `cty:"node"`
@@ -86,6 +96,7 @@ type moved struct {
 	From    string     `json:"from"`
 	To      string     `json:"to"`
 	MakesTo bool       `json:"makes_to,omitempty"`
+	AtOnce  bool       `json:"at_once,omitempty"` // etcd isn't by itself
 	Pods    []movedPod `json:"pods"`
 }
 
@@ -125,9 +136,10 @@ func (a *move) Plan(ctx context.Context, w engine.World) (engine.Change, error) 
 	if rec.Down, err = k.willBeDown(ctx, w); err != nil {
 		return engine.Change{}, err
 	}
-	if rec.Down && !rec.Out {
+	rec.AtOnce = rec.Out && a.Together || !rec.Out && !a.Wait
+	if rec.Down && !rec.Out && a.Wait {
 		return engine.Change{}, engine.Errorf("kubelet", "it isn't running, and nothing else starts static pods").
-			WithHint("Start it in an earlier step (systemd_unit with state = \"started\"), or by hand.").WithAttribute("to")
+			WithHint("Start it in an earlier step (systemd_unit with state = \"started\"), or by hand; or only put the manifests in place, with wait = false.").WithAttribute("to")
 	}
 	return a.change(ctx, w, rec, found)
 }
@@ -198,6 +210,10 @@ func (a *move) change(ctx context.Context, w engine.World, rec moved, found []ma
 		c.Items = slices.Insert(c.Items, 0, engine.Item{Target: rec.To, Before: "absent", After: fmt.Sprintf("directory, 0700 %s:%s", made.Owner, made.Group)})
 		c.Effects = slices.Insert(c.Effects, 0, engine.Effect{Created: &engine.Created{Fact: made, Empty: true}})
 	}
+	if !rec.Out && !a.Wait {
+		c.Results = engine.Result{"stopped": []map[string]any{}, "stopped_by_runtime": []string{}, "seconds": 0}
+		return c, c.SetData(rec)
+	}
 	end := map[bool]string{true: "gone", false: "up and ready"}[rec.Out]
 	c.Checks = []string{fmt.Sprintf("%s%s %s, within %s", plural(a.Pods), map[bool]string{true: " is", false: " are"}[len(a.Pods) == 1], end, seconds(a.Timeout))}
 	return c, c.SetData(rec)
@@ -249,12 +265,21 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 		}
 		why := wait.missing(ctx, its, f.pod, nil)
 		rec.Pods[i].Ready = why == ""
-		states[i].text, _, _ = strings.Cut("running, but "+why, "\n")
-		if why == "" {
-			states[i].text = "running and ready"
-		}
+		states[i].text = stateText(its, why)
 	}
 	return states, nil
+}
+
+// stateText says in a line how a pod is that is up, and what it lacks.
+func stateText(its []sandbox, lacks string) string {
+	lacks, _, _ = strings.Cut(lacks, "\n")
+	switch {
+	case lacks == "":
+		return "running and ready"
+	case slices.ContainsFunc(its, sandbox.runs):
+		return "running, but " + lacks
+	}
+	return "not running: " + lacks
 }
 
 // otherNode refuses where the pod runs under another node's name: nothing would

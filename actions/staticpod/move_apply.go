@@ -35,7 +35,8 @@ func (a *move) Apply(ctx context.Context, c engine.Change, r engine.Reporter) (e
 	if err := rec.refuseExposed(func(dir string) (string, error) { return dir, nil }); err != nil {
 		return nil, err
 	}
-	wanted := func(movedPod) bool { return true }
+	wait.failures = int(a.Failures)
+	wanted := func(movedPod) bool { return a.Wait }
 	if err := rec.carry(ctx, wait, wanted); err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (a *move) Undo(ctx context.Context, c engine.Change, r engine.Reporter) err
 // reversed is the way back. What was at its destination before stays there.
 func (m moved) reversed() moved {
 	back := m
-	back.From, back.To, back.Out, back.Pods = m.To, m.From, !m.Out, nil
+	back.From, back.To, back.Out, back.AtOnce, back.Pods = m.To, m.From, !m.Out, false, nil
 	for _, p := range slices.Backward(m.Pods) {
 		if !p.There {
 			back.Pods = append(back.Pods, p)
@@ -171,16 +172,17 @@ func podsOf(wave []carried) []manifest.Pod {
 
 // waves are the pods in their order, in groups that stop or start together.
 // etcd is a group by itself: an API server that outlives it, or comes up before
-// it, fails and is started again only after a while.
+// it, fails and is started again only after a while. Where nobody waits for the
+// one before the other, there is one group.
 func (m moved) waves() ([][]carried, error) {
 	var waves [][]carried
-	alone := true
+	alone := false
 	for _, p := range m.Pods {
 		c, err := m.look(p)
 		if err != nil {
 			return nil, err
 		}
-		if alone || c.pod.Etcd() {
+		if len(waves) == 0 || !m.AtOnce && (alone || c.pod.Etcd()) {
 			waves = append(waves, nil)
 		}
 		alone = c.pod.Etcd()

@@ -63,6 +63,13 @@ func checkWhole(v cty.Value) error {
 	return nil
 }
 
+func checkCount(v cty.Value) error {
+	if n, acc := v.AsBigFloat().Int64(); acc != big.Exact || n < 0 || n > 1<<31 {
+		return errors.New("it has to be a whole number, 0 or more")
+	}
+	return nil
+}
+
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
 // inside reports whether path is dir or below it.

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"runbook/actions/staticpod/manifest"
 	"runbook/engine"
 	"runbook/engine/host"
@@ -61,7 +63,23 @@ func newScene(t *testing.T, b fakecri.Behaviour, pods map[string]string) scene {
 // stop is the step that stops pods.
 func (s scene) stop(pods ...string) *move {
 	node := "node1"
-	return &move{From: s.Manifests, To: s.aside, Pods: pods, KubeletConfig: s.config, Node: &node, Grace: 1, Timeout: 10}
+	return &move{From: s.Manifests, To: s.aside, Pods: pods, Wait: true, KubeletConfig: s.config, Node: &node, Grace: 1, Timeout: 10}
+}
+
+// start is the step that starts pods whose manifests are aside.
+func (s scene) start(pods ...string) *move {
+	a := s.stop(pods...)
+	a.From, a.To = s.aside, s.Manifests
+	return a
+}
+
+// putAside writes a manifest where kubelet doesn't find it.
+func (s scene) putAside(t *testing.T, pods ...string) {
+	t.Helper()
+	must(t, os.MkdirAll(s.aside, 0o700))
+	for _, pod := range pods {
+		must(t, os.WriteFile(filepath.Join(s.aside, pod+".yaml"), fmt.Appendf(nil, text, pod, ""), 0o600))
+	}
 }
 
 func plan(t *testing.T, a engine.Action) engine.Change {
@@ -139,6 +157,42 @@ func TestHangingKubelet(t *testing.T) {
 	}
 	if running := s.Running(); running != "" {
 		t.Errorf("it still runs:\n%s", running)
+	}
+}
+
+// A kubelet that was killed between making a container and starting it leaves
+// one that never ends. It is removed, whether kubelet is gone or only hangs.
+func TestNeverStarted(t *testing.T) {
+	for name, b := range map[string]fakecri.Behaviour{"kubelet is gone": {Down: true}, "kubelet hangs": {Hangs: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, fakecri.Behaviour{Unstarted: true}, nil)
+			must(t, os.WriteFile(filepath.Join(s.Manifests, "etcd.yaml"), fmt.Appendf(nil, text, "etcd", ""), 0o600))
+			for t.Context().Err() == nil && s.Running() == "" {
+				time.Sleep(time.Millisecond)
+			}
+			must(t, s.Behave(b))
+			a := s.stop("etcd")
+			c := plan(t, a)
+			if want := "pod etcd: not running: container etcd is created"; c.Items[1].Note != want {
+				t.Errorf("it plans %q, want %q", c.Items[1].Note, want)
+			}
+			_, err := a.Apply(t.Context(), c, new(listener))
+			must(t, err)
+			if left := s.Running(); left != "" {
+				t.Errorf("there is still\n%s", left)
+			}
+		})
+	}
+}
+
+// What was made and not started doesn't hide the container that kubelet has
+// started instead.
+func TestStartedInsteadOf(t *testing.T) {
+	s := sandbox{ready: true, containers: []container{
+		{name: "etcd", state: cri.ContainerState_CONTAINER_CREATED}, {name: "etcd", state: cri.ContainerState_CONTAINER_RUNNING},
+	}}
+	if why := new(waiter).unready(t.Context(), s, manifest.Container{Name: "etcd"}); why != "" {
+		t.Errorf("got %q", why)
 	}
 }
 
@@ -273,9 +327,9 @@ func TestPlanUnderEffects(t *testing.T) {
 	reg := &engine.Registry{Actions: Actions(), Facts: noUnits{}}
 	h := host.NewLocal(reg)
 	steps := []struct{ action, config string }{
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"]`, s.Manifests, s.aside)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside)},
 		{"static_pod_edit", s.configOf(`"manifest":%q,"container":null,"flags":{"name":"a"},"host_paths":null,"image":null`, s.aside+"/etcd.yaml")},
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"]`, s.aside, s.Manifests)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"],"together":false,"wait":true,"most_failures":0`, s.aside, s.Manifests)},
 	}
 	var effects []engine.Effect
 	var got []string

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,7 +21,9 @@ type waiter struct {
 	kubelet kubelet
 	grace   time.Duration
 	within  time.Duration // for the pods of one call of gone or up
-	report  engine.Reporter
+	// failures is how many containers of a pod may end before up gives up; 0: any.
+	failures int
+	report   engine.Reporter
 
 	began     time.Time // when the wait in hand began
 	processes map[string]*os.Process
@@ -249,27 +252,25 @@ func (w *waiter) up(ctx context.Context, pods []manifest.Pod, fresh func(sandbox
 		return nil
 	}
 	heard := time.Now()
-	ready := map[string]bool{}
+	left := slices.Clone(pods)
+	failed := failures{most: w.failures}
 	return w.poll(ctx, plural(names(pods))+are(pods)+" up", func(ctx context.Context) (string, error) {
 		all, err := w.sandboxes(ctx)
 		if err != nil {
 			return "", err
 		}
-		var left []string
-		for _, pod := range pods {
-			if ready[pod.Name] {
-				continue
-			}
-			its := w.kubelet.of(all, pod)
-			if old := outdated(its, fresh); len(old) > 0 {
-				w.hurry(ctx, old)
-			}
-			missing := w.missing(ctx, its, pod, fresh)
-			ready[pod.Name] = missing == ""
-			if missing != "" {
-				left = append(left, pod.Name+": "+missing)
+		lacks := w.lacks(ctx, all, left, fresh)
+		if err := w.tooMany(ctx, &failed, all, left); err != nil {
+			return "", err
+		}
+		var still []manifest.Pod
+		var why []string
+		for i, pod := range left {
+			if lacks[i] != "" {
+				still, why = append(still, pod), append(why, pod.Name+": "+lacks[i])
 			}
 		}
+		left = still
 		down, saw := w.kubelet.down(ctx)
 		if !down || len(left) == 0 {
 			heard = time.Now()
@@ -277,8 +278,24 @@ func (w *waiter) up(ctx context.Context, pods []manifest.Pod, fresh func(sandbox
 		if time.Since(heard) > silentFor {
 			return "", notRunning(saw)
 		}
-		return strings.Join(left, "; "), nil
+		return strings.Join(why, "; "), nil
 	})
+}
+
+// lacks tells of each pod what it lacks to be up, or nothing. They are asked side
+// by side: one whose probe hangs is no reason to wait for another.
+func (w *waiter) lacks(ctx context.Context, all []sandbox, pods []manifest.Pod, fresh func(sandbox) bool) []string {
+	lacks := make([]string, len(pods))
+	var asked sync.WaitGroup
+	for i, pod := range pods {
+		its := w.kubelet.of(all, pod)
+		if old := outdated(its, fresh); len(old) > 0 {
+			w.hurry(ctx, old)
+		}
+		asked.Go(func() { lacks[i] = w.missing(ctx, its, pod, fresh) })
+	}
+	asked.Wait()
+	return lacks
 }
 
 // outdated are the sandboxes that have to go before kubelet starts a fresh one.
@@ -309,28 +326,21 @@ func (w *waiter) missing(ctx context.Context, its []sandbox, pod manifest.Pod, f
 
 // unready tells why a container of a sandbox isn't ready, or nothing.
 func (w *waiter) unready(ctx context.Context, s sandbox, c manifest.Container) string {
-	crashed := ""
-	for _, have := range s.containers {
-		switch {
-		case have.name != c.Name:
-			continue
-		case have.ended():
-			crashed = w.crash(ctx, have)
-			continue
-		case !have.runs():
-			return fmt.Sprintf("container %s is %s", c.Name, stateOf(have))
-		}
-		for _, p := range c.Probes {
-			if err := w.ask(ctx, p, have.id); err != nil {
-				return fmt.Sprintf("container %s runs and is not ready: %v", c.Name, err)
-			}
-		}
-		return ""
+	now, ok := s.current(c.Name)
+	switch {
+	case !ok:
+		return fmt.Sprintf("container %s is not there yet", c.Name)
+	case now.ended():
+		return w.crash(ctx, now)
+	case !now.runs():
+		return fmt.Sprintf("container %s is %s", c.Name, stateOf(now))
 	}
-	if crashed != "" {
-		return crashed
+	for _, p := range c.Probes {
+		if err := w.ask(ctx, p, now.id); err != nil {
+			return fmt.Sprintf("container %s runs and is not ready: %v", c.Name, err)
+		}
 	}
-	return fmt.Sprintf("container %s is not there yet", c.Name)
+	return ""
 }
 
 // crash tells of a container that has ended although it was to run.

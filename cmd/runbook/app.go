@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,7 @@ const (
 // app is the program: what is wired once and used by every command.
 type app struct {
 	ctx, stop context.Context
+	began     time.Time
 	in        io.Reader
 	out       *view.Output
 	err       *os.File
@@ -53,7 +55,7 @@ type app struct {
 func newApp(ctx, stop context.Context) *app {
 	out := view.NewOutput(os.Stdout)
 	return &app{
-		ctx: ctx, stop: stop, in: os.Stdin, out: out, err: os.Stderr,
+		ctx: ctx, stop: stop, began: time.Now(), in: os.Stdin, out: out, err: os.Stderr,
 		view: view.ForPeople(out, os.Stderr), human: view.NewHuman(out, os.Stderr),
 	}
 }
@@ -78,6 +80,9 @@ func (a *app) main(args []string) exitCode {
 	root.SetErr(a.err)
 	a.chooseView(root, args)
 	cmd, err := root.ExecuteC()
+	if err != nil {
+		err = noCommand(root, err)
+	}
 	code := a.end(err)
 	a.view.Close()
 	return a.unwritten(cmd.Name(), code)
@@ -144,6 +149,7 @@ finished one can be rolled back.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		RunE:          a.start,
 	}
 	root.SetVersionTemplate("runbook {{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", defaultStateDir(), "directory that holds the runs' journals ("+stateDirVariable+")")
@@ -151,7 +157,7 @@ finished one can be rolled back.`,
 		a.validateCommand(), a.planCommand(), a.runCommand(), a.resumeCommand(), a.rollbackCommand(),
 		a.approveCommand(), a.listCommand(), a.showCommand(), a.reportCommand(), a.abandonCommand(), a.pruneCommand(), a.readCommand(),
 		a.drillCommand(), a.explainCommand(),
-		a.fmtCommand(), a.manCommand(),
+		a.runbooksCommand(), a.catCommand(), a.fmtCommand(), a.manCommand(), a.versionCommand(),
 	)
 	a.log.flags(root)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -161,6 +167,7 @@ finished one can be rolled back.`,
 		return a.log.open(a.view.Logs())
 	}
 	a.complete(root)
+	explainMistakes(root)
 	a.holdToLooking(root)
 	return root
 }

@@ -62,8 +62,11 @@ func (a *app) explain(name string) error {
 		}
 		t.show()
 	}
-	if found > 0 {
+	switch {
+	case found > 0:
 		return nil
+	case strings.HasSuffix(name, bookSuffix):
+		return a.describe(name)
 	}
 	return engine.Errorf(name, "there is no action, data source, block or function of that name").
 		WithHint("%s`runbook explain` lists them all", didYouMean(name, all))

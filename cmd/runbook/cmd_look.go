@@ -73,6 +73,9 @@ func (a *app) abandonCommand() *cobra.Command {
 		Short: "Give an unfinished run up, leaving the host as it is",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if reason == "" {
+				return engine.Errorf("runbook abandon", "it needs a --reason").WithHint("It is kept in the run's journal, for those who ask later")
+			}
 			if err := a.store().Exists(args[0]); err != nil {
 				return err
 			}
@@ -89,6 +92,5 @@ func (a *app) abandonCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why it is given up; kept in its journal")
-	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that doesn't exist
 	return cmd
 }

@@ -13,9 +13,10 @@ import (
 
 func (a *app) validateCommand() *cobra.Command {
 	return addJSONFlag(&cobra.Command{
-		Use:   "validate FILE",
-		Short: "Check a runbook for mistakes, without looking at the host",
-		Args:  cobra.ExactArgs(1),
+		Use:     "validate FILE",
+		Short:   "Check a runbook for mistakes, without looking at the host",
+		Example: "  runbook validate mine.hcl",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			book, err := a.load(args[0])
 			if err != nil {
@@ -32,9 +33,10 @@ func (a *app) planCommand() *cobra.Command {
 	var out string
 	var detailed bool
 	cmd := addJSONFlag(&cobra.Command{
-		Use:   "plan FILE",
-		Short: "Show what a run would change, step by step; changes nothing",
-		Args:  cobra.ExactArgs(1),
+		Use:     "plan FILE",
+		Short:   "Show what a run would change, step by step; changes nothing",
+		Example: "  runbook plan etcd-recover.hcl",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			changes, err := a.showPlan(args[0], given, out)
 			if detailed && changes {

@@ -16,7 +16,7 @@ func (a *app) pruneCommand() *cobra.Command {
 			return a.prune(args[0], yes)
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before deleting")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask before deleting")
 	return cmd
 }
 

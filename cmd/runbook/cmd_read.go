@@ -12,8 +12,9 @@ import (
 
 func (a *app) readCommand() *cobra.Command {
 	return addJSONFlag(&cobra.Command{
-		Use:   "read TYPE [NAME=VALUE]...",
-		Short: "Read a data source and show what it says; changes nothing",
+		Use:     "read TYPE [NAME=VALUE]...",
+		Short:   "Read a data source and show what it says; changes nothing",
+		Example: "  runbook read etcd_diagnosis",
 		Long: `Read a data source and show what it says, without a runbook; changes nothing.
 NAME=VALUE sets an attribute: a text as it is, anything else as a runbook has it
 (keys=100, backups='["/var/backups/etcd"]'). runbook explain TYPE lists the

@@ -126,7 +126,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 		},
 	})
 	given.flags(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask before changing the host")
 	return cmd
 }
 

@@ -27,6 +27,9 @@ func blocked(p *run.Plan) error {
 		return nil
 	}
 	var lines []string
+	for _, c := range failing[""] {
+		lines = append(lines, fmt.Sprintf("  %s (%s)", c.Message, c.Condition))
+	}
 	for _, s := range p.Steps {
 		for _, c := range failing[s.Name] {
 			lines = append(lines, fmt.Sprintf("  step %s: %s (%s)", s.Name, c.Message, c.Condition))
@@ -41,15 +44,16 @@ func (a *app) runCommand() *cobra.Command {
 	var yes bool
 	var drill, sum string
 	cmd := addJSONFlag(&cobra.Command{
-		Use:   "run FILE",
-		Short: "Plan a runbook, ask, and carry it out",
-		Args:  cobra.ExactArgs(1),
+		Use:     "run FILE",
+		Short:   "Plan a runbook, ask, and carry it out",
+		Example: "  runbook run etcd-recover.hcl",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.run(args[0], given, drill, sum, yes)
 		},
 	})
 	given.flags(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask before changing the host")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask before changing the host")
 	cmd.Flags().StringVar(&sum, "sha256", "", "carry a kept plan out only if `DIGEST` is its SHA-256, as plan --out told it")
 	cmd.Flags().StringVar(&drill, "drill", "", "let a drill do its damage to this host, which `HOSTNAME` has to be")
 	return cmd
@@ -117,7 +121,7 @@ func (a *app) run(file string, given settings, drill, sum string, yes bool) erro
 	if err := a.store().Supersede(a.gaveUp); err != nil {
 		return err
 	}
-	r, err := a.store().Begin(a.host(), scope, p, version, a.event)
+	r, err := a.store().Begin(a.host(), scope, p, a.began, version, a.event)
 	if err != nil && a.store().Exists(p.Run.ID) == nil { // it has a journal, which couldn't be removed
 		return &stoppedError{id: p.Run.ID, phase: run.Running, err: err}
 	}

@@ -21,6 +21,7 @@ func (a *app) complete(root *cobra.Command) {
 	open := func(s run.Summary) bool { return s.State == nil || s.State.Phase.Open() }
 	follows := map[string]completer{
 		"validate": once(completeBooks), "plan": once(completeBooks), "run": once(completeBooks),
+		"runbooks": once(completeBooks), "cat": once(completeBooks),
 		"fmt":     completeFiles,
 		"approve": a.completeApproval, "prune": once(a.completeRuns(all)),
 		"show": once(a.completeRuns(all)), "report": once(a.completeRuns(all)), "abandon": once(a.completeRuns(open)), "resume": once(a.completeRuns(open)),
@@ -150,11 +151,9 @@ func (a *app) completeVariables(_ *cobra.Command, args []string, typed string) (
 	if len(args) == 0 {
 		return nil, directive
 	}
-	src, err := lang.ReadSources(args[0])
+	src, err := findSources(args[0])
 	if err != nil {
-		if src, err = lang.ReadSourcesIn(runbooks.FS, args[0]); err != nil {
-			return nil, directive
-		}
+		return nil, directive
 	}
 	book, _ := lang.Load(src, a.registry()) // its mistakes are for validate to tell
 	var found []string

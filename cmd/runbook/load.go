@@ -4,7 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,19 +17,50 @@ import (
 	"runbook/runbooks"
 )
 
+// bookSuffix ends the name of a runbook's file.
+const bookSuffix = ".hcl"
+
 // sources reads the runbook that the operator named: a file, or else one of
 // those that come with the binary.
 func (a *app) sources(name string) (*lang.Sources, error) {
-	src, err := lang.ReadSources(name)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return src, err
+	src, err := findSources(name)
+	if err == nil && src.Path() == "" {
+		a.view.Note("There is no file %s here; using the one that comes with runbook %s.", src.All()[0].Name, version)
 	}
-	src, err = lang.ReadSourcesIn(runbooks.FS, name)
-	if err != nil {
-		return nil, &engine.Error{Where: name, Err: errors.New("no such runbook file"), Hint: "These come with runbook and need no file: " + strings.Join(runbooks.Names(), ", ")}
+	return src, err
+}
+
+// findSources is sources without a word.
+func findSources(name string) (*lang.Sources, error) {
+	names := []string{name}
+	if !strings.HasSuffix(name, bookSuffix) {
+		names = append(names, name+bookSuffix)
 	}
-	a.view.Note("There is no file %s here; using the one that comes with runbook %s.", name, version)
-	return src, nil
+	for _, each := range names {
+		src, err := lang.ReadSources(each)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return src, err
+		}
+		if src, err = lang.ReadSourcesIn(runbooks.FS, each); err == nil {
+			return src, nil
+		}
+	}
+	return nil, noBook(name)
+}
+
+// noBook says which runbooks there are in place of the one called name.
+func noBook(name string) error {
+	all, _ := filepath.Glob(filepath.Join(escapeGlob(filepath.Dir(name)), "*"+bookSuffix)) // the pattern is a good one
+	all = append(all, runbooks.Names()...)
+	near := lang.Closest(name, all)
+	if i := slices.IndexFunc(all, func(book string) bool { return strings.HasPrefix(path.Base(book), path.Base(name)) }); i >= 0 {
+		near = all[i]
+	}
+	hint := "These come with runbook and need no file: " + strings.Join(runbooks.Names(), ", ")
+	if near != "" {
+		hint = "Did you mean " + near + "? " + hint
+	}
+	return engine.Errorf(name, "no such runbook file").WithHint("%s", hint)
 }
 
 // load reads and checks a runbook.
@@ -35,6 +69,11 @@ func (a *app) load(name string) (*lang.Runbook, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.loadFrom(src)
+}
+
+// loadFrom checks a runbook.
+func (a *app) loadFrom(src *lang.Sources) (*lang.Runbook, error) {
 	beThrifty(src)
 	book, diags := lang.Load(src, a.registry())
 	if diags.HasErrors() {
@@ -97,6 +136,9 @@ func (a *app) plan(book *lang.Runbook, given settings, id string) (*run.Plan, *l
 	set, err := given.read()
 	if err != nil {
 		return nil, nil, err
+	}
+	if stray := set.Stray(book); len(stray) > 0 {
+		a.view.Note("Note: the environment sets %s, and runbook %s has no such variable.", strings.Join(stray, ", "), book.Name)
 	}
 	vars, diags := book.VariableValues(set)
 	if diags.HasErrors() {

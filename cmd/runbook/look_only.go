@@ -14,7 +14,7 @@ import (
 
 // looking are the commands that change nothing. The kernel holds them to it.
 // `fmt --check` and `fmt --diff` are like them and see to it themselves.
-var looking = []string{"validate", "plan", "list", "show", "report", "read", "explain"}
+var looking = []string{"validate", "plan", "list", "show", "report", "read", "explain", "runbooks", "cat"}
 
 // holdToLooking has the kernel see to it that the commands of looking change
 // nothing. What they have open by then stays open: the log.

@@ -99,6 +99,9 @@ func (p *page) flag(f *pflag.Flag) {
 	}
 	name, usage := pflag.UnquoteUsage(f)
 	term := "--" + f.Name
+	if f.Shorthand != "" {
+		term = "-" + f.Shorthand + ", " + term
+	}
 	if name != "" {
 		term += " " + strings.ToUpper(name)
 	}

@@ -159,7 +159,7 @@ func (p *parser) runbook(b *hcl.Block) {
 	}
 	content, diags := b.Body.Content(&hcl.BodySchema{
 		Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "time_budget"}, {Name: "on_failure"}, {Name: "restartable"}, {Name: "drill"}},
-		Blocks:     []hcl.BlockHeaderSchema{{Type: "goal"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "goal"}, {Type: "summary"}, {Type: "precondition"}},
 	})
 	p.add(diags)
 	p.rb.Description = p.literalString(content.Attributes["description"])
@@ -167,13 +167,24 @@ func (p *parser) runbook(b *hcl.Block) {
 	p.rb.Restartable = p.literalBool(content.Attributes["restartable"])
 	p.rb.Drill = p.literalBool(content.Attributes["drill"])
 	p.rb.TimeBudget = p.literalDuration(content.Attributes["time_budget"])
-	for _, g := range content.Blocks {
-		if p.rb.Goal != nil {
-			p.unique("The goal", g.DefRange, &p.rb.Goal.Range)
-			continue
+	for _, inner := range content.Blocks {
+		switch inner.Type {
+		case "summary":
+			p.summary(inner)
+		case "precondition":
+			p.rb.Preconditions = append(p.rb.Preconditions, p.check(inner, "error_message"))
+		default:
+			p.goal(inner)
 		}
-		p.rb.Goal = p.check(g, "message")
 	}
+}
+
+func (p *parser) goal(b *hcl.Block) {
+	if p.rb.Goal != nil {
+		p.unique("The goal", b.DefRange, &p.rb.Goal.Range)
+		return
+	}
+	p.rb.Goal = p.check(b, "message")
 }
 
 // named reports whether there is a block that names the runbook.

@@ -50,6 +50,35 @@ var blocks = []Block{
 }`,
 	},
 	{
+		Name: "precondition", Header: "precondition", Within: "runbook",
+		Doc: "Has to hold before the runbook's first step, for the runbook as a whole. Where it is known not to hold, the run doesn't begin. A runbook may have several.",
+		Attributes: []engine.Attribute{
+			{Name: "condition", Type: cty.Bool, Required: true, Doc: "What has to hold."},
+			{Name: "error_message", Type: cty.String, Required: true, Doc: "What is said where it doesn't: why, and what to do."},
+		},
+		Example: `runbook "start-etcd" {
+  precondition {
+    condition     = unit("etcd.service").loaded
+    error_message = "There is no unit etcd.service on this host."
+  }
+}`,
+	},
+	{
+		Name: "summary", Header: "summary", Within: "runbook",
+		Doc: "Says in a few lines what was found and what the run would do about it. The plan begins with them, and shows data sources with -v alone then; they stand right above the question, too. The lines are evaluated once, at the end of planning. What isn't known by then, or is null, is left out. A runbook that is a step of another has its summary left out.",
+		Attributes: []engine.Attribute{
+			{Name: "lines", Type: cty.List(cty.String), Required: true, Doc: "The lines, each a text or a list of texts."},
+		},
+		Example: `runbook "start-etcd" {
+  summary {
+    lines = [
+      unit("etcd.service").active ? null : "etcd.service is stopped, and is started.",
+      "Nothing is lost.",
+    ]
+  }
+}`,
+	},
+	{
 		Name: "variable", Header: `variable "NAME"`,
 		Doc: "Declares a value that the operator sets with --var NAME=VALUE. It is referred to as var.NAME.",
 		Attributes: []engine.Attribute{
@@ -114,7 +143,7 @@ var blocks = []Block{
 	},
 	{
 		Name: "runbook", Header: `step "runbook" "NAME"`, Within: "step",
-		Doc: "As the action of a step: carries out another runbook. Its steps become steps of this run, and its outputs are referred to as step.NAME. Such a step has description, when, for_each and on_failure, and no blocks.",
+		Doc: "As the action of a step: carries out another runbook. Its steps become steps of this run, and its outputs are referred to as step.NAME. Such a step has description, when, for_each and on_failure, and no blocks. With on_failure = \"continue\" it fails as a whole: when one of its steps fails, the rest of it is passed over, and its result is null.",
 		Attributes: []engine.Attribute{
 			{Name: "source", Type: cty.String, Required: true, Doc: "The other runbook's file, relative to the directory of the file that the run is of."},
 			{Name: "variables", Type: cty.DynamicPseudoType, Doc: "The other runbook's variables, as an object."},

@@ -17,14 +17,17 @@ type Runbook struct {
 	Description string
 	TimeBudget  time.Duration // 0: none
 	Goal        *Check        // holds if there is nothing to do; nil: none
-	OnFailure   string        // one of the OnFailure constants
-	Restartable bool          // a run that was cut short may simply be begun anew
-	Drill       bool          // does damage on purpose; the operator has to name the host
-	Variables   []*Variable
-	Locals      []*Local
-	Data        []*Data
-	Steps       []*Step
-	Outputs     []*Output
+	Summary     *Summary      // what its plan says first; nil: none
+	// Preconditions have to hold before its first step, all of them.
+	Preconditions []*Check
+	OnFailure     string // one of the OnFailure constants
+	Restartable   bool   // a run that was cut short may simply be begun anew
+	Drill         bool   // does damage on purpose; the operator has to name the host
+	Variables     []*Variable
+	Locals        []*Local
+	Data          []*Data
+	Steps         []*Step
+	Outputs       []*Output
 
 	Sources *Sources
 	Files   map[string]*hcl.File // for the snippets of diagnostics

@@ -86,11 +86,33 @@ func (s Settings) undeclared(r *Runbook) hcl.Diagnostics {
 		if r.variable(name) != nil || s[name].Ambient {
 			continue
 		}
-		detail := fmt.Sprintf("A value was given for %q, but runbook %q declares no variable of that name.", name, r.Name)
-		detail += suggest(name, names(r.Variables, func(v *Variable) string { return v.Name }))
-		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No such variable", Detail: detail})
+		diags = append(diags, &hcl.Diagnostic{
+			Severity: hcl.DiagError, Summary: "No such variable", Extra: Advised{},
+			Detail: fmt.Sprintf("A value was given for %q, but runbook %q declares no variable of that name.%s", name, r.Name, r.others(name)),
+		})
 	}
 	return diags
+}
+
+// others says which variables there are in place of the one called name.
+func (r *Runbook) others(name string) string {
+	all := names(r.Variables, func(v *Variable) string { return v.Name })
+	if len(all) == 0 {
+		return "\n\nIt has no variables."
+	}
+	return suggest(name, all) + fmt.Sprintf("\n\nIts variables: %s. `runbook runbooks %s` explains them.", strings.Join(all, ", "), r.Sources.All()[0].Name)
+}
+
+// Stray lists what the environment sets and the runbook has no variable for. It may
+// be meant for another runbook, or be misspelt.
+func (s Settings) Stray(r *Runbook) []string {
+	var stray []string
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if s[name].Ambient && r.variable(name) == nil {
+			stray = append(stray, EnvPrefix+name)
+		}
+	}
+	return stray
 }
 
 // value is the setting as a value of type t.

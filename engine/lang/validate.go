@@ -30,6 +30,12 @@ func checkExpressions(rb *Runbook) hcl.Diagnostics {
 	if rb.Goal != nil {
 		c.check(rb.Goal, site{noSteps: "The goal is looked at before the first step."})
 	}
+	for _, pre := range rb.Preconditions {
+		c.check(pre, site{noSteps: "A runbook's preconditions are looked at before the first step; one of a single step stands in its block."})
+	}
+	if rb.Summary != nil {
+		c.summary(rb.Summary, all)
+	}
 	for _, v := range rb.Variables {
 		for _, check := range v.Validations {
 			c.check(check, site{self: true, only: "self"})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -18,8 +19,9 @@ import (
 )
 
 // Begin makes the run of a plan durable and returns its Runner. Nothing has
-// changed on the host by then.
-func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version string, emit func(engine.Event)) (*Runner, error) {
+// changed on the host by then. The run's time counts from began on, when its
+// command was given: planning it and asking are part of it.
+func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, began time.Time, version string, emit func(engine.Event)) (*Runner, error) {
 	planned.Book.Sources.Seal()
 	scope := lang.NewScope(planned.Book, planned.Vars, planned.Run)
 	scope.Data = planned.Data
@@ -29,6 +31,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	if err != nil {
 		return nil, err
 	}
+	head.Began = began.UTC()
 	r.state.Header = head
 	if err := r.unfold(); err != nil {
 		return nil, err
@@ -42,7 +45,7 @@ func (s Store) Begin(host engine.Host, planned *lang.Scope, plan *Plan, version 
 	}
 	emit(engine.RunStarted{
 		ID: scope.Run.ID, Runbook: scope.Book.Name, Host: host.Name(),
-		Started: scope.Run.Started, TimeBudget: scope.Book.TimeBudget,
+		Started: head.Began, TimeBudget: scope.Book.TimeBudget,
 	})
 	return r, nil
 }
@@ -124,7 +127,7 @@ func (r *Runner) takeUp() error {
 	r.reopened = nil
 	r.emit(engine.RunStarted{
 		ID: r.id(), Runbook: r.scope.Book.Name, Host: r.host.Name(), Resumed: true, Done: r.state.done(),
-		Started: r.scope.Run.Started, TimeBudget: r.scope.Book.TimeBudget,
+		Started: r.state.Began, TimeBudget: r.scope.Book.TimeBudget,
 	})
 	return nil
 }

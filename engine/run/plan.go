@@ -23,6 +23,11 @@ type Plan struct {
 	Run     engine.RunInfo    `json:"run"`
 	Data    []DataResult      `json:"data,omitempty"`
 	Goal    *lang.CheckResult `json:"goal,omitempty"`
+	// Preconditions are the runbook's own. Where one is known not to hold, there
+	// are no steps.
+	Preconditions []lang.CheckResult `json:"preconditions,omitempty"`
+	// Summary is what the runbook has to say first, line by line.
+	Summary []string `json:"summary,omitempty"`
 	// OnFailure is what happens if a step fails; empty: the run stops.
 	OnFailure string `json:"on_failure,omitempty"`
 	// Restartable says that the run may be given up for the next one, however
@@ -76,8 +81,11 @@ type StepPlan struct {
 
 // NothingToDo reports whether a run of the plan would change nothing.
 func (p *Plan) NothingToDo() bool {
-	if p.GoalHolds() {
+	switch {
+	case p.GoalHolds():
 		return true
+	case len(failing(p.Preconditions)) > 0:
+		return false
 	}
 	for _, s := range p.Steps {
 		if s.KnownAfter != "" || !s.Change.Empty() || s.Blocked() {
@@ -92,26 +100,31 @@ func (p *Plan) GoalHolds() bool { return p.Goal != nil && p.Goal.OK }
 
 // Blocked reports whether a precondition of the step is known not to hold.
 // What the step would change isn't planned then.
-func (s StepPlan) Blocked() bool {
-	for _, c := range s.Preconditions {
+func (s StepPlan) Blocked() bool { return len(failing(s.Preconditions)) > 0 }
+
+// failing are those of checks that are known not to hold.
+func failing(checks []lang.CheckResult) (fail []lang.CheckResult) {
+	for _, c := range checks {
 		if !c.OK && !c.Unknown {
-			return true
+			fail = append(fail, c)
 		}
 	}
-	return false
+	return fail
 }
 
-// Failing lists the preconditions that are known not to hold, by step.
+// Failing lists the preconditions that are known not to hold, by step; the
+// runbook's own stand under the empty name.
 func (p *Plan) Failing() map[string][]lang.CheckResult {
-	failing := map[string][]lang.CheckResult{}
+	by := map[string][]lang.CheckResult{}
+	if own := failing(p.Preconditions); len(own) > 0 {
+		by[""] = own
+	}
 	for _, s := range p.Steps {
-		for _, c := range s.Preconditions {
-			if !c.OK && !c.Unknown {
-				failing[s.Name] = append(failing[s.Name], c)
-			}
+		if fail := failing(s.Preconditions); len(fail) > 0 {
+			by[s.Name] = fail
 		}
 	}
-	return failing
+	return by
 }
 
 // lean is the plan without what only planning needs: the effects on later
@@ -154,6 +167,8 @@ func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, 
 	if diags := p.make(); diags.HasErrors() {
 		return nil, p.plan.secrets.maskDiags(diags)
 	}
+	scope.Facts = hostFacts{ctx: ctx, host: host} // as it is now, before any step
+	p.plan.Summary = scope.Summary()
 	return p.plan, nil
 }
 
@@ -173,14 +188,32 @@ func (p *planner) make() hcl.Diagnostics {
 			return nil
 		}
 	}
-	_, diags := units(scope, p.visit)
+	var diags hcl.Diagnostics
+	if p.plan.Preconditions, diags = preconditionsOf(scope); diags.HasErrors() || len(failing(p.plan.Preconditions)) > 0 {
+		return diags
+	}
+	_, diags = units(scope, p.visit)
 	return diags
+}
+
+// preconditionsOf evaluates a runbook's own preconditions.
+func preconditionsOf(scope *lang.Scope) ([]lang.CheckResult, hcl.Diagnostics) {
+	var all []lang.CheckResult
+	for _, c := range scope.Book.Preconditions {
+		res, diags := scope.Check(c, cty.NilVal)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		all = append(all, res)
+	}
+	return all, nil
 }
 
 // visit plans a unit, and goes into another runbook unless it is passed over.
 func (p *planner) visit(u *unit) (bool, hcl.Diagnostics) {
 	diags := p.step(u)
-	return p.plan.step(u.addr).Skip == "", diags
+	sp := p.plan.step(u.addr)
+	return sp.Skip == "" && !sp.Blocked(), diags
 }
 
 // hostFacts answers path() and unit() from a host under effects.
@@ -213,68 +246,13 @@ func (p *planner) data(scope *lang.Scope, step string) hcl.Diagnostics {
 	return diags
 }
 
-// readData reads every data source of a runbook, those that others need first.
-func readData(ctx context.Context, host engine.Host, scope *lang.Scope, step string, secrets *secrets) ([]DataResult, hcl.Diagnostics) {
-	var all []DataResult
-	var diags hcl.Diagnostics
-	for _, d := range scope.Book.DataInOrder() {
-		if missingInput(scope, d) {
-			continue // what it needs has failed, which is reported there
-		}
-		res, more := readOne(ctx, host, scope, d, secrets)
-		diags = append(diags, more...)
-		if !more.HasErrors() {
-			all = append(all, DataResult{Step: step, Type: d.Type, Name: d.Name, Result: res})
-		}
-	}
-	return all, diags
-}
-
-func missingInput(scope *lang.Scope, d *lang.Data) bool {
-	for _, need := range scope.Book.DataNeededBy(d) {
-		if _, ok := scope.Data[need]; !ok {
-			return true
-		}
-	}
-	return false
-}
-
-func readOne(ctx context.Context, host engine.Host, scope *lang.Scope, d *lang.Data, secrets *secrets) (engine.Result, hcl.Diagnostics) {
-	cfg, diags := scope.Config(d.Config, cty.NilVal)
-	secrets.add(cfg.Secrets...)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	raw, err := engine.EncodeConfig(d.Spec.Attributes, cfg.Value)
-	if err != nil {
-		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
-	}
-	res, err := host.Read(engine.WithSecrets(ctx, secrets.list()), engine.DataRequest{Run: scope.Run, Type: d.Type, Config: raw})
-	if err == nil {
-		err = setData(scope, d, res)
-	}
-	if err != nil {
-		return nil, hcl.Diagnostics{d.Config.Diagnose("Can't read data."+d.Type+"."+d.Name, err)}
-	}
-	return res, nil
-}
-
-func setData(scope *lang.Scope, d *lang.Data, res engine.Result) error {
-	v, err := engine.ResultValue(d.Spec.Results, res, false)
-	if err != nil {
-		return err
-	}
-	scope.Data[d.Type+"."+d.Name] = v
-	return nil
-}
-
 func (p *planner) step(u *unit) hcl.Diagnostics {
 	u.see(hostFacts{ctx: p.ctx, host: p.host, under: p.effects})
 	if u.end {
 		return p.endOf(u)
 	}
 	sp := StepPlan{Name: u.addr, Action: u.Action, Description: u.Description}
-	if policy := u.policy(); policy != lang.Stop {
+	if policy, whose := u.policy(); policy == lang.RollBack || whose.addr == u.addr && policy != lang.Stop {
 		sp.OnFailure = policy
 	}
 	if u.parent != nil {
@@ -336,19 +314,30 @@ func (p *planner) begin(u *unit, sp StepPlan) hcl.Diagnostics {
 	switch {
 	case diags.HasErrors() || sp.Skip != "":
 	case u.Late:
-		p.later(u, &sp)
+		diags = p.later(u, &sp)
 	default:
-		if diags = p.data(u.inner, u.addr); !diags.HasErrors() {
-			sp.Skip, diags = goalOf(u)
-		}
+		diags = p.readInner(u, &sp)
 	}
 	p.plan.Steps = append(p.plan.Steps, sp)
 	return diags
 }
 
+// readInner reads the data sources of another runbook, and looks at its goal and
+// its preconditions.
+func (p *planner) readInner(u *unit, sp *StepPlan) hcl.Diagnostics {
+	diags := p.data(u.inner, u.addr)
+	if !diags.HasErrors() {
+		sp.Skip, diags = goalOf(u)
+	}
+	if !diags.HasErrors() && sp.Skip == "" {
+		sp.Preconditions, diags = preconditionsOf(u.inner)
+	}
+	return diags
+}
+
 // later leaves the data sources of another runbook unknown until its step
 // begins, and with them whether its goal holds by then.
-func (p *planner) later(u *unit, sp *StepPlan) {
+func (p *planner) later(u *unit, sp *StepPlan) (diags hcl.Diagnostics) {
 	u.inner.Until = u.addr
 	if goal := u.Sub.Goal; goal != nil && sp.When == "" {
 		sp.When, sp.WhenAfter = "its goal doesn't hold: "+u.inner.Source(goal.Condition), u.addr
@@ -356,6 +345,8 @@ func (p *planner) later(u *unit, sp *StepPlan) {
 			sp.WhenAfter = p.plan.Steps[n-1].Name
 		}
 	}
+	sp.Preconditions, diags = preconditionsOf(u.inner)
+	return diags
 }
 
 // goalOf says why the runbook that begins with u has nothing to do.
@@ -374,12 +365,16 @@ func goalOf(u *unit) (string, hcl.Diagnostics) {
 // endOf gives the outputs of another runbook to the steps that follow, as far
 // as they are known.
 func (p *planner) endOf(u *unit) hcl.Diagnostics {
-	if p.plan.step(u.addr).Skip != "" {
+	switch sp := p.plan.step(u.addr); {
+	case sp.Blocked():
+		p.effects = append(p.effects, engine.Effect{Anything: true, Step: u.addr})
+		return nil
+	case sp.Skip != "":
 		u.adopt(u.nothing())
 		return nil
 	}
 	v, diags := u.outputs()
-	if !diags.HasErrors() && p.plan.step(u.addr).When == "" {
+	if !diags.HasErrors() && p.plan.step(u.addr).When == "" && !u.mayFail() {
 		u.adopt(v)
 	}
 	return diags
@@ -475,7 +470,7 @@ func (p *planner) predict(u *unit, sp StepPlan) hcl.Diagnostics {
 		p.effects = append(p.effects, e)
 	}
 	final := sp.Change.Empty() && len(sp.Change.Checks) == 0
-	if u.policy() == lang.Continue && !final {
+	if u.mayFail() && !final {
 		return nil // it may fail, and its result is null then
 	}
 	v, err := engine.ResultValue(u.Spec.Results, sp.Change.Results, !final)

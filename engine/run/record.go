@@ -39,10 +39,13 @@ const formatVersion = 1
 // Header is a journal's first record: everything that a resume needs to
 // follow what was started.
 type Header struct {
-	Format    int                        `json:"format"`
-	Version   string                     `json:"version"` // of the binary
-	Run       engine.RunInfo             `json:"run"`
-	Host      string                     `json:"host"`
+	Format  int            `json:"format"`
+	Version string         `json:"version"` // of the binary
+	Run     engine.RunInfo `json:"run"`
+	Host    string         `json:"host"`
+	// Began is when the command was given that the run comes of, before its plan
+	// was made. Versions before didn't record it.
+	Began     time.Time                  `json:"began,omitzero"`
 	File      string                     `json:"file,omitempty"` // the runbook's absolute path, if it is a file
 	Sources   []lang.Source              `json:"sources"`
 	Variables map[string]json.RawMessage `json:"variables"` // with their types
@@ -66,9 +69,11 @@ type done struct {
 	Unchanged bool   `json:"unchanged,omitempty"`
 	// Skipped says why the step was passed over, Failed that it failed and the
 	// run went on; it has no result then.
-	Skipped string        `json:"skipped,omitempty"`
-	By      string        `json:"by,omitempty"` // who passed it over by hand
-	Failed  bool          `json:"failed,omitempty"`
+	Skipped string `json:"skipped,omitempty"`
+	By      string `json:"by,omitempty"` // who passed it over by hand
+	Failed  bool   `json:"failed,omitempty"`
+	// GivenUp names the runbooks around a step that failed which fail with it.
+	GivenUp []string      `json:"given_up,omitempty"`
 	Result  engine.Result `json:"result,omitempty"`
 	// Data is what the data sources of another runbook read when it began.
 	Data []DataResult  `json:"data,omitempty"`
@@ -167,8 +172,10 @@ func (p Phase) Open() bool { return p == Running || p == RollingBack }
 
 // State is what a journal says of its run.
 type State struct {
-	Header  Header
-	Phase   Phase
+	Header Header
+	Phase  Phase
+	// Began is when the run's command was given; where that isn't recorded, when
+	// the journal was made.
 	Began   time.Time
 	Updated time.Time
 	Steps   map[string]*StepState
@@ -298,6 +305,9 @@ func (s *StepState) InDoubt() bool { return s.begun() && !s.Done }
 // or failed and the run went on, or was taken as done by hand.
 func (s *StepState) unsettled() bool { return s.begun() && (!s.Done || s.PassedOver()) }
 
+// Took is how long the run has taken by now, with its planning and with all pauses.
+func (s *State) Took() time.Duration { return s.Updated.Sub(s.Began) }
+
 func (s *State) step(name string) *StepState {
 	if s.Steps[name] == nil {
 		s.Steps[name] = &StepState{}
@@ -365,6 +375,9 @@ func (s *State) apply(r, whole journal.Record) error {
 		}
 		if s.Header.Plan == nil || len(s.Header.Sources) == 0 {
 			return engine.Errorf("journal", "its header holds no plan or no runbook")
+		}
+		if began := s.Header.Began; !began.IsZero() && began.Before(s.Began) {
+			s.Began = began
 		}
 	case kindIntent, kindUndo:
 		return s.applyIntent(r, whole)
@@ -508,6 +521,9 @@ func (s *State) applyOutcome(r, whole journal.Record) error {
 	st.Attempts, st.LastError = d.Attempts, d.LastError
 	if d.Failed {
 		s.Failure = nil // the run went on
+	}
+	for _, around := range d.GivenUp {
+		s.step(around).Failed = true
 	}
 	return nil
 }

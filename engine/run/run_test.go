@@ -121,7 +121,7 @@ func (b *bench) begin() *run.Runner {
 	if diags.HasErrors() {
 		b.t.Fatal(diags)
 	}
-	r, err := b.store.Begin(b.host(), scope, p, "test", b.emit)
+	r, err := b.store.Begin(b.host(), scope, p, time.Now(), "test", b.emit)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -57,7 +56,6 @@ type Runner struct {
 // after the step in hand; cancelling ctx cuts that step short and leaves it in
 // doubt. The error is a *Failure, ErrInterrupted, or the journal's.
 func (r *Runner) Run(ctx, stop context.Context) error {
-	started := time.Now()
 	if err := r.takeUp(); err != nil {
 		return err
 	}
@@ -81,7 +79,7 @@ func (r *Runner) Run(ctx, stop context.Context) error {
 			return err
 		}
 	}
-	return r.finish(started)
+	return r.finish()
 }
 
 // stepOrPolicy carries a step out, and does what on_failure says where it
@@ -92,10 +90,10 @@ func (r *Runner) stepOrPolicy(ctx, stop context.Context, u *unit) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
-	switch u.policy() {
+	switch policy, whose := u.policy(); policy {
 	case lang.Continue:
 		u.adopt(u.nothing())
-		return r.append(kindDone, done{Step: u.addr, Failed: true})
+		return r.append(kindDone, done{Step: u.addr, Failed: true, GivenUp: u.within(whose)})
 	case lang.RollBack:
 		if err := r.Rollback(ctx, stop); err != nil {
 			return err
@@ -106,7 +104,7 @@ func (r *Runner) stepOrPolicy(ctx, stop context.Context, u *unit) error {
 }
 
 // finish records that all steps are done.
-func (r *Runner) finish(started time.Time) error {
+func (r *Runner) finish() error {
 	out, err := r.outputs()
 	if err != nil {
 		return err
@@ -114,7 +112,7 @@ func (r *Runner) finish(started time.Time) error {
 	if err := r.append(kindFinished, finished{Outputs: out}); err != nil {
 		return err
 	}
-	e := engine.RunFinished{ID: r.id(), Took: time.Since(started), Kept: r.kept()}
+	e := engine.RunFinished{ID: r.id(), Took: r.state.Took(), Kept: r.kept()}
 	for _, u := range r.units {
 		if st := r.state.Steps[u.addr]; st != nil && st.Failed {
 			e.Failed = append(e.Failed, u.addr)

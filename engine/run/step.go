@@ -38,6 +38,9 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 		return err
 	}
 	if u.begins() {
+		if d := r.innerPreconditions(ctx, u); d != nil {
+			return r.fail(kindFailed, u, d)
+		}
 		return r.append(kindDone, done{Step: u.addr, Unchanged: true, Data: u.late})
 	}
 	if err := r.prepare(ctx, w); err != nil {
@@ -71,8 +74,13 @@ func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
 
 // unwanted says why a step is to be passed over; empty if it isn't.
 func (r *Runner) unwanted(ctx context.Context, u *unit) (string, *hcl.Diagnostic) {
-	if u.parent != nil && r.state.step(u.parent.addr).PassedOver() {
-		return "step " + u.parent.addr + " is passed over", nil
+	if u.parent != nil {
+		switch outer := r.state.step(u.parent.addr); {
+		case outer.Failed:
+			return "step " + u.parent.addr + " has failed", nil
+		case outer.PassedOver():
+			return "step " + u.parent.addr + " is passed over", nil
+		}
 	}
 	if u.When != nil {
 		wanted, _, _, diags := u.scope.Bool(u.When)
@@ -172,15 +180,26 @@ func setAttribute(config json.RawMessage, name string, value json.RawMessage) js
 func (r *Runner) preconditions(ctx context.Context, u *unit) *hcl.Diagnostic {
 	u.look(ctx, r.host)
 	for _, c := range u.Preconditions {
-		if d := r.holds(u, c, cty.NilVal, "A precondition of step "+u.addr+" doesn't hold"); d != nil {
+		if d := holds(u.scope, c, cty.NilVal, "A precondition of step "+u.addr+" doesn't hold"); d != nil {
 			return d
 		}
 	}
 	return nil
 }
 
-func (r *Runner) holds(u *unit, c *lang.Check, self cty.Value, summary string) *hcl.Diagnostic {
-	res, diags := u.scope.Check(c, self)
+// innerPreconditions are those of the runbook that begins with u.
+func (r *Runner) innerPreconditions(ctx context.Context, u *unit) *hcl.Diagnostic {
+	u.look(ctx, r.host)
+	for _, c := range u.Sub.Preconditions {
+		if d := holds(u.inner, c, cty.NilVal, "A precondition of runbook "+u.Sub.Name+" doesn't hold"); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+func holds(scope *lang.Scope, c *lang.Check, self cty.Value, summary string) *hcl.Diagnostic {
+	res, diags := scope.Check(c, self)
 	if d := first(diags); d != nil {
 		return d
 	}
@@ -425,7 +444,7 @@ func (r *Runner) postconditions(ctx context.Context, u *unit, res engine.Result)
 	u.adopt(self)
 	defer u.forget()
 	for _, c := range u.Postconditions {
-		if d := r.holds(u, c, self, "A postcondition of step "+u.addr+" doesn't hold"); d != nil {
+		if d := holds(u.scope, c, self, "A postcondition of step "+u.addr+" doesn't hold"); d != nil {
 			return d
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"runbook/engine"
 	"runbook/engine/lang"
@@ -272,7 +273,7 @@ func TestPlanFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := b.store.Begin(b.host(), scope, p, "test", b.emit)
+	r, err := b.store.Begin(b.host(), scope, p, time.Now(), "test", b.emit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +283,7 @@ func TestPlanFile(t *testing.T) {
 	if strings.Contains(b.journal(), secret) {
 		t.Error("the journal holds the secret")
 	}
-	if _, err := b.store.Begin(b.host(), scope, p, "test", b.emit); err == nil {
+	if _, err := b.store.Begin(b.host(), scope, p, time.Now(), "test", b.emit); err == nil {
 		t.Error("carried out twice")
 	}
 }

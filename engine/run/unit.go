@@ -31,13 +31,31 @@ type unit struct {
 // begins reports whether the unit is where another runbook begins.
 func (u *unit) begins() bool { return u.inner != nil && !u.end }
 
-// policy is what happens if the unit fails.
-func (u *unit) policy() string {
+// policy is what happens if the unit fails, and whose failure that is: its own,
+// or that of a runbook around it, which fails as a whole.
+func (u *unit) policy() (what string, whose *unit) {
 	own := cmp.Or(u.OnFailure, u.scope.Book.OnFailure)
 	if own == "" && u.parent != nil {
 		return u.parent.policy()
 	}
-	return cmp.Or(own, lang.Stop)
+	return cmp.Or(own, lang.Stop), u
+}
+
+// mayFail reports whether the run goes on if the unit fails, with what isn't part
+// of that failure.
+func (u *unit) mayFail() bool {
+	what, whose := u.policy()
+	return what == lang.Continue && whose.addr == u.addr
+}
+
+// within lists the runbooks around the unit, up to whose, which is one of them or
+// the unit itself.
+func (u *unit) within(whose *unit) []string {
+	var around []string
+	for ; u.addr != whose.addr; u = u.parent {
+		around = append(around, u.parent.addr)
+	}
+	return around
 }
 
 // A visitor is told of each unit in order, as soon as it is known. Of one where

@@ -32,6 +32,14 @@ type Behaviour struct {
 	// Crashes, where set, is a text: containers whose manifests hold it end as
 	// soon as they are started.
 	Crashes string
+	// CrashTimes is how often what crashes does: kubelet starts it again, until it
+	// stays up. 0: it stays down, as where kubelet lets it wait for a long time.
+	CrashTimes int
+	// Says is what containers that crash write to their logs.
+	Says string
+	// Unstarted has kubelet make containers and not start them, as it does where
+	// it is killed in between.
+	Unstarted bool
 	// Unready names the pod whose probes fail.
 	Unready string
 	// Survivor is a process that the runtime says a container's is, and that
@@ -64,6 +72,8 @@ type sandbox struct {
 
 type container struct {
 	id, name string
+	log      string // path of its log
+	created  int64
 	state    cri.ContainerState
 	exit     int32
 	probe    net.Listener
@@ -151,6 +161,20 @@ func (s *sandbox) end() {
 	s.ready = false
 }
 
+// halt does what a runtime does: what was never started doesn't end.
+func (s *sandbox) halt() {
+	for _, c := range s.containers {
+		c.halt(0)
+	}
+	s.ready = false
+}
+
+func (c *container) halt(code int32) {
+	if c.state == cri.ContainerState_CONTAINER_RUNNING {
+		c.end(code)
+	}
+}
+
 func (c *container) end(code int32) {
 	if c.probe != nil {
 		_ = c.probe.Close()
@@ -194,7 +218,7 @@ func (r runtime) ListContainers(context.Context, *cri.ListContainersRequest) (*c
 		for _, c := range s.containers {
 			labels := s.labels()
 			labels["io.kubernetes.container.name"] = c.name
-			out.Containers = append(out.Containers, &cri.Container{Id: c.id, PodSandboxId: s.id, State: c.state, Labels: labels})
+			out.Containers = append(out.Containers, &cri.Container{Id: c.id, PodSandboxId: s.id, State: c.state, Labels: labels, CreatedAt: c.created})
 		}
 	}
 	return out, nil
@@ -208,7 +232,7 @@ func (r runtime) ContainerStatus(_ context.Context, q *cri.ContainerStatusReques
 		return nil, status.Error(codes.NotFound, "no such container")
 	}
 	return &cri.ContainerStatusResponse{
-		Status: &cri.ContainerStatus{Id: c.id, State: c.state, ExitCode: c.exit},
+		Status: &cri.ContainerStatus{Id: c.id, State: c.state, ExitCode: c.exit, LogPath: c.log},
 		Info:   map[string]string{"info": fmt.Sprintf(`{"pid":%d}`, r.fake.behaviour.Survivor)},
 	}, nil
 }
@@ -236,7 +260,7 @@ func (r runtime) StopContainer(ctx context.Context, q *cri.StopContainerRequest)
 	r.fake.mu.Lock()
 	defer r.fake.mu.Unlock()
 	if _, c := r.fake.find(q.ContainerId); c != nil {
-		c.end(137)
+		c.halt(137)
 	}
 	return &cri.StopContainerResponse{}, nil
 }
@@ -246,10 +270,20 @@ func (r runtime) StopPodSandbox(_ context.Context, q *cri.StopPodSandboxRequest)
 	defer r.fake.mu.Unlock()
 	for _, s := range r.fake.sandboxes {
 		if s.id == q.PodSandboxId {
-			s.end()
+			s.halt()
 		}
 	}
 	return &cri.StopPodSandboxResponse{}, nil
+}
+
+func (r runtime) RemoveContainer(_ context.Context, q *cri.RemoveContainerRequest) (*cri.RemoveContainerResponse, error) {
+	r.fake.mu.Lock()
+	defer r.fake.mu.Unlock()
+	if s, c := r.fake.find(q.ContainerId); c != nil {
+		c.end(137)
+		s.containers = slices.DeleteFunc(s.containers, func(other *container) bool { return other == c })
+	}
+	return &cri.RemoveContainerResponse{}, nil
 }
 
 func (r runtime) ExecSync(_ context.Context, q *cri.ExecSyncRequest) (*cri.ExecSyncResponse, error) {

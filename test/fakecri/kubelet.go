@@ -76,6 +76,7 @@ func (f *Fake) sync() {
 		}
 		if p, ok := wanted[s.name]; ok && p.uid == s.uid && s.stopping.IsZero() {
 			delete(wanted, s.name)
+			f.run(s, p)
 			s.open()
 			continue
 		}
@@ -124,21 +125,73 @@ func (f *Fake) start(name string, p pod) {
 	f.made++
 	s := &sandbox{id: fmt.Sprintf("sandbox-%d", f.made), pod: p.Metadata.Name, name: name, namespace: p.Metadata.Namespace,
 		uid: p.uid, ready: true, created: int64(f.made)}
+	f.sandboxes = append(f.sandboxes, s)
+	f.run(s, p)
+}
+
+// run starts the containers of a pod that don't run, unless kubelet is to let
+// what has crashed wait.
+func (f *Fake) run(s *sandbox, p pod) {
 	for _, c := range p.Spec.Containers {
+		last := s.last(c.Name)
+		crashes := f.behaviour.Crashes != "" && strings.Contains(p.text, f.behaviour.Crashes)
+		if last != nil && (last.state != cri.ContainerState_CONTAINER_EXITED || crashes && f.behaviour.CrashTimes == 0) {
+			continue
+		}
 		f.starts++
-		made := &container{id: fmt.Sprintf("container-%d-%s", f.made, c.Name), name: c.Name, state: cri.ContainerState_CONTAINER_RUNNING}
-		if f.behaviour.Crashes != "" && strings.Contains(p.text, f.behaviour.Crashes) {
-			made.end(1)
-		} else if port := c.ReadinessProbe.HTTPGet.Port; port != 0 {
+		made := &container{id: fmt.Sprintf("container-%d-%s", f.starts, c.Name), name: c.Name, created: int64(f.starts)}
+		s.containers = append(s.containers, made)
+		if f.behaviour.Unstarted {
+			continue // the state of one that is made
+		}
+		made.state = cri.ContainerState_CONTAINER_RUNNING
+		if crashes && (f.behaviour.CrashTimes == 0 || s.count(c.Name) <= f.behaviour.CrashTimes) {
+			f.crash(made)
+			continue
+		}
+		if port := c.ReadinessProbe.HTTPGet.Port; port != 0 {
 			address := "127.0.0.1:" + strconv.Itoa(port)
 			made.listen = func() net.Listener {
 				return f.serve(address, func() bool { return f.behaviour.Unready != p.Metadata.Name })
 			}
 		}
 		made.open()
-		s.containers = append(s.containers, made)
 	}
-	f.sandboxes = append(f.sandboxes, s)
+}
+
+// crash ends a container that has just been started, and writes its log.
+func (f *Fake) crash(c *container) {
+	c.end(1)
+	if f.behaviour.Says == "" {
+		return
+	}
+	c.log = filepath.Join(filepath.Dir(f.Socket), c.id+".log")
+	var text strings.Builder
+	for line := range strings.Lines(f.behaviour.Says) {
+		fmt.Fprintf(&text, "%s stderr F %s", time.Now().Format(time.RFC3339Nano), line)
+	}
+	if os.WriteFile(c.log, []byte(text.String()), 0o600) != nil {
+		c.log = "" // a scene is being taken down
+	}
+}
+
+// last is the newest container of that name, and count how many there have been.
+func (s *sandbox) last(name string) (newest *container) {
+	for _, c := range s.containers {
+		if c.name == name {
+			newest = c
+		}
+	}
+	return newest
+}
+
+func (s *sandbox) count(name string) (n int) {
+	for _, c := range s.containers {
+		if c.name == name {
+			n++
+		}
+	}
+	return n
 }
 
 // open has the container answer its probe. Where the address is taken it is tried

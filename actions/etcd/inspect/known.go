@@ -2,10 +2,13 @@ package inspect
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // state tells whether a file is as it was: any change of its content or its
@@ -43,23 +46,35 @@ var known = struct {
 	files map[state]Info
 }{files: map[state]Info{}}
 
+// looks are those that are under way.
+var looks singleflight.Group
+
 // Again is File for looks whose result decides about no data: while planning, a
-// snapshot is looked at by the data source that finds it, and by every plan of
-// every step that takes it. A file that hasn't changed since this process has
-// checked it completely isn't read again.
+// snapshot is looked at by the data sources that find it, maybe at the same time,
+// and by every plan of every step that takes it. A file that hasn't changed since
+// this process has checked it completely isn't read again.
 func Again(ctx context.Context, path string) (Info, error) {
 	before, ok := stateOf(path)
+	if !ok {
+		return File(ctx, path)
+	}
+	info, err, _ := looks.Do(fmt.Sprint(before), func() (any, error) { return once(ctx, before) })
+	return info.(Info), err
+}
+
+// once looks at a file, unless it is known as it is.
+func once(ctx context.Context, before state) (Info, error) {
 	known.Lock()
 	info, found := known.files[before]
 	known.Unlock()
-	if ok && found {
+	if found {
 		return info, nil
 	}
-	info, err := File(ctx, path)
+	info, err := File(ctx, before.path)
 	if err != nil {
 		return info, err
 	}
-	if after, _ := stateOf(path); ok && after == before {
+	if after, _ := stateOf(before.path); after == before {
 		known.Lock()
 		known.files[before] = info
 		known.Unlock()

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/mitchellh/go-wordwrap"
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/engine"
@@ -84,9 +83,4 @@ func constant(v cty.Value) string {
 		return fmt.Sprint(v.True())
 	}
 	return "empty"
-}
-
-func (h *Human) wrap(text, indent string) string {
-	lines := wordwrap.WrapString(text, min(h.width, 100)-uint(len(indent)))
-	return indent + strings.ReplaceAll(lines, "\n", "\n"+indent)
 }

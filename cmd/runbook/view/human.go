@@ -25,6 +25,7 @@ import (
 type Human struct {
 	out, err     io.Writer
 	width        uint
+	errWidth     uint // 0: err is no terminal
 	colors       bool
 	bold, faint  paint
 	good, bad    paint
@@ -37,12 +38,21 @@ type Human struct {
 // NewHuman returns a view that uses colours if out is a terminal and NO_COLOR
 // is unset.
 func NewHuman(out *Output, err *os.File) *Human {
-	width := 80
-	if w, _, err := term.GetSize(int(out.Fd())); err == nil && w > 20 {
-		width = w
-	}
+	width := columns(out.File)
 	colors := isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return newHuman(out, err, width, colors)
+	h := newHuman(out, err, width, colors)
+	if isatty.IsTerminal(err.Fd()) {
+		h.errWidth = uint(columns(err))
+	}
+	return h
+}
+
+// columns is how wide a terminal is, and what is usual where it is none.
+func columns(f *os.File) int {
+	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
+		return w
+	}
+	return 80
 }
 
 func newHuman(out, err io.Writer, width int, colors bool) *Human {
@@ -129,10 +139,21 @@ func (h *Human) Error(err error) {
 }
 
 func (h *Human) plainError(err error, hint string) {
-	h.Note("%s %s", h.bad.Sprint("Error:"), err)
+	const what = "Error:"
+	text := h.forErr(what + " " + err.Error())
+	h.Note("%s%s", h.bad.Sprint(what), strings.TrimPrefix(text, what))
 	if hint != "" {
-		h.Note("%s.", strings.TrimSuffix(hint, "."))
+		h.Note("%s.", h.forErr(strings.TrimSuffix(hint, ".")))
 	}
+}
+
+// forErr is a text as err takes it: wrapped on a terminal, and as it is for whoever
+// searches in it.
+func (h *Human) forErr(text string) string {
+	if h.errWidth == 0 {
+		return text
+	}
+	return atWords(text, h.errWidth)
 }
 
 func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {

@@ -35,6 +35,7 @@ type document struct {
 	Kind          string       `json:"kind"`
 	Valid         *bool        `json:"valid,omitempty"`
 	Runbook       *jsonRunbook `json:"runbook,omitempty"`
+	Runbooks      []jsonBook   `json:"runbooks,omitzero"`
 	Plan          *jsonPlan    `json:"plan,omitempty"`
 	Runs          []jsonListed `json:"runs,omitzero"`
 	Run           *jsonRun     `json:"run,omitempty"`
@@ -65,6 +66,17 @@ func (j *JSON) Valid(book *lang.Runbook) {
 	*j.doc.Valid = true
 	j.doc.Runbook = runbookJSON(book)
 }
+
+// Books lists runbooks.
+func (j *JSON) Books(all []Book) {
+	j.doc.Runbooks = make([]jsonBook, len(all))
+	for i, b := range all {
+		j.doc.Runbooks[i] = jsonBook{File: b.File, Name: b.Name, Description: b.Description, Drill: b.Drill}
+	}
+}
+
+// Book tells of a runbook.
+func (j *JSON) Book(b Book) { j.doc.Runbook = runbookJSON(b.Runbook) }
 
 // Plan shows a plan.
 func (j *JSON) Plan(p *run.Plan, e run.Estimate) {

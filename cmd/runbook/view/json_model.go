@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"runbook/engine"
 	"runbook/engine/lang"
@@ -24,12 +25,22 @@ type jsonRunbook struct {
 	Steps       []jsonStepName `json:"steps"`
 }
 
+// jsonBook is a runbook that comes with the binary.
+type jsonBook struct {
+	File        string `json:"file"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Drill       bool   `json:"drill"`
+}
+
 type jsonVariable struct {
 	Name        string `json:"name"`
 	Type        string `json:"type"`
 	Description string `json:"description,omitempty"`
 	Required    bool   `json:"required"`
 	Sensitive   bool   `json:"sensitive"`
+	// Default is missing where the variable is required.
+	Default json.RawMessage `json:"default,omitempty"`
 }
 
 type jsonStepName struct {
@@ -39,21 +50,24 @@ type jsonStepName struct {
 }
 
 type jsonPlan struct {
-	Runbook     string         `json:"runbook"`
-	Host        string         `json:"host"`
-	NothingToDo bool           `json:"nothing_to_do"`
-	Goal        *jsonCheck     `json:"goal,omitempty"`
-	Data        []jsonData     `json:"data"`
-	Steps       []jsonStepPlan `json:"steps"`
-	Summary     jsonSummary    `json:"summary"`
-	Estimate    *jsonEstimate  `json:"estimate,omitempty"`
+	Runbook     string     `json:"runbook"`
+	Host        string     `json:"host"`
+	NothingToDo bool       `json:"nothing_to_do"`
+	Goal        *jsonCheck `json:"goal,omitempty"`
+	// Preconditions are the runbook's own.
+	Preconditions []jsonCheck    `json:"preconditions,omitempty"`
+	Data          []jsonData     `json:"data"`
+	Steps         []jsonStepPlan `json:"steps"`
+	Summary       jsonSummary    `json:"summary"`
+	Estimate      *jsonEstimate  `json:"estimate,omitempty"`
 }
 
 type jsonSummary struct {
-	Changing   int `json:"changing"`
-	Checking   int `json:"checking"`
-	KnownLater int `json:"known_later"`
-	Blocked    int `json:"blocked"`
+	Lines      []string `json:"lines"`
+	Changing   int      `json:"changing"`
+	Checking   int      `json:"checking"`
+	KnownLater int      `json:"known_later"`
+	Blocked    int      `json:"blocked"`
 }
 
 type jsonEstimate struct {
@@ -184,7 +198,7 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	for _, v := range b.Variables {
 		out.Variables = append(out.Variables, jsonVariable{
 			Name: v.Name, Type: v.Type.FriendlyNameForConstraint(), Description: v.Description,
-			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive,
+			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive, Default: defaultJSON(v),
 		})
 	}
 	for _, s := range b.Steps {
@@ -193,16 +207,33 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	return out
 }
 
+// defaultJSON is a variable's default; nil where it has none, and where JSON has no
+// word for it: infinity.
+func defaultJSON(v *lang.Variable) json.RawMessage {
+	switch {
+	case v.Default == cty.NilVal:
+		return nil
+	case v.Default.IsNull():
+		return json.RawMessage("null")
+	}
+	text, err := ctyjson.Marshal(v.Default, v.Default.Type())
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 	n := countSteps(p)
 	out := &jsonPlan{
 		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
-		Summary: jsonSummary{Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
+		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
 	}
 	if p.Goal != nil {
 		goal := checkJSON(*p.Goal)
 		out.Goal = &goal
 	}
+	out.Preconditions = checksJSON(p.Preconditions)
 	if e.Known() {
 		out.Estimate = &jsonEstimate{Seconds: e.Total.Seconds(), StepsNever: e.Never}
 	}

@@ -20,7 +20,13 @@ func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	if p.OnFailure != "" {
 		h.line("If a step fails: %s", p.OnFailure)
 	}
+	for _, line := range p.Summary {
+		h.line("%s", line)
+	}
 	for _, d := range p.Data {
+		if len(p.Summary) > 0 {
+			break
+		}
 		h.line("\n%s", h.bold.Sprintf("data %s.%s", d.Type, d.Name))
 		h.result(plain(d.Result), "  ")
 	}

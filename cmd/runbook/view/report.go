@@ -119,7 +119,7 @@ func newBudget(limit time.Duration, h *run.History) *budget {
 	if limit <= 0 {
 		return nil
 	}
-	used := max(0, end(h).Sub(h.State.Header.Run.Started)) // the clock may have been set back
+	used := max(0, end(h).Sub(h.State.Began)) // the clock may have been set back
 	return &budget{Limit: limit, Used: used, Percent: 100 * float64(used) / float64(limit), Over: used > limit}
 }
 

@@ -188,7 +188,7 @@ func newTimeline(steps []reportStep, h *run.History, limit time.Duration) *timel
 		return nil
 	}
 	begin, last := h.State.Began, h.Ended
-	due := h.State.Header.Run.Started.Add(limit)
+	due := h.State.Began.Add(limit)
 	pauses := h.Pauses
 	if limit > 0 && due.After(last) && !h.State.Phase.Open() {
 		pauses = append(slices.Clone(pauses), run.Pause{From: last, To: due, Why: pauseSpare})

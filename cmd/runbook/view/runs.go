@@ -69,7 +69,7 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	h.line("  started  %s", moment(head.Run.Started))
 	h.line("  updated  %s", moment(s.Updated))
 	h.line("  version  %s", head.Version)
-	h.line("  took     %s", took(s.Updated.Sub(s.Began)))
+	h.line("  took     %s", took(s.Took()))
 	for i, p := range head.Plan.Steps {
 		h.stepState(i+1, p, s.Steps[p.Name])
 	}

@@ -1,6 +1,12 @@
 package view
 
-import "io"
+import (
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/mitchellh/go-wordwrap"
+)
 
 // Text writes text to out as it is.
 func (h *Human) Text(text string) {
@@ -9,3 +15,19 @@ func (h *Human) Text(text string) {
 
 // Shown writes what is printable of a text to out.
 func (h *Human) Shown(text string) { h.Text(printable(text)) }
+
+// wrap is a text in lines that fit beside an indent, which all of them get.
+func (h *Human) wrap(text, indent string) string {
+	lines := atWords(text, min(h.width, 100)-uint(len(indent)))
+	return indent + strings.ReplaceAll(lines, "\n", "\n"+indent)
+}
+
+// quoted is what stands in a text to be typed or copied: `runbook resume`.
+var quoted = regexp.MustCompile("`[^`\n]+`")
+
+// atWords wraps a text at words. What is to be typed stays on one line.
+func atWords(text string, width uint) string {
+	const unbroken = "\u00a0" // wordwrap takes it for a letter
+	whole := quoted.ReplaceAllStringFunc(text, func(typed string) string { return strings.ReplaceAll(typed, " ", unbroken) })
+	return strings.ReplaceAll(wordwrap.WrapString(whole, width), unbroken, " ")
+}

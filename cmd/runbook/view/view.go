@@ -18,6 +18,9 @@ import (
 type View interface {
 	// Valid says that a runbook has no mistakes.
 	Valid(book *lang.Runbook)
+	// Books lists runbooks, and Book tells of one what it does and can be told.
+	Books(all []Book)
+	Book(b Book)
 	// Plan shows a plan without its sensitive values.
 	Plan(p *run.Plan, e run.Estimate)
 	// RollbackPlan shows what a rollback would undo, in its order.
