@@ -16,6 +16,9 @@ type Machine interface {
 	Command(ctx context.Context, name string, args ...string) *exec.Cmd
 }
 
+// unbroken is wider than any line.
+const unbroken = 1 << 16
+
 // prompt is what a question ends with.
 const prompt = "[yes/no]"
 
@@ -27,6 +30,7 @@ type Session struct {
 	Lines    int
 	Took     time.Duration
 	Screen   string
+	said     string
 }
 
 // Types runs a command line on a terminal of a size, says yes to whatever it
@@ -59,8 +63,10 @@ func (s *Session) Types(ctx context.Context, m Machine, width, height int, line 
 	s.Lines += strings.Count(shown, "\n")
 	s.Took += time.Since(begun)
 	s.Screen += "# " + line + "\n" + shown
+	t.Screen.Resize(unbroken, height) // a line that the terminal broke is one to whoever copies it
+	s.said += t.Screen.String()
 	return ctx.Err()
 }
 
-// Said is what was shown, with the line breaks of the terminal taken out.
-func (s *Session) Said() string { return strings.Join(strings.Fields(s.Screen), " ") }
+// Said is what was shown in words, wherever lines were broken.
+func (s *Session) Said() string { return strings.Join(strings.Fields(s.said), " ") }

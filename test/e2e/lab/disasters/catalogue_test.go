@@ -77,7 +77,7 @@ func ofData() []*disaster.Disaster {
 	}, {
 		Name:  "owner-changed-kubelet-stopped",
 		Break: `halt; chown -R 4711:4711 $data`,
-		Finds: []string{"ownership"}, Cures: []string{"repair", "restart"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_stopped", "ownership"}, Cures: []string{"repair", "restart"}, Loses: disaster.Nothing,
 	}}
 }
 
@@ -86,19 +86,19 @@ func ofPlaces() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "data-moved-beside",
 		Break: `mv $data $data.old; slay etcd; empty`, Quick: true,
-		Cures: []string{"adopt"}, Loses: disaster.Nothing,
+		Finds: []string{"foreign_directory"}, Cures: []string{"adopt"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "data-moved-beside-kubelet-stopped",
 		Break: `halt; mv $data $data.old`,
-		Cures: []string{"adopt"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_stopped"}, Cures: []string{"adopt"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "data-moved-elsewhere",
 		Break: `mv $data /srv/etcd; slay etcd; empty`,
-		Cures: []string{"restore"}, Loses: disaster.SinceBackup,
+		Finds: []string{"foreign_directory"}, Cures: []string{"restore"}, Loses: disaster.SinceBackup,
 	}, {
 		Name:  "data-in-undone-directory-backups-damaged",
 		Break: `halt; cp -a $data $data.undone-20260102-030405-abcd; for f in /var/backups/etcd/*.db; do truncate --size=50K $f; done; dd if=/dev/urandom of=$data/member/snap/db bs=1M count=1 conv=notrunc; rm -r $data/member/wal; systemctl start kubelet; said etcd panic`,
-		Cures: []string{"adopt"}, Loses: disaster.Nothing,
+		Finds: []string{"db_meta_both", "backup_damaged"}, Cures: []string{"adopt"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "old-directory-beside-backups-damaged",
 		Break: `halt; cp -a $data $data.before-20260102-030405-abcd; rm /var/backups/etcd/*.db; rm -r $data/member; systemctl start kubelet; empty`,
@@ -115,24 +115,24 @@ func ofKubelet() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "kubelet-stopped",
 		Break: `halt`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_stopped"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "kubelet-masked",
 		Break: `halt; systemctl mask kubelet`, Quick: true,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_masked"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "kubelet-cannot-start",
 		Break: `halt; cp /var/lib/kubelet/config.yaml /root/config.yaml; echo 'nonsense: [' >>/var/lib/kubelet/config.yaml; systemctl start kubelet`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_failing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 		Blocked: byHand(`/var/lib/kubelet/config.yaml`, `cp /root/config.yaml /var/lib/kubelet/config.yaml`),
 	}, {
 		Name:  "containerd-stopped",
 		Break: `systemctl stop containerd; slay etcd kube-apiserver; gone`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"runtime_stopped"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "containerd-socket-gone",
 		Break: `rm /run/containerd/containerd.sock; slay etcd kube-apiserver; gone`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"runtime_socket_gone"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}}
 }
 
@@ -141,16 +141,16 @@ func ofManifests() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "manifest-missing",
 		Break: `aside; rm /root/etcd.yaml`, Quick: true,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"manifest_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "manifest-set-aside",
 		Break: `aside; mv /root/etcd.yaml /etc/kubernetes/etcd.yaml`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"manifest_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 		Mend: `rm -f /etc/kubernetes/etcd.yaml`,
 	}, {
 		Name:  "manifest-unreadable",
 		Break: `printf 'apiVersion: v1\nkind: [Pod\n' >$pods/etcd.yaml; slay etcd; gone`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"manifest_invalid"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "manifest-twice-log-cut",
 		Break: `cp $pods/etcd.yaml $pods/etcd-old.yaml; truncate --size=0 $data/member/wal/*.wal; slay etcd; said etcd panic`,
@@ -158,19 +158,24 @@ func ofManifests() []*disaster.Disaster {
 	}, {
 		Name:  "flag-misspelt",
 		Break: `sed -i s,--listen-metrics-urls,--listen-metric-urls, $pods/etcd.yaml; said etcd listen-metric-urls; gone`, Quick: true,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"unknown_flag"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name: "image-missing",
 		Break: `image=$(sed -n 's/.*image: //p' $pods/etcd.yaml); ctr -n k8s.io images export /root/etcd.tar $image
 			halt; for id in $(ctr -n k8s.io containers ls -q "image==$image"); do ctr -n k8s.io containers rm $id; done
 			ctr -n k8s.io images ls -q | grep -e "$image" -e "$(ctr -n k8s.io images ls "name==$image" | awk 'NR>1 {print $3}')" | xargs ctr -n k8s.io images rm; systemctl start kubelet`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"image_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
 		Blocked: byHand(`registry.k8s.io/etcd:`, `ctr -n k8s.io images import /root/etcd.tar`),
+	}, {
+		Name:  "image-tag-misspelt",
+		Break: `sed -i 's,\(image: .*/etcd:\).*,\13.99.99-0,' $pods/etcd.yaml; gone`,
+		Finds: []string{"image_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Blocked: byHand(`(sed -i '[^']+' \S+)`, ""),
 	}, {
 		Name: "memory-limit",
 		Break: `sed -i 's/^      requests:/      limits:\n        memory: 14Mi\n      requests:/; s/memory: 100Mi/memory: 14Mi/' $pods/etcd.yaml
 			slay etcd; from=$(attempt); until [ $(attempt) -ge 1 ] && ! pgrep -x etcd; do sleep 0.2; done`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"out_of_memory"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 		Blocked: byHand(`memory`, `sed -i s/14Mi/100Mi/ /etc/kubernetes/manifests/etcd.yaml`),
 	}}
 }
@@ -181,39 +186,39 @@ func ofCertificates() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "certificate-missing",
 		Break: `rm $pki/etcd/server.crt; crash 1`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"pki_lost"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "key-missing",
 		Break: `rm $pki/etcd/server.key; crash 1`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"pki_lost"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-and-archive-missing",
 		Break: `rm $pki/etcd/server.crt $pki/etcd/server.key /var/backups/etcd/*.tar.gz; crash 1`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"pki_lost"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-expired",
 		Break: `cp /root/certs/expired.crt $pki/etcd/server.crt; ` + renewed + `expired`, Quick: true,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_expired"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-not-yet-valid",
 		Break: `cp /root/certs/not-yet.crt $pki/etcd/server.crt; ` + renewed + `"not yet valid"`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_not_yet_valid"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-of-another-ca",
 		Break: `cp /root/certs/other-ca.crt $pki/etcd/server.crt; ` + renewed + `"unknown authority"`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_other_ca"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-without-the-address",
 		Break: `cp /root/certs/no-address.crt $pki/etcd/server.crt; ` + renewed + `"is valid for"`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_name"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-unreadable",
 		Break: `echo gibberish >$pki/etcd/server.crt; crash 1`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_unreadable"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "client-certificate-expired",
 		Break: `cp /root/certs/client-expired.crt $pki/apiserver-etcd-client.crt; slay kube-apiserver; said etcd expired`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_expired"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 	}}
 }
 
@@ -222,19 +227,25 @@ func ofHost() []*disaster.Disaster {
 	const taker = `/usr/bin/systemd-socket-activate --accept --listen=127.0.0.1:2379 /bin/cat`
 	const inUse = `back; said etcd "address already in use"`
 	return []*disaster.Disaster{{
+		Name:  "clock-behind",
+		Break: `halt; touch --date=tomorrow $data/member/wal/*.wal; systemctl start kubelet`,
+		Finds: []string{"clock_wrong"}, Cures: []string{"restart", "none"}, Loses: disaster.Nothing,
+		// The machine's own clock can't be set back, so time has to pass for the files.
+		Blocked: byHand(`timedatectl|date -s`, `touch /var/lib/etcd/member/wal/*.wal`),
+	}, {
 		Name:  "port-taken-by-a-process",
 		Break: `aside; setsid ` + taker + ` >/dev/null 2>&1 </dev/null & ` + inUse,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"port_taken"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 		Blocked: byHand(`(kill (?:-\S+ )?\d+)`, ""),
 	}, {
 		Name: "port-taken-by-a-unit",
 		Break: `aside; printf '[Service]\nExecStart=` + taker + `\nRestart=always\n' >/etc/systemd/system/etcd.service
 			systemctl daemon-reload; systemctl start etcd.service; ` + inUse,
-		Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"port_taken"}, Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
 	}, {
 		Name:  "own-name-unknown-log-cut",
 		Break: `halt; sed -i /cp1/d /etc/hosts; echo nameserver 198.18.0.99 >/etc/resolv.conf; truncate --size=0 $data/member/wal/*.wal; systemctl start kubelet; said etcd panic`,
-		Finds: []string{"wal_truncated"}, Cures: []string{"salvage"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"name_unresolved", "wal_truncated"}, Cures: []string{"salvage"}, Loses: disaster.Nothing, Spoils: true,
 	}, {
 		Name:  "disk-full",
 		Setup: `disk size=400m`,
@@ -263,24 +274,24 @@ func ofPairs() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "certificate-expired-log-cut",
 		Break: `cp /root/certs/expired.crt $pki/etcd/server.crt; truncate --size=0 $data/member/wal/*.wal; slay kube-apiserver; crash 1`,
-		Finds: []string{"wal_truncated"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_expired", "wal_truncated"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "manifest-missing-log-cut",
 		Break: `aside; rm /root/etcd.yaml; truncate --size=0 $data/member/wal/*.wal`,
-		Finds: []string{"wal_truncated"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
+		Finds: []string{"manifest_missing", "wal_truncated"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "containerd-stopped-db-overwritten",
 		Break: `dd if=/dev/urandom of=$data/member/snap/db bs=1M count=1 conv=notrunc; rm -r $data/member/wal; systemctl stop containerd; slay etcd kube-apiserver; gone`,
-		Finds: []string{"db_meta_both"}, Cures: []string{"restore"}, Loses: disaster.SinceBackup,
+		Finds: []string{"runtime_stopped", "db_meta_both"}, Cures: []string{"restore"}, Loses: disaster.SinceBackup,
 	}, {
 		Name: "flag-misspelt-newest-backup-damaged-db-overwritten",
 		Break: `newest=$(ls -t /var/backups/etcd/*.db | head -n 1); cp $newest /var/backups/etcd/backup-20300102-030405-abcd.db; truncate --size=50K /var/backups/etcd/backup-20300102-030405-abcd.db
 			dd if=/dev/urandom of=$data/member/snap/db bs=1M count=1 conv=notrunc; rm -r $data/member/wal
 			sed -i s,--listen-metrics-urls,--listen-metric-urls, $pods/etcd.yaml; said etcd listen-metric-urls; gone`,
-		Finds: []string{"db_meta_both"}, Cures: []string{"restore"}, Loses: disaster.SinceBackup,
+		Finds: []string{"unknown_flag", "backup_damaged", "db_meta_both"}, Cures: []string{"restore"}, Loses: disaster.SinceBackup,
 	}, {
 		Name:  "certificate-missing-data-moved-beside",
 		Break: `rm $pki/etcd/server.crt; mv $data $data.old; crash 1`,
-		Cures: []string{"adopt"}, Loses: disaster.Nothing,
+		Finds: []string{"pki_lost"}, Cures: []string{"adopt"}, Loses: disaster.Nothing,
 	}}
 }
