@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"runbook/test/program"
-	"runbook/test/terminal"
+	"runbook/test/pty"
 )
 
 // A Machine is where commands are run: a host seen from outside, or this one.
@@ -39,7 +39,7 @@ func (s *Session) Types(ctx context.Context, m Machine, width, height int, line 
 	begun := time.Now()
 	cmd := m.Command(ctx, "sh", "-c", line)
 	cmd.Env = append(cmd.Env, "TERM=xterm")
-	t, err := terminal.Start(cmd, width, height)
+	t, err := pty.Start(cmd, width, height)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
-// Package terminal runs a command on a real pseudo-terminal and shows what a
+// Package pty runs a command on a real pseudo-terminal and shows what a
 // person in front of it would see.
-package terminal
+package pty
 
 import (
 	"errors"
