@@ -163,12 +163,14 @@ func ofManifests() []*disaster.Disaster {
 		Name: "image-missing",
 		Break: `image=$(sed -n 's/.*image: //p' $pods/etcd.yaml); ctr -n k8s.io images export /root/etcd.tar $image
 			halt; for id in $(ctr -n k8s.io containers ls -q "image==$image"); do ctr -n k8s.io containers rm $id; done
-			ctr -n k8s.io images ls -q | grep -e "$image" -e "$(ctr -n k8s.io images ls "name==$image" | awk 'NR>1 {print $3}')" | xargs ctr -n k8s.io images rm; systemctl start kubelet`,
+			digest=$(ctr -n k8s.io images ls | awk -v image=$image '$1 == image { print $3 }')
+			ctr -n k8s.io images ls | awk -v digest=$digest '$3 == digest { print $1 }' | xargs ctr -n k8s.io images rm
+			systemctl start kubelet; pulls`,
 		Finds: []string{"image_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
 		Blocked: byHand(`registry.k8s.io/etcd:`, `ctr -n k8s.io images import /root/etcd.tar`),
 	}, {
 		Name:  "image-tag-misspelt",
-		Break: `sed -i 's,\(image: .*/etcd:\).*,\13.99.99-0,' $pods/etcd.yaml; gone`,
+		Break: `sed -i 's,\(image: .*/etcd:\).*,\13.99.99-0,' $pods/etcd.yaml; pulls`,
 		Finds: []string{"image_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
 		Blocked: byHand(`(sed -i '[^']+' \S+)`, ""),
 	}, {

@@ -6,6 +6,7 @@ const functions = `
 pods=/etc/kubernetes/manifests pki=/etc/kubernetes/pki data=/var/lib/etcd
 keys="--cacert=$pki/etcd/ca.crt --cert=$pki/apiserver-etcd-client.crt --key=$pki/apiserver-etcd-client.key"
 export ETCDCTL_ENDPOINTS=https://127.0.0.1:2379
+began=$(date +%s)
 
 slay() { for name; do pkill -KILL -x $name || true; done; }
 gone() { while pgrep -x etcd >/dev/null; do sleep 0.1; done; }
@@ -34,6 +35,9 @@ crash() {
 
 # etcd serves, and has nothing of what was written.
 empty() { until etcdctl $keys get /ledger/ --prefix --count-only --write-out=fields 2>/dev/null | grep -q '"Count" : 0'; do sleep 0.2; done; }
+
+# kubelet has tried to pull an image, in vain.
+pulls() { until journalctl --unit=kubelet --since="@$began" | grep -q ErrImagePull; do sleep 0.2; done; }
 
 # etcd is stopped with its manifest taken away, and begins anew with it.
 aside() { mv $pods/etcd.yaml /root/etcd.yaml; gone; }
