@@ -56,6 +56,8 @@ func podEditCases() []contract.Case {
 	return []contract.Case{
 		{Name: "a manifest aside", Action: action, Bad: badPodEdit(),
 			Setup: podScene(fakecri.Behaviour{}, editOf(aside), in(aside, "etcd"))},
+		{Name: "a flag's name", Action: action,
+			Setup: podScene(fakecri.Behaviour{}, renameOf(aside), in(aside, "etcd"))},
 		{Name: "a running pod", Action: action, Fails: failingPodEdit(),
 			Setup: podScene(fakecri.Behaviour{}, editOf(manifests), in(manifests, controlPlane...))},
 	}
@@ -121,6 +123,13 @@ func editOf(dir string) config {
 	c["flags"] = cty.MapVal(map[string]cty.Value{"initial-cluster-token": cty.StringVal("t1"), "data-dir": cty.NullVal(cty.String)})
 	c["host_paths"] = cty.MapVal(map[string]cty.Value{"data": cty.StringVal("/srv/etcd")})
 	c["image"] = cty.StringVal("registry.k8s.io/etcd:1.2.4")
+	return c
+}
+
+func renameOf(dir string) config {
+	c := podConfig()
+	c["manifest"] = cty.StringVal(dir + "/etcd.yaml")
+	c["rename_flags"] = cty.MapVal(map[string]cty.Value{"data-dir": cty.StringVal("wal-dir")})
 	return c
 }
 
@@ -288,6 +297,11 @@ func badPodEdit() []contract.Bad {
 		{Name: "no such container", Set: set("container", "db"), Attribute: "manifest", Message: "no container \"db\"; there is etcd"},
 		{Name: "a flag with dashes", Attribute: "flags", Message: "without dashes", Set: value("flags", cty.MapVal(map[string]cty.Value{"--name": cty.StringVal("a")}))},
 		{Name: "two lines", Attribute: "flags", Message: "on one line", Set: value("flags", cty.MapVal(map[string]cty.Value{"name": cty.StringVal("a\nb")}))},
+		{Name: "a name with dashes", Attribute: "rename_flags", Message: "without dashes", Set: value("rename_flags", cty.MapVal(map[string]cty.Value{"name": cty.StringVal("--a")}))},
+		{Name: "no new name", Attribute: "rename_flags", Message: "needs its new name", Set: value("rename_flags", cty.MapVal(map[string]cty.Value{"name": cty.NullVal(cty.String)}))},
+		{Name: "its own name", Attribute: "rename_flags", Message: "has that name already", Set: value("rename_flags", cty.MapVal(map[string]cty.Value{"name": cty.StringVal("name")}))},
+		{Name: "one name for two", Attribute: "rename_flags", Message: "both a and b", Set: value("rename_flags", cty.MapVal(map[string]cty.Value{"a": cty.StringVal("c"), "b": cty.StringVal("c")}))},
+		{Name: "no such flag", Attribute: "manifest", Message: "neither flag --lisen nor --listen", Set: value("rename_flags", cty.MapVal(map[string]cty.Value{"lisen": cty.StringVal("listen")}))},
 		{Name: "a relative path", Attribute: "host_paths", Message: "must be absolute", Set: value("host_paths", cty.MapVal(map[string]cty.Value{"data": cty.StringVal("etcd")}))},
 		{Name: "no such volume", Attribute: "manifest", Message: "no volume \"wal\"; there is data", Set: value("host_paths", cty.MapVal(map[string]cty.Value{"wal": cty.StringVal("/w")}))},
 		{Name: "no image", Attribute: "image", Message: "name:tag", Set: set("image", " ")},

@@ -26,6 +26,8 @@ func unitFileCases() []contract.Case {
 		{Name: "unmask, enable and start", Action: "systemd_unit", Syscalls: dbusCalls,
 			Setup: installedScene(config{"masked": cty.False, "state": cty.StringVal("started"), "enabled": cty.True}, down,
 				"mask "+installed, "mask --runtime "+installed)},
+		{Name: "start a unit whose start limit is spent", Action: "systemd_unit", Syscalls: dbusCalls, Setup: limitedScene(down)},
+		{Name: "start a unit that failed by its start limit", Action: "systemd_unit", Syscalls: dbusCalls, Setup: limitedScene(failed)},
 		{Name: "reload", Action: "systemd_unit", Syscalls: dbusCalls,
 			Setup: installedScene(config{"state": cty.StringVal("reloaded")}, up)},
 		{Name: "read the unit files again", Action: "systemd_unit", Syscalls: dbusCalls,
@@ -82,6 +84,35 @@ func installedScene(c config, is unitState, prepare ...string) func(*testing.T) 
 				text, err := os.ReadFile(reloads)
 				must(t, err)
 				return fmt.Sprintf("%d reloads", strings.Count(string(text), "reload"))
+			},
+		}
+	}
+}
+
+// limited is a unit that systemd starts once an hour.
+const limited = "contract-limited.service"
+
+func limitedScene(is unitState) func(*testing.T) contract.Scene {
+	return func(t *testing.T) contract.Scene {
+		contract.Write(t, filepath.Join(installIn, limited), "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=1\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n")
+		systemctl(t, "daemon-reload")
+		_ = exec.Command("systemctl", "reset-failed", limited).Run() // it fails where nothing had failed
+		systemctl(t, "start", limited)
+		systemctl(t, "stop", limited)
+		if err := exec.Command("systemctl", "start", limited).Run(); err == nil {
+			t.Fatal("it has no start limit")
+		}
+		if is == down {
+			systemctl(t, "reset-failed", limited)
+			systemctl(t, "start", limited)
+			systemctl(t, "stop", limited)
+		}
+		return contract.Scene{
+			Config: config{"unit": cty.StringVal(limited), "state": cty.StringVal("started")},
+			Observe: func(t *testing.T) string {
+				out, err := exec.Command("systemctl", "show", "-p", "ActiveState,LoadState", limited).Output()
+				must(t, err)
+				return strings.ReplaceAll(string(out), "failed", "inactive")
 			},
 		}
 	}

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/zclconf/go-cty/cty"
 
+	"runbook/actions/etcd/causes"
 	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/unseen"
 	"runbook/engine"
@@ -80,17 +85,20 @@ func object(texts, numbers, bools []string) cty.Type {
 
 func diagnosisResults() []engine.Attribute {
 	texts := cty.List(cty.String)
-	finding := object([]string{"class", "severity", "finding", "path", "record", "advice", "needs"}, []string{"offset"}, nil)
+	finding := object([]string{"class", "severity", "finding", "path", "record", "advice", "needs", "remedy", "command", "source", "from", "to"}, []string{"offset"}, nil)
 	rung := object([]string{"cure", "why", "loss"}, nil, []string{"possible"})
 	place := object([]string{"bucket", "reason", "from", "to"}, []string{"page", "offset"}, nil)
 	member := cty.Object(map[string]cty.Type{"id": cty.String, "name": cty.String, "peer_urls": texts, "client_urls": texts, "learner": cty.Bool})
 	backup := object([]string{"path", "modified", "reason", "version"}, []string{"revision", "keys"}, []string{"good", "hash"})
 	return []engine.Attribute{
-		{Name: "recommended", Type: cty.String, Doc: "The cure that loses least of those that are possible: restart, repair, salvage or restore; empty where none is needed or possible."},
+		{Name: "recommended", Type: cty.String, Doc: "The cure of the data that loses least of those that are possible, once the causes are mended: restart, repair, salvage or restore; empty where none is needed or possible."},
 		{Name: "advice", Type: cty.String, Doc: "What to do now, as a sentence."},
-		{Name: "healthy", Type: cty.Bool, Doc: "Whether nothing was found that is broken, lost or wrong."},
+		{Name: "healthy", Type: cty.Bool, Doc: "Whether nothing was found that is broken, lost or wrong, and the API server of this host, where it has one, says that it is ready."},
+		{Name: "served", Type: cty.Bool, Doc: "Whether that API server says that it is ready; null where this host has none."},
 		{Name: "running", Type: cty.Bool, Doc: "Whether a process uses the directory."},
-		{Name: "findings", Type: cty.List(finding), Doc: "What was found, the heaviest first: a class, its severity (damage, mistake or note), a sentence, the file with the byte's offset and the record where there is one, what to do, and the cure that it needs at least (empty: none)."},
+		{Name: "findings", Type: cty.List(finding), Doc: "What was found, what is nearest to the cause first: a class, its severity (damage, mistake or note), a sentence, the file with the byte's offset and the record where there is one, what to do, and the cure that it needs at least (empty: none). " +
+			"needs is mend where something around etcd has to be put right before any cure of its data: remedy then says what a runbook does about it (start_kubelet, start_runtime, start_unit and stop_unit, whose unit is path; put_back, whose file is path, from the archive or file source; renew_certificate; set_aside_manifest; rename_flag, from and to; empty where a person has to), and command what a person types."},
+		{Name: "causes", Type: cty.List(finding), Doc: "The findings that need mend, nearest to the cause first."},
 		{Name: "classes", Type: texts, Doc: "The classes of the findings, each once."},
 		{Name: "ladder", Type: cty.List(rung), Doc: "The cures in order of what they lose: whether each is possible, why, and what would be lost."},
 		{Name: "data_dir", Type: cty.String, Doc: "The data directory."},
@@ -135,11 +143,44 @@ func (d *diagnosisData) Read(ctx context.Context, w engine.World) (engine.Result
 	if err := mayLook(o.DataDir); err != nil {
 		return nil, err
 	}
+	var around causes.Report
+	var looks sync.WaitGroup
+	looks.Go(func() { around = lookAround(ctx, o) })
 	r, err := diagnose.Look(ctx, o)
+	looks.Wait()
 	if err != nil {
 		return nil, err
 	}
+	r.Join(around.Findings, around.Served)
 	return diagnosisResult(r), nil
+}
+
+// lookAround looks at what is around an etcd of this host. A directory that
+// nothing starts an etcd on has nothing around it.
+func lookAround(ctx context.Context, o diagnose.Options) causes.Report {
+	if o.Manifest == "" && o.Unit == "" && o.Config == "" {
+		return causes.Report{}
+	}
+	return causes.Look(ctx, causes.Options{
+		Manifest: o.Manifest, Unit: o.Unit, Config: o.Config, DataDir: o.DataDir, WALDir: o.WALDir, Version: o.Version,
+		Archives: archivesIn(o.Backups),
+	})
+}
+
+// archivesIn are the archives beside backups, the newest first.
+func archivesIn(dirs []string) []string {
+	var paths []string
+	changed := map[string]time.Time{}
+	for _, dir := range dirs {
+		for _, path := range unseen.Glob(filepath.Join(dir, "*.tar.gz")) {
+			info, err := os.Stat(path)
+			if err == nil && info.Mode().IsRegular() {
+				paths, changed[path] = append(paths, path), info.ModTime()
+			}
+		}
+	}
+	slices.SortStableFunc(paths, func(a, b string) int { return changed[b].Compare(changed[a]) })
+	return paths
 }
 
 // mayLook fails where this user may not look: what is closed to the one who
@@ -166,7 +207,7 @@ func diagnosisResult(r *diagnose.Report) engine.Result {
 	d, l := r.DB, r.WAL
 	return engine.Result{
 		"recommended": r.Recommended, "advice": r.Advice, "healthy": r.Healthy(), "running": r.Running(),
-		"findings": toldFindings(r.Findings), "classes": classes, "ladder": r.Ladder,
+		"findings": toldFindings(r.Findings), "causes": toldFindings(r.Causes()), "served": r.Served, "classes": classes, "ladder": r.Ladder,
 		"data_dir": r.Options.DataDir, "wal_dir": l.Dir, "version": r.Version, "storage_version": d.StorageVersion,
 		"cluster_id": l.ClusterID, "member_id": l.MemberID, "members": orEmpty(d.Members), "alarms": orEmpty(d.Alarms),
 		"db_size": d.Size, "db_whole": d.Whole(), "revision": d.Revision, "compact_revision": d.CompactRevision,

@@ -51,6 +51,7 @@ func valueOf[T any](p *T) T {
 // configured learns what it can from what starts etcd. Where that was named
 // and can't be read, it is a finding, unless the data directory is in it.
 func (d *diagnosisData) configured(ctx context.Context, w engine.World, o *diagnose.Options) error {
+	o.Manifest, o.Unit, o.Config = valueOf(d.Manifest), valueOf(d.Unit), valueOf(d.Config)
 	source := memberData{Unit: d.Unit, Config: d.Config, Manifest: d.Manifest}
 	if source == (memberData{}) {
 		return d.discover(ctx, w, o)
@@ -83,6 +84,7 @@ func (d *diagnosisData) discover(ctx context.Context, w engine.World, o *diagnos
 	if d.Backups == nil {
 		o.Backups = i.BackupDirs
 	}
+	o.Manifest, o.Unit, o.Config = i.Manifest, i.Unit, i.Config
 	s, err := starter(ctx, w, i)
 	if err == nil {
 		err = expect(ctx, w, s, o)
@@ -120,13 +122,12 @@ func expect(ctx context.Context, w engine.World, s *locate.Starter, o *diagnose.
 	}
 	o.DataDir, o.WALDir, o.Version = filepath.Clean(m.DataDir), m.WALDir, s.Version
 	o.Name, o.PeerURLs = m.Name, m.PeerURLs
-	o.Files = []string{m.CertFile, m.KeyFile, m.CAFile}
 	if s.Config == "" { // a configuration file doesn't say who runs etcd
 		if uid, gid, err := lookup(s.User, s.Group); err == nil {
 			o.UID, o.GID = uid, gid
 		}
 	}
-	o.Log.Unit = s.Unit
+	o.Unit, o.Log.Unit = s.Unit, s.Unit
 	if s.Manifest != "" {
 		o.Log.Paths = diagnose.PodLogs
 		besideManifest(s.Manifest, o)

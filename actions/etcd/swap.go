@@ -1,10 +1,12 @@
 package etcd
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"runbook/engine"
@@ -57,6 +59,29 @@ func newSwap(target, tag string, old identity) swap {
 		Kept:    target + ".before-" + tag,
 		Undone:  target + ".undone-" + tag,
 		Old:     old,
+	}
+}
+
+// freeSwap is a swap by names that are free. A run that replaces the same path a
+// second time finds the first ones taken.
+func freeSwap(ctx context.Context, w engine.World, target string, old identity) (swap, error) {
+	for n := 1; ; n++ {
+		tag := w.Run().ID
+		if n > 1 {
+			tag += "." + strconv.Itoa(n)
+		}
+		s := newSwap(target, tag, old)
+		taken := false
+		for _, path := range []string{s.Partial, s.New, s.Kept, s.Undone} {
+			fact, err := w.Stat(ctx, path)
+			if err != nil {
+				return s, err
+			}
+			taken = taken || fact.Exists
+		}
+		if !taken {
+			return s, nil
+		}
 	}
 }
 

@@ -165,7 +165,10 @@ func (r *repaired) change(ctx context.Context, w engine.World, name string, log 
 	if err != nil {
 		return engine.Change{}, err
 	}
-	s := newSwap(path, w.Run().ID, identity{Inode: fact.Inode})
+	s, err := freeSwap(ctx, w, path, identity{Inode: fact.Inode})
+	if err != nil {
+		return engine.Change{}, err
+	}
 	s.Existed = true
 	r.File = s
 	made := engine.PathFact{Path: path, Exists: true, Type: engine.TypeFile, UID: fact.UID, GID: fact.GID, Owner: fact.Owner, Group: fact.Group, Mode: fact.Mode, Size: r.Offset}

@@ -19,7 +19,7 @@ import (
 
 var editSpec = engine.Spec{
 	Name: "static_pod_edit",
-	Doc: "Changes a static pod's manifest: command-line flags, the host's paths of volumes, the image. " +
+	Doc: "Changes a static pod's manifest: command-line flags and their names, the host's paths of volumes, the image. " +
 		"The manifest's text is changed just where it has to be, in whatever style it is written; comments, order and quotes stay, and the result is read again and must mean what was wanted. " +
 		"The file is replaced in one atomic operation. The one that was there is kept as `.NAME.replaced-RUN` in the directory above its own, where kubelet can't take it for a manifest; undoing the step brings it back. " +
 		"Where the manifest is in kubelet's folder and kubelet runs, the step waits until the pod has been started anew and is ready, as static_pod_move does. " +
@@ -30,6 +30,8 @@ var editSpec = engine.Spec{
 			Doc: "Absolute path of the manifest, wherever it is."},
 		{Name: "container", Type: cty.String,
 			Doc: "The container whose flags and image are meant. A pod with one container needs none named."},
+		{Name: "rename_flags", Type: cty.Map(cty.String), Check: checkRenames,
+			Doc: "Right names of flags by the wrong ones, all without dashes; the values stay. Where only the right one is there, nothing is to be done. It comes before flags."},
 		{Name: "flags", Type: cty.Map(cty.String), Check: checkFlags,
 			Doc: "Values of command-line flags, by name without dashes. A flag that isn't there is added; null takes one away."},
 		{Name: "host_paths", Type: cty.Map(cty.String), Check: checkHostPaths,
@@ -56,6 +58,7 @@ var editSpec = engine.Spec{
 type edit struct {
 	Manifest      string             `cty:"manifest"`
 	Container     *string            `cty:"container"`
+	Renames       map[string]string  `cty:"rename_flags"`
 	Flags         map[string]*string `cty:"flags"`
 	HostPaths     map[string]string  `cty:"host_paths"`
 	Image         *string            `cty:"image"`
@@ -78,6 +81,29 @@ func checkFlags(v cty.Value) error {
 		if !value.IsNull() && value.IsKnown() && strings.ContainsAny(value.AsString(), "\r\n\x00") {
 			return fmt.Errorf("the value of %s must be on one line", name)
 		}
+	}
+	return nil
+}
+
+func checkRenames(v cty.Value) error {
+	renamed := map[string]string{}
+	for from, to := range v.AsValueMap() {
+		if to.IsNull() || !to.IsKnown() {
+			return fmt.Errorf("the flag %s needs its new name; to take it away, set it to null in flags", from)
+		}
+		name := to.AsString()
+		for _, n := range []string{from, name} {
+			if !flagName.MatchString(n) {
+				return fmt.Errorf("%q is no flag's name: write it without dashes in front and without its value", n)
+			}
+		}
+		if from == name {
+			return fmt.Errorf("the flag %s has that name already", from)
+		}
+		if other, taken := renamed[name]; taken {
+			return fmt.Errorf("both %s and %s would be named %s", min(from, other), max(from, other), name)
+		}
+		renamed[name] = from
 	}
 	return nil
 }
@@ -118,7 +144,7 @@ type edited struct {
 }
 
 func (a *edit) wanted() manifest.Edit {
-	e := manifest.Edit{Flags: a.Flags, HostPaths: a.HostPaths}
+	e := manifest.Edit{Renames: a.Renames, Flags: a.Flags, HostPaths: a.HostPaths}
 	if a.Container != nil {
 		e.Container = *a.Container
 	}
@@ -131,9 +157,9 @@ func (a *edit) wanted() manifest.Edit {
 // Plan implements engine.Action.
 func (a *edit) Plan(ctx context.Context, w engine.World) (engine.Change, error) {
 	path := filepath.Clean(a.Manifest)
-	if len(a.Flags) == 0 && len(a.HostPaths) == 0 && a.Image == nil {
+	if len(a.Renames) == 0 && len(a.Flags) == 0 && len(a.HostPaths) == 0 && a.Image == nil {
 		return engine.Change{}, engine.Errorf(path, "nothing is to be changed in it").
-			WithHint("Set flags, host_paths or image.").WithAttribute("manifest")
+			WithHint("Set flags, rename_flags, host_paths or image.").WithAttribute("manifest")
 	}
 	now, err := w.Stat(ctx, path)
 	if err != nil {

@@ -157,7 +157,7 @@ func (p *Plan) step(name string) StepPlan {
 // host as the steps before will have left it. It changes nothing.
 func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, hcl.Diagnostics) {
 	p := &planner{
-		ctx: ctx, host: host, scope: scope,
+		ctx: ctx, host: readOnce(host), scope: scope,
 		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure,
 			Restartable: scope.Book.Restartable, secrets: newSecrets(rand.Text())},
 	}

@@ -36,6 +36,8 @@ type bench struct {
 	onEvent func(engine.Event)
 	open    *run.Runner
 	more    []lang.Source // files beside the runbook
+	// wrap, where set, is what the host is seen through.
+	wrap func(engine.Host) engine.Host
 }
 
 func newBench(t *testing.T, text string) *bench {
@@ -97,7 +99,13 @@ func settings(texts map[string]string) lang.Settings {
 	return set
 }
 
-func (b *bench) host() engine.Host { return host.NewLocal(b.reg) }
+func (b *bench) host() engine.Host {
+	local := host.NewLocal(b.reg)
+	if b.wrap != nil {
+		return b.wrap(local)
+	}
+	return local
+}
 
 func (b *bench) plan(id string) (*run.Plan, *lang.Scope, hcl.Diagnostics) {
 	b.t.Helper()

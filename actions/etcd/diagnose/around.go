@@ -249,6 +249,28 @@ func labelOf(path string) string {
 	return parts[2]
 }
 
+// mountOf is where the file system of a path is mounted.
+func mountOf(path string) string {
+	device := func(p string) (uint64, bool) {
+		var st unix.Stat_t
+		err := unix.Stat(p, &st)
+		return st.Dev, err == nil
+	}
+	own, there := device(path)
+	for !there && path != "/" && path != "." {
+		path = filepath.Dir(path)
+		own, there = device(path)
+	}
+	for path != "/" && path != "." {
+		above := filepath.Dir(path)
+		if dev, ok := device(above); ok && dev != own {
+			return path
+		}
+		path = above
+	}
+	return path
+}
+
 // exists reports whether there is something at path that can be looked at.
 func exists(path string) bool {
 	_, err := os.Stat(path)

@@ -10,18 +10,14 @@ import (
 func (r *Report) judgeConfig() {
 	o := r.Options
 	if o.ConfigError != "" {
-		r.at("name_mismatch", Mistake, "", Repair, "etcd's configuration contradicts itself: "+o.ConfigError+".", "Make name, peer URLs and initial cluster agree: etcd wouldn't start a new directory with them.")
+		r.mend("name_mismatch", Mistake, o.Manifest, "etcd's configuration contradicts itself: "+o.ConfigError+".", "Make name, peer URLs and initial cluster agree: etcd wouldn't start a new directory with them.", Remedy{})
 	}
 	if o.Unconfigured != "" {
-		r.at("config_unreadable", Mistake, "", "", "What starts etcd can't be read: "+o.Unconfigured+".", "Put it back, or name another with manifest, unit or config.")
+		r.mend("config_unreadable", Mistake, "", "What starts etcd can't be read: "+o.Unconfigured+".", "Put it back, or name another with manifest, unit or config.", Remedy{})
 	}
 	for _, path := range o.SecondManifests {
-		r.at("second_manifest", Mistake, path, Repair, fmt.Sprintf("%s starts etcd too: the kubelet runs every file of that directory that has no dot before its name.", path), "Move it out of "+filepath.Dir(path)+".")
-	}
-	for _, path := range o.Files {
-		if path != "" && !exists(path) {
-			r.at("pki_lost", Damage, path, Repair, fmt.Sprintf("The configuration names %s, and it isn't there: etcd doesn't start without it.", path), "Put it back from a backup of /etc/kubernetes/pki; a new CA would be another one for every member.")
-		}
+		r.mend("second_manifest", Mistake, path, fmt.Sprintf("%s starts etcd too: the kubelet runs every file of that directory that has no dot before its name.", path), "Move it out of "+filepath.Dir(path)+".",
+			Remedy{Name: SetAsideManifest, Command: fmt.Sprintf("mv %s /root/", path)})
 	}
 	r.judgeVersion()
 }
@@ -32,10 +28,10 @@ func (r *Report) judgeVersion() {
 		return
 	}
 	if runs.before(v36) {
-		r.at("version_too_new", Mistake, r.DB.Path, Repair, fmt.Sprintf("The database is of storage version %s, and etcd %s is to run it: it takes it without a word, and doesn't know all that is in it.", r.DB.StorageVersion, r.Options.Version), "Run the etcd version that wrote it.")
+		r.mend("version_too_new", Mistake, r.DB.Path, fmt.Sprintf("The database is of storage version %s, and etcd %s is to run it: it takes it without a word, and doesn't know all that is in it.", r.DB.StorageVersion, r.Options.Version), "Run the etcd version that wrote it.", Remedy{})
 		return
 	}
-	r.at("version_too_new", Mistake, r.DB.Path, Repair, fmt.Sprintf("The database is of storage version %s, and etcd %s is to run it: it refuses with \"version %q is not supported\".", r.DB.StorageVersion, r.Options.Version, r.DB.StorageVersion), "Run the etcd version that wrote it.")
+	r.mend("version_too_new", Mistake, r.DB.Path, fmt.Sprintf("The database is of storage version %s, and etcd %s is to run it: it refuses with \"version %q is not supported\".", r.DB.StorageVersion, r.Options.Version, r.DB.StorageVersion), "Run the etcd version that wrote it.", Remedy{})
 }
 
 // judgeContents says whether what is there is what should be.
@@ -126,15 +122,18 @@ const (
 func (r *Report) judgeRoom() {
 	s := r.Around
 	if s.FreeBytes >= 0 && s.FreeBytes < fewBytes {
-		r.at("disk_full", Damage, r.Options.DataDir, Repair, fmt.Sprintf("The disk is full: %d bytes are left. etcd's log alone takes 64 MB at once.", s.FreeBytes), "Make room, but not in the data directory.")
+		r.mend("disk_full", Damage, r.Options.DataDir, fmt.Sprintf("The disk is full: %d bytes are left. etcd's log alone takes 64 MB at once.", s.FreeBytes), "Make room, but not in the data directory.",
+			Remedy{Command: "du -xh --max-depth=3 " + mountOf(r.Options.DataDir) + " | sort -h | tail -n 20"})
 	}
 	if s.FreeInodes >= 0 && s.FreeInodes < fewInodes {
-		r.at("disk_full", Damage, r.Options.DataDir, Repair, fmt.Sprintf("The file system has no room for files: %d inodes are left.", s.FreeInodes), "Remove small files, but not in the data directory.")
+		r.mend("disk_full", Damage, r.Options.DataDir, fmt.Sprintf("The file system has no room for files: %d inodes are left.", s.FreeInodes), "Remove small files, but not in the data directory.",
+			Remedy{Command: "du -x --inodes --max-depth=3 " + mountOf(r.Options.DataDir) + " | sort -n | tail -n 20"})
 	}
 }
 
 func (r *Report) judgeOwners() {
 	for _, s := range r.Around.Strange {
-		r.at("ownership", Mistake, s.Path, Repair, fmt.Sprintf("%s: %s. etcd says \"permission denied\".", s.Path, s.Reason), "Give it owner, mode and label of the directory.")
+		r.add(Finding{Class: "ownership", Severity: Mistake, Path: s.Path, Offset: -1, Needs: Repair, Remedy: Remedy{Name: Own},
+			Finding: fmt.Sprintf("%s: %s.", s.Path, s.Reason), Advice: "Give it owner, mode and label of the directory."})
 	}
 }

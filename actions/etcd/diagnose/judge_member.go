@@ -83,7 +83,7 @@ func (r *Report) judgeMembers() {
 	case own >= 0:
 		r.judgeOwn(r.DB.Members[own])
 	case o.Name != "":
-		r.at("name_mismatch", Mistake, r.DB.Path, Repair, fmt.Sprintf("The member is configured as %q, and the database knows %s.", o.Name, memberNames(r.DB.Members)), "Take the name from the database, or see whether this is another member's directory.")
+		r.mend("name_mismatch", Mistake, r.DB.Path, fmt.Sprintf("The member is configured as %q, and the database knows %s.", o.Name, memberNames(r.DB.Members)), "Take the name from the database, or see whether this is another member's directory.", Remedy{})
 	}
 	if n := len(r.DB.Members); n > 1 {
 		r.at("other_members", Note, "", "", fmt.Sprintf("The cluster has %d members. Where %d of them live, nothing is lost: this one can be replaced.", n, n/2+1), "Look at the others before a salvage or a restore: \"etcdctl member remove\", wipe, \"member add --learner\".")
@@ -111,7 +111,7 @@ func (r *Report) judgeOwn(m Member) {
 	case slices.Contains(m.PeerURLs, defaultPeerURL) && len(o.PeerURLs) > 0 && !slices.Contains(o.PeerURLs, defaultPeerURL):
 		r.at("restored_with_defaults", Mistake, r.DB.Path, "", fmt.Sprintf("The member's peer URL is %s: it was restored without its own. etcd starts, and a member that joins later fails.", defaultPeerURL), fmt.Sprintf("Once etcd runs: etcdctl member update %s --peer-urls %s", m.ID, strings.Join(o.PeerURLs, ",")))
 	case o.Name != "" && m.Name != "" && m.Name != o.Name:
-		r.at("name_mismatch", Mistake, r.DB.Path, Repair, fmt.Sprintf("The member is called %q in the database and configured as %q.", m.Name, o.Name), "Make them agree; or this is another member's directory.")
+		r.mend("name_mismatch", Mistake, r.DB.Path, fmt.Sprintf("The member is called %q in the database and configured as %q.", m.Name, o.Name), "Make them agree; or this is another member's directory.", Remedy{})
 	case len(o.PeerURLs) > 0 && !sameSet(m.PeerURLs, o.PeerURLs):
 		r.at("url_mismatch", Mistake, r.DB.Path, "", fmt.Sprintf("The member's peer URLs are %s in the database and configured as %s.", strings.Join(m.PeerURLs, ", "), strings.Join(o.PeerURLs, ", ")), "Once etcd runs: etcdctl member update.")
 	}

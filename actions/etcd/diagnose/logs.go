@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,8 +78,12 @@ func (r *Report) judgeLogs(ctx context.Context) {
 	if r.Options.Log.Unit != "" {
 		r.judgeLines("journal of "+r.Options.Log.Unit, journal(ctx, r.Options.Log.Unit))
 	}
+	read := map[string]bool{} // two patterns may find one file, by a link
 	for _, pattern := range r.Options.Log.Paths {
-		if path := newest(pattern); path != "" {
+		path := newest(pattern)
+		real, err := filepath.EvalSymlinks(path)
+		if path != "" && err == nil && !read[real] {
+			read[real] = true
 			r.judgeLines(path, tail(path))
 		}
 	}
@@ -94,8 +99,9 @@ func (r *Report) judgeLines(where string, text []byte) {
 				continue
 			}
 			said[s.class] = true
+			text := excerpt(s.pattern.Find(line))
 			r.add(Finding{Class: s.class, Severity: Note, Path: where, Offset: -1, Record: fmt.Sprintf("%d lines before its end", len(lines)-1-i), Advice: s.advice,
-				Finding: fmt.Sprintf("etcd said %q: %s.", excerpt(s.pattern.Find(line)), s.meaning)})
+				Finding: fmt.Sprintf("etcd said %q: %s.", text, s.meaning), said: text})
 		}
 	}
 }

@@ -18,15 +18,14 @@ type Options struct {
 	PeerURLs []string
 	// UID, GID and Mode are what the directory should have; -1 if unknown.
 	UID, GID int
-	// Files are what the configuration names: certificates, keys.
-	Files []string
 	// ClusterID, in hexadecimal, and Keys are what the operator knows.
 	ClusterID string
 	Keys      int64
-	// Manifest is the static pod's manifest; empty if there is none.
-	Manifest string
-	Backups  []string // directories
-	Log      LogSource
+	// Manifest is the static pod's manifest, Unit the systemd unit that starts
+	// etcd and Config its own configuration file; empty if there is none.
+	Manifest, Unit, Config string
+	Backups                []string // directories
+	Log                    LogSource
 	// MountPoint says that the data directory is one.
 	MountPoint bool
 	// ConfigError is what is wrong with the configuration, Unconfigured why it
@@ -48,8 +47,10 @@ const (
 	Note    = "note"    // worth knowing
 )
 
-// The cures, in order of what they lose.
+// The cures, in order of what they lose. Mend is none of the data: something
+// around etcd has to be put right first, whichever cure the data then takes.
 const (
+	Mend    = "mend"
 	Restart = "restart"
 	Repair  = "repair"
 	Salvage = "salvage"
@@ -71,7 +72,36 @@ type Finding struct {
 	Advice string `json:"advice"`
 	// Needs is the gentlest cure that copes with it; empty if none is needed.
 	Needs string `json:"needs"`
+	Remedy
+	// said is what etcd said, where that alone is the finding.
+	said string
 }
+
+// Remedy is how a finding is put right.
+type Remedy struct {
+	// Name is what a runbook does about it, one of the names below; empty where
+	// a person has to. Command is what a person types.
+	Name    string `json:"remedy"`
+	Command string `json:"command"`
+	// Source is the archive or the file that holds what is to be put back. From
+	// and To are a flag's name as it is and as it should be.
+	Source string `json:"source"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+}
+
+// The names of remedies.
+const (
+	StartKubelet     = "start_kubelet"
+	StartRuntime     = "start_runtime"
+	StartUnit        = "start_unit"         // the finding's path is the unit
+	StopUnit         = "stop_unit"          // likewise
+	PutBack          = "put_back"           // path is the file, source what holds it
+	RenewCertificate = "renew_certificate"  // path is the certificate or the kubeconfig
+	SetAsideManifest = "set_aside_manifest" // path is the manifest
+	RenameFlag       = "rename_flag"        // path is the manifest
+	Own              = "own"
+)
 
 // Rung is one cure of the ladder.
 type Rung struct {
@@ -95,6 +125,9 @@ type Report struct {
 	Ladder      []Rung
 	Recommended string
 	Advice      string
+	// Served tells whether the host's API server answers that it is ready; nil
+	// where there is none.
+	Served *bool
 }
 
 // add adds a finding.
@@ -110,9 +143,14 @@ func (r *Report) Has(class string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Class == class })
 }
 
-// Healthy reports whether nothing is broken, lost or wrong.
+// mend is a finding about what is around etcd.
+func (r *Report) mend(class, severity, path, sentence, advice string, remedy Remedy) {
+	r.add(Finding{Class: class, Severity: severity, Path: path, Offset: -1, Needs: Mend, Finding: sentence, Advice: advice, Remedy: remedy})
+}
+
+// Healthy reports whether nothing is broken, lost or wrong, and the API served.
 func (r *Report) Healthy() bool {
-	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity != Note })
+	return (r.Served == nil || *r.Served) && !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity != Note })
 }
 
 // needs is the gentlest cure that copes with all findings.

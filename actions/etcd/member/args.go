@@ -10,7 +10,7 @@ import (
 // env. As in etcd, a flag wins over its variable ETCD_…. found is false where
 // argv doesn't start etcd. A shell's "-c" script is looked into.
 func FromCommand(argv []string, env map[string]string) (s Settings, found bool) {
-	args, found := etcdArgs(argv)
+	args, found := Arguments(argv)
 	if !found {
 		return nil, false
 	}
@@ -34,8 +34,9 @@ func FromEnvironment(env map[string]string) Settings {
 	return s
 }
 
-// etcdArgs finds the arguments of etcd in a command line.
-func etcdArgs(argv []string) ([]string, bool) {
+// Arguments finds the arguments of etcd in a command line; a shell's "-c" script is
+// looked into.
+func Arguments(argv []string) ([]string, bool) {
 	if len(argv) == 0 {
 		return nil, false
 	}

@@ -75,7 +75,7 @@ func appendOrReset(list []string, value string) []string {
 func (u Unit) Command(env map[string]string) []string {
 	for _, line := range u.ExecStart {
 		argv := expandWords(splitWords(strings.TrimLeft(line, "@-:+!")), env)
-		if _, ok := etcdArgs(argv); ok {
+		if _, ok := Arguments(argv); ok {
 			return argv
 		}
 	}

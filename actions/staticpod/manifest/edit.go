@@ -14,6 +14,9 @@ type Edit struct {
 	// Container names the one whose flags and image are meant; it may be empty
 	// where the pod has only one.
 	Container string
+	// Renames are new names of command-line flags by their old ones, all without
+	// dashes. It is done first, so that Flags may name the new ones.
+	Renames map[string]string
 	// Flags are command-line flags by their names without dashes; nil takes a
 	// flag away.
 	Flags map[string]*string
@@ -78,6 +81,9 @@ func (e Edit) Apply(text []byte) ([]byte, []Difference, error) {
 
 func (e Edit) changes() []change {
 	var all []change
+	for _, old := range slices.Sorted(maps.Keys(e.Renames)) {
+		all = append(all, renameChange{container: e.Container, from: old, to: e.Renames[old]})
+	}
 	for _, name := range slices.Sorted(maps.Keys(e.Flags)) {
 		all = append(all, flagChange{container: e.Container, name: name, value: e.Flags[name]})
 	}

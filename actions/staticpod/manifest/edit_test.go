@@ -66,6 +66,10 @@ func TestEditOfOtherStyles(t *testing.T) {
 		"a switch gets a value": {"    command: [etcd, --debug]\n", "    command: [etcd, --debug=false]\n", Edit{Flags: map[string]*string{"debug": to("false")}}},
 		"comments": {"    # before\n    command:  # here\n      # inside\n      - etcd\n      - --name=a # beside\n      # behind\n    image: x\n", "    # before\n    command:  # here\n      # inside\n      - etcd\n      - --name=b # beside\n      - --new=1\n      # behind\n    image: x\n",
 			Edit{Flags: map[string]*string{"name": to("b"), "new": to("1")}}},
+		"a flag's name": {"    command: [etcd, \"--nmae=a\", -data-dri, /d, '--nmae-of=x']  # so\n", "    command: [etcd, \"--name=b\", -data-dir, /d, '--nmae-of=x']  # so\n",
+			Edit{Renames: map[string]string{"nmae": "name", "data-dri": "data-dir"}, Flags: map[string]*string{"name": to("b")}}},
+		"a flag's name in lines": {"    command:\n    - etcd\n    - --lisen-peer-urls=https://h:1,https://i:2 # both\n    args:\n    - --debgu\n", "    command:\n    - etcd\n    - --listen-peer-urls=https://h:1,https://i:2 # both\n    args:\n    - --debug\n",
+			Edit{Renames: map[string]string{"lisen-peer-urls": "listen-peer-urls", "debgu": "debug"}}},
 		"inline hostPath": {"    command: [etcd]\n  volumes:\n  - {name: other, hostPath: {path: /o}}\n  - {name: data, hostPath: {path: /d, type: Directory}}\n", "    command: [etcd]\n  volumes:\n  - {name: other, hostPath: {path: /o}}\n  - {name: data, hostPath: {path: /new, type: Directory}}\n",
 			Edit{HostPaths: map[string]string{"data": "/new"}}},
 		"characters of several bytes": {"    command: [\"etcd\", \"--ü=é\", \"--name=ä\"]\n", "    command: [\"etcd\", \"--ü=é\", \"--name=ö\"]\n",
@@ -95,6 +99,9 @@ func TestRefusedEdits(t *testing.T) {
 		"a key twice":           {head + "    command: [etcd]\n    command: [etcd]\n", flags("x"), "already defined"},
 		"no such container":     {head + "    command: [etcd]\n", Edit{Container: "db", Image: "x"}, `no container "db"; there is etcd`},
 		"two containers":        {head + "    command: [etcd]\n  - name: b\n", flags("x"), "has to be named"},
+		"neither name":          {head + "    command: [etcd, --x=1]\n", Edit{Renames: map[string]string{"y": "z"}}, "neither flag --y nor --z is set"},
+		"both names":            {head + "    command: [etcd, --x=1, --y=2]\n", Edit{Renames: map[string]string{"x": "y"}}, "--y is set as well"},
+		"a name twice":          {head + "    command: [etcd, --x=1, --x=2]\n", Edit{Renames: map[string]string{"x": "y"}}, "more than once"},
 		"no command":            {head + "    image: x\n", flags("x"), "neither command nor args"},
 		"a shell's script":      {head + "    command: [/bin/sh, -ec, 'etcd --x=1']\n", flags("x"), "shell's script"},
 		"a flag twice":          {head + "    command: [etcd, --x=1, -x=2]\n", flags("x"), "more than once"},
@@ -120,8 +127,9 @@ func TestRefusedEdits(t *testing.T) {
 }
 
 func TestEditTellsTheDifferences(t *testing.T) {
-	_, got, err := Edit{Flags: map[string]*string{"name": to("cp2"), "token": to("t"), "snapshot-count": nil}, Image: "e:1"}.Apply([]byte(fixture(t, "etcd.yaml")))
+	_, got, err := Edit{Flags: map[string]*string{"name": to("cp2"), "token": to("t"), "snapshot-count": nil}, Image: "e:1", Renames: map[string]string{"data-dir": "data-dri"}}.Apply([]byte(fixture(t, "etcd.yaml")))
 	want := []Difference{
+		{"name of flag --data-dir", "--data-dir", "--data-dri"},
 		{"flag --name", "cp1", "cp2"}, {"flag --snapshot-count", "10000", "not set"}, {"flag --token", "not set", "t"},
 		{"image", "registry.k8s.io/etcd:3.6.16-0", "e:1"},
 	}
@@ -146,6 +154,9 @@ func FuzzEdit(f *testing.F) {
 			flag = nil
 		}
 		edit := Edit{Flags: map[string]*string{name: flag}}
+		if remove && value != "" && value != name && !strings.ContainsAny(value, "=\r\n") && !strings.HasPrefix(value, "-") {
+			edit = Edit{Renames: map[string]string{name: value}}
+		}
 		out, differences, err := edit.Apply([]byte(text))
 		if err != nil {
 			return

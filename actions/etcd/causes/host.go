@@ -1,0 +1,59 @@
+package causes
+
+import (
+	"context"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"runbook/actions/etcd/unseen"
+)
+
+// host is the host that is looked at.
+type host struct {
+	root string // where its files are
+	now  time.Time
+	name string // the host's own
+	// systemd asks for the states of units, journal for the last lines of one,
+	// resolve looks a name up.
+	systemd   func(context.Context, []string) (map[string]unit, error)
+	journal   func(ctx context.Context, unit string) []string
+	resolve   func(ctx context.Context, name string) error
+	addresses func() ([]net.Addr, error)
+}
+
+func thisHost() host {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "" // nothing is looked up then
+	}
+	return host{
+		root: "/", now: time.Now(), name: name,
+		systemd: askSystemd, journal: journalOf, resolve: lookUp, addresses: net.InterfaceAddrs,
+	}
+}
+
+// at is where the host's path can be found from here.
+func (h host) at(path string) string { return filepath.Join(h.root, path) }
+
+// most is how much of a file is read: none that configures a host is larger.
+const most = 4 << 20
+
+func (h host) read(path string) ([]byte, error) { return unseen.ReadFile(h.at(path), most) }
+
+// exists reports whether there is something at path, behind links too.
+func (h host) exists(path string) bool {
+	_, err := os.Stat(h.at(path))
+	return err == nil
+}
+
+// list is what stands at the top of a directory; nothing where it can't be told.
+func (h host) list(dir string) []fs.DirEntry {
+	entries, err := unseen.ReadDir(h.at(dir))
+	if err != nil {
+		return nil
+	}
+	return entries
+}

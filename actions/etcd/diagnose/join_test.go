@@ -1,0 +1,48 @@
+package diagnose
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What is around etcd comes before its data and decides no cure of it; what its
+// log only repeats stands behind the finding that tells it.
+func TestJoin(t *testing.T) {
+	r := &Report{Recommended: Salvage, Advice: "Salvage it."}
+	r.at("wal_cut", Damage, "/d/wal", Salvage, "The log is cut.", "")
+	r.at("mount_point", Note, "/d", "", "It is a mount point.", "")
+	r.mend("config_unreadable", Mistake, "", "What starts etcd can't be read.", "", Remedy{})
+	r.judgeLines("log", []byte("cannot use none as id\nbind: address already in use\n"))
+	no := false
+	r.Join([]Finding{{Class: "manifest_missing", Severity: Damage, Needs: Mend, Finding: "It isn't there."}, {Class: "name_unresolved", Severity: Note}}, &no)
+	var classes []string
+	for _, f := range r.Findings {
+		classes = append(classes, f.Class)
+	}
+	if want := []string{"manifest_missing", "wal_cut", "name_unresolved", "mount_point", "log_port_in_use"}; !slices.Equal(classes, want) {
+		t.Errorf("%v", classes)
+	}
+	if got := r.Findings[1].Finding; got != `The log is cut. etcd said "cannot use none as id".` {
+		t.Error(got)
+	}
+	if c := r.Causes(); len(c) != 1 || c[0].Class != "manifest_missing" {
+		t.Errorf("%+v", c)
+	}
+	if r.Recommended != Salvage || r.needs() != Salvage || !strings.Contains(r.Advice, "(manifest_missing). Salvage it.") {
+		t.Errorf("%q %q", r.needs(), r.Advice)
+	}
+	// A cause alone keeps nobody from starting etcd, and nothing is healthy.
+	r = &Report{}
+	r.Join([]Finding{{Class: "kubelet_stopped", Severity: Mistake, Needs: Mend}}, nil)
+	if r.climb(); r.Recommended != Restart || r.Healthy() {
+		t.Errorf("%q, healthy %v", r.Recommended, r.Healthy())
+	}
+	r = &Report{}
+	if r.Join(nil, &no); r.Healthy() {
+		t.Error("healthy, and the API isn't served")
+	}
+	if r.Join(nil, nil); !r.Healthy() {
+		t.Error("not healthy, and nothing is wrong")
+	}
+}
