@@ -57,6 +57,7 @@ func (c *cluster) writeCertificates(ctx context.Context) error {
 			signer = other
 		}
 		template := *own.Leaf
+		template.SignatureAlgorithm = x509.UnknownSignatureAlgorithm // that of the signer's key
 		b.spoil(&template)
 		der, err := x509.CreateCertificate(rand.Reader, &template, signer.Leaf, own.Leaf.PublicKey, signer.PrivateKey)
 		if err != nil {

@@ -60,10 +60,12 @@ func (c *cluster) boot(ctx context.Context) error {
 }
 
 // asPackaged has the units lie where packages put them, so that they can be
-// masked.
+// masked, and kubelet start at a boot.
 const asPackaged = `
 	mv /etc/systemd/system/kubelet.service /etc/systemd/system/containerd.service /usr/lib/systemd/system/
-	systemctl daemon-reload`
+	systemctl daemon-reload
+	systemctl enable kubelet
+	install -d -m 0700 /var/backups/etcd`
 
 // fresh leaves nothing of earlier disasters, and has kubelet forget what has
 // crashed.
