@@ -44,6 +44,10 @@ func podMoveCases() []contract.Case {
 			Setup: podScene(slow, moveTo(elsewhere, manifests), in(elsewhere, controlPlane...))},
 		{Name: "stop without kubelet", Action: action, Syscalls: []string{"write"},
 			Setup: withoutKubelet(podScene(slow, moveTo(manifests, aside), in(manifests, controlPlane...)))},
+		{Name: "stop all together", Action: action,
+			Setup: podScene(slow, stopTogether(), in(manifests, controlPlane...))},
+		{Name: "put in place without kubelet", Action: action,
+			Setup: withoutKubelet(podScene(slow, putInPlace(), in(aside, controlPlane...)))},
 		{Name: "stopped already", Action: action, Looks: true,
 			Setup: podScene(slow, moveTo(manifests, aside), in(aside, controlPlane...))},
 		{Name: "started already", Action: action, Looks: true,
@@ -114,6 +118,18 @@ func moveTo(from, to string) config {
 	c := podConfig()
 	c["from"], c["to"] = cty.StringVal(from), cty.StringVal(to)
 	c["pods"] = cty.ListVal([]cty.Value{cty.StringVal("kube-apiserver"), cty.StringVal("kube-scheduler"), cty.StringVal("etcd")})
+	return c
+}
+
+func stopTogether() config {
+	c := moveTo(manifests, aside)
+	c["together"] = cty.True
+	return c
+}
+
+func putInPlace() config {
+	c := moveTo(aside, manifests)
+	c["wait"] = cty.False
 	return c
 }
 

@@ -94,9 +94,10 @@ const limited = "contract-limited.service"
 
 func limitedScene(is unitState) func(*testing.T) contract.Scene {
 	return func(t *testing.T) contract.Scene {
-		contract.Write(t, filepath.Join(installIn, limited), "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=1\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n")
-		systemctl(t, "daemon-reload")
-		_ = exec.Command("systemctl", "reset-failed", limited).Run() // it fails where nothing had failed
+		contract.Write(t, filepath.Join(installIn, limited), "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=1\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n")
+		systemctl(t, "enable", limited) // systemd forgets what nobody wants, its starts too
+		systemctl(t, "stop", limited)
+		systemctl(t, "reset-failed", limited)
 		systemctl(t, "start", limited)
 		systemctl(t, "stop", limited)
 		if err := exec.Command("systemctl", "start", limited).Run(); err == nil {

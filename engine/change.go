@@ -29,6 +29,9 @@ type Change struct {
 	Kept []string `json:"kept,omitempty"`
 	// UndoKept likewise names the paths at which Undo keeps what it takes out.
 	UndoKept []string `json:"undo_kept,omitempty"`
+	// UndoNote says what Undo takes away that was written after the step, and where
+	// it goes, in a sentence; empty where there is nothing to say beside the items.
+	UndoNote string `json:"undo_note,omitempty"`
 	// Irreversible says why the step can't be undone; empty if it can.
 	Irreversible string `json:"irreversible,omitempty"`
 	// Unpredictable says why nobody can tell beforehand what the step will

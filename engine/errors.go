@@ -21,6 +21,9 @@ type Error struct {
 	// Attribute names the attribute of the step or data block that is at
 	// fault, if one is; the diagnostic then points at it.
 	Attribute string
+	// Final says that a step's retry block is of no use: what is waited for has
+	// been seen to fail.
+	Final bool
 }
 
 func (e *Error) Error() string { return oneWord(e.Where) + ": " + e.Err.Error() }
@@ -41,6 +44,22 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 func (e *Error) WithAttribute(name string) *Error {
 	e.Attribute = name
 	return e
+}
+
+// Finally says that no retry helps, and returns e.
+func (e *Error) Finally() *Error {
+	e.Final = true
+	return e
+}
+
+// IsFinal reports whether an Error in err's chain is final.
+func IsFinal(err error) bool {
+	for e := (*Error)(nil); errors.As(err, &e); err = e.Err {
+		if e.Final {
+			return true
+		}
+	}
+	return false
 }
 
 // oneWord is the name of a thing, quoted where it isn't what it seems: with an end

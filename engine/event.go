@@ -99,7 +99,16 @@ type (
 		Err  error
 	}
 	// RolledBack says that all steps are undone.
-	RolledBack struct{ ID string }
+	RolledBack struct {
+		ID    string
+		Began time.Time // the run: the host is as it was then
+		// Broken says that the runbook's goal didn't hold then.
+		Broken bool
+		// Left names the steps that were left as they are.
+		Left []string
+		// Kept names what was set aside, by the run or by undoing it.
+		Kept []string
+	}
 )
 
 func (RunStarted) event()   {}

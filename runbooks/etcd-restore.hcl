@@ -113,6 +113,9 @@ locals {
     data.etcd_member.this.restored_from == data.etcd_snapshot.backup.content_hash ||
     data.etcd_status.now.holds_snapshot
   )
+  # The data gets another directory than the manifest names.
+  elsewhere = var.data_dir != null && var.data_dir != data.etcd_member.this.data_dir
+
   # An etcd that came up empty is healthy too, but far behind the snapshot.
   behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
 }
@@ -146,8 +149,10 @@ step "static_pod_move" "stop_control_plane" {
   pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"]
   timeout     = "5m"
 
-  # Without an etcd that answers, an API server would use all the time it gets.
+  # Without an etcd that answers, an API server would use all the time it gets, and
+  # there is nothing that etcd would have to outlive it for.
   grace_seconds = data.etcd_status.now.healthy ? 10 : 1
+  together      = !data.etcd_status.now.healthy
 }
 
 step "etcd_snapshot_restore" "restore" {
@@ -163,24 +168,37 @@ step "etcd_snapshot_restore" "restore" {
 
 step "static_pod_edit" "point_to_new_disk" {
   description = "Have the manifest name the new data directory."
-  when        = var.data_dir != null && var.data_dir != data.etcd_member.this.data_dir
+  when        = local.elsewhere
   manifest    = "${var.stopped_dir}/etcd.yaml"
   flags       = { data-dir = var.data_dir }
   host_paths  = { etcd-data = var.data_dir }
 }
 
+# All pods start at once, and come up side by side: etcd's new data was compared
+# with the snapshot, byte for byte, before it took the old one's place, and etcd
+# gets it by the very manifest from which the directory was read. Where that
+# manifest is another one now, etcd has to prove itself before it is asked.
+step "static_pod_move" "put_in_place" {
+  description = "Put the manifests in place, for kubelet to start all of it at once; etcd's alone where its data has another directory now."
+  from        = var.stopped_dir
+  to          = var.manifests_dir
+  pods        = local.elsewhere ? ["etcd"] : ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+  wait        = false
+}
+
 step "systemd_unit" "start_kubelet" {
-  description = "Start kubelet; there is nothing of the control plane for it to run yet."
+  description = "Start kubelet, which has forgotten what has crashed before."
   unit        = var.kubelet
   state       = "started"
 }
 
 step "static_pod_move" "start_etcd" {
-  description = "Start etcd alone: nobody is let in before its data is proved."
-  from        = var.stopped_dir
-  to          = var.manifests_dir
-  pods        = ["etcd"]
-  timeout     = "5m"
+  description   = "Wait until etcd is up."
+  from          = var.stopped_dir
+  to            = var.manifests_dir
+  pods          = ["etcd"]
+  most_failures = 3
+  timeout       = "5m"
 }
 
 step "etcd_health" "healthy" {
@@ -189,8 +207,8 @@ step "etcd_health" "healthy" {
   tls         = data.etcd_member.this.tls
 
   retry {
-    attempts = 120
-    delay    = "500ms"
+    attempts = 600
+    delay    = "100ms"
   }
 }
 
@@ -210,7 +228,7 @@ step "etcd_compare" "all_keys_back" {
 }
 
 step "static_pod_move" "start_control_plane" {
-  description = "Start the API server, then what works through it. None of them remembers the old cluster."
+  description = "Wait until the API server is up, and what works through it. None of them remembers the old cluster."
   from        = var.stopped_dir
   to          = var.manifests_dir
   pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]

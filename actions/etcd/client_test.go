@@ -1,6 +1,8 @@
 package etcd
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,6 +113,21 @@ func testCompare(t *testing.T, s *server, snap string) {
 	status, err = read(t, "etcd_status", attrs{"endpoints": []string{s.endpoint}, "snapshot": snap})
 	if err != nil || status["holds_snapshot"] != false || status["missing"] != int64(1) {
 		t.Errorf("got %v %v", status, err)
+	}
+}
+
+// An etcd that hasn't started up yet, or hangs, takes connections and lets them
+// lie. It doesn't hold up who looks for as long as an answer may take.
+func TestStatusOfWhatHangs(t *testing.T) {
+	hangs, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer hangs.Close()
+	for _, scheme := range []string{"http://", "https://"} {
+		res, err := read(t, "etcd_status", attrs{"endpoints": []string{scheme + hangs.Addr().String()}, "timeout_seconds": 3600})
+		must(t, err)
+		if res["reachable"] != false || !strings.Contains(fmt.Sprint(res["error"]), "leaves them without an answer") {
+			t.Errorf("%s: got %v", scheme, res)
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ type diagnosisData struct {
 	Journal   *string  `cty:"journal"`
 	ClusterID *string  `cty:"cluster_id"`
 	Keys      *int64   `cty:"keys"`
+	Search    []string `cty:"search"`
 }
 
 var _ engine.DataSource = (*diagnosisData)(nil)
@@ -55,6 +56,7 @@ func diagnosisDataSpec() engine.DataSpec {
 			{Name: "journal", Type: cty.String, Doc: "The unit whose journal is etcd's log. Default: the unit that starts etcd."},
 			{Name: "cluster_id", Type: cty.String, Doc: "The cluster's ID in hexadecimal, where you know it: another one is a finding."},
 			{Name: "keys", Type: cty.Number, Doc: "How many keys there should be at least: fewer are a finding."},
+			{Name: "search", Type: texts, Default: cty.ListVal([]cty.Value{cty.StringVal("/")}), Doc: "Where data that was moved is looked for, if what is in place isn't whole or was begun lately: in these directories, five levels deep, on local file systems alone, and for 0.3 seconds at most. What is beside the data directory is always looked at."},
 		},
 		Results: diagnosisResults(),
 		Example: `data "etcd_diagnosis" "now" {}
@@ -86,12 +88,13 @@ func object(texts, numbers, bools []string) cty.Type {
 func diagnosisResults() []engine.Attribute {
 	texts := cty.List(cty.String)
 	finding := object([]string{"class", "severity", "finding", "path", "record", "advice", "needs", "remedy", "command", "source", "from", "to"}, []string{"offset"}, nil)
-	rung := object([]string{"cure", "why", "loss"}, nil, []string{"possible"})
+	rung := object([]string{"cure", "why", "loss", "path"}, nil, []string{"possible"})
+	candidate := object([]string{"path", "kind", "cure", "modified", "loss", "why"}, []string{"revision", "keys"}, []string{"whole", "good"})
 	place := object([]string{"bucket", "reason", "from", "to"}, []string{"page", "offset"}, nil)
 	member := cty.Object(map[string]cty.Type{"id": cty.String, "name": cty.String, "peer_urls": texts, "client_urls": texts, "learner": cty.Bool})
 	backup := object([]string{"path", "modified", "reason", "version"}, []string{"revision", "keys"}, []string{"good", "hash"})
 	return []engine.Attribute{
-		{Name: "recommended", Type: cty.String, Doc: "The cure of the data that loses least of those that are possible, once the causes are mended: restart, repair, salvage or restore; empty where none is needed or possible."},
+		{Name: "recommended", Type: cty.String, Doc: "The cure of the data that loses least of those that are possible, once the causes are mended: restart, repair, adopt, salvage or restore; empty where none is needed or possible."},
 		{Name: "advice", Type: cty.String, Doc: "What to do now, as a sentence."},
 		{Name: "healthy", Type: cty.Bool, Doc: "Whether nothing was found that is broken, lost or wrong, and the API server of this host, where it has one, says that it is ready."},
 		{Name: "served", Type: cty.Bool, Doc: "Whether that API server says that it is ready; null where this host has none."},
@@ -100,7 +103,9 @@ func diagnosisResults() []engine.Attribute {
 			"needs is mend where something around etcd has to be put right before any cure of its data: remedy then says what a runbook does about it (start_kubelet, start_runtime, start_unit and stop_unit, whose unit is path; put_back, whose file is path, from the archive or file source; renew_certificate; set_aside_manifest; rename_flag, from and to; empty where a person has to), and command what a person types."},
 		{Name: "causes", Type: cty.List(finding), Doc: "The findings that need mend, nearest to the cause first."},
 		{Name: "classes", Type: texts, Doc: "The classes of the findings, each once."},
-		{Name: "ladder", Type: cty.List(rung), Doc: "The cures in order of what they lose: whether each is possible, why, and what would be lost."},
+		{Name: "ladder", Type: cty.List(rung), Doc: "The cures in order of what they lose: whether each is possible, why, what would be lost, and the directory or file that it makes use of. One that would lose more than a later one isn't possible."},
+		{Name: "candidates", Type: cty.List(candidate), Doc: "What is left on the host from which etcd could be brought back, least loss first: what is in place, directories that were moved, copied or kept, databases that lie about, and the backups that were checked. kind is data_dir, database or snapshot; cure is the one that makes use of it (empty: none); whole says that all of it was read and is sound; good that the cure is possible with it. keys are those that can be read, null where they weren't counted."},
+		{Name: "search_cut", Type: cty.String, Doc: "Where the search for data elsewhere ended before it was through; empty if it didn't."},
 		{Name: "data_dir", Type: cty.String, Doc: "The data directory."},
 		{Name: "wal_dir", Type: cty.String, Doc: "The directory of the write-ahead log."},
 		{Name: "version", Type: cty.String, Doc: "etcd's version by which all this was judged; empty if it isn't known."},
@@ -208,6 +213,7 @@ func diagnosisResult(r *diagnose.Report) engine.Result {
 	return engine.Result{
 		"recommended": r.Recommended, "advice": r.Advice, "healthy": r.Healthy(), "running": r.Running(),
 		"findings": toldFindings(r.Findings), "causes": toldFindings(r.Causes()), "served": r.Served, "classes": classes, "ladder": r.Ladder,
+		"candidates": r.Candidates, "search_cut": r.Cut,
 		"data_dir": r.Options.DataDir, "wal_dir": l.Dir, "version": r.Version, "storage_version": d.StorageVersion,
 		"cluster_id": l.ClusterID, "member_id": l.MemberID, "members": orEmpty(d.Members), "alarms": orEmpty(d.Alarms),
 		"db_size": d.Size, "db_whole": d.Whole(), "revision": d.Revision, "compact_revision": d.CompactRevision,

@@ -16,7 +16,7 @@ import (
 
 // options gathers where to look, and what to expect there.
 func (d *diagnosisData) options(ctx context.Context, w engine.World) (diagnose.Options, error) {
-	o := diagnose.Options{UID: -1, GID: -1, Backups: d.Backups, Keys: valueOf(d.Keys), ClusterID: valueOf(d.ClusterID)}
+	o := diagnose.Options{UID: -1, GID: -1, Backups: d.Backups, Roots: d.Search, Keys: valueOf(d.Keys), ClusterID: valueOf(d.ClusterID)}
 	if err := d.configured(ctx, w, &o); err != nil {
 		return o, err
 	}
@@ -35,6 +35,7 @@ func (d *diagnosisData) options(ctx context.Context, w engine.World) (diagnose.O
 	if d.Logs != nil {
 		o.Log.Paths = d.Logs
 	}
+	before(ctx, w, &o)
 	var err error
 	o.MountPoint, err = isMountPoint(o.DataDir)
 	return o, err
@@ -85,7 +86,7 @@ func (d *diagnosisData) discover(ctx context.Context, w engine.World, o *diagnos
 		o.Backups = i.BackupDirs
 	}
 	o.Manifest, o.Unit, o.Config = i.Manifest, i.Unit, i.Config
-	s, err := starter(ctx, w, i)
+	s, err := starter(ctx, w, i, "data_dir=PATH, manifest=PATH, unit=NAME.service or config=PATH")
 	if err == nil {
 		err = expect(ctx, w, s, o)
 	}
@@ -122,6 +123,7 @@ func expect(ctx context.Context, w engine.World, s *locate.Starter, o *diagnose.
 	}
 	o.DataDir, o.WALDir, o.Version = filepath.Clean(m.DataDir), m.WALDir, s.Version
 	o.Name, o.PeerURLs = m.Name, m.PeerURLs
+	o.CAFile = m.CAFile
 	if s.Config == "" { // a configuration file doesn't say who runs etcd
 		if uid, gid, err := lookup(s.User, s.Group); err == nil {
 			o.UID, o.GID = uid, gid

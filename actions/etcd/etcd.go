@@ -11,6 +11,7 @@ import (
 // Actions lists the actions on etcd.
 func Actions() []engine.Spec {
 	return []engine.Spec{
+		adoptSpec(),
 		alarmDisarmSpec(),
 		compareSpec(),
 		drillSpec(),

@@ -129,13 +129,13 @@ func TestSnapshotData(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for says, a := range map[string]attrs{
-		"no such directory":       {"directory": dir + "/x"},
-		"the directory is empty":  {"directory": t.TempDir()},
-		"matches":                 {"directory": dir, "pattern": "backup-*"},
-		"no such file":            {"path": dir + "/x.db"},
-		"it is empty":             {"path": dir + "/empty.db"},
-		"at most one":             {"path": dir, "directory": dir},
-		"no directory holds":      {"directories": []string{dir + "/x", t.TempDir()}},
+		"no such directory":      {"directory": dir + "/x"},
+		"the directory is empty": {"directory": t.TempDir()},
+		"matches":                {"directory": dir, "pattern": "backup-*"},
+		"no such file":           {"path": dir + "/x.db"},
+		"it is empty":            {"path": dir + "/empty.db"},
+		"at most one":            {"path": dir, "directory": dir},
+		"no directory holds":     {"directories": []string{dir + "/x", t.TempDir()}},
 	} {
 		if _, err := read(t, "etcd_snapshot", a); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: got %v", a, err)

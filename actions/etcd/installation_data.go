@@ -74,17 +74,18 @@ func orNull(text string) any {
 	return text
 }
 
-// installed is what starts etcd on this host.
-func installed(ctx context.Context, w engine.World) (*locate.Starter, error) {
+// installed is what starts etcd on this host. By attributes it can be named
+// instead.
+func installed(ctx context.Context, w engine.World, attributes string) (*locate.Starter, error) {
 	i, err := locate.Find(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	return starter(ctx, w, i)
+	return starter(ctx, w, i, attributes)
 }
 
 // starter is what starts etcd, or why that isn't known.
-func starter(ctx context.Context, w engine.World, i locate.Installation) (*locate.Starter, error) {
+func starter(ctx context.Context, w engine.World, i locate.Installation, attributes string) (*locate.Starter, error) {
 	if s := i.Starter(); s != nil {
 		return s, nil
 	}
@@ -100,5 +101,5 @@ func starter(ctx context.Context, w engine.World, i locate.Installation) (*locat
 		return s, nil
 	}
 	return nil, engine.Errorf("etcd", "nothing was found on this host that starts an etcd: no static pod, no unit and no configuration file").
-		WithHint("Run this on etcd's own host. If this is it, name what starts etcd: manifest=PATH, unit=NAME.service or config=PATH.")
+		WithHint("Run this on etcd's own host. If this is it, say where it is: %s.", attributes)
 }

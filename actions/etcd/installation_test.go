@@ -26,7 +26,7 @@ func kubeadmHost(t *testing.T, manifest string) (dir string, f fixture) {
 		"/etc/systemd/system/etcd-backup.service":       "[Service]\nEnvironment=\"RUNBOOK_VAR_backup_dir=" + backups + "\"\n",
 	})
 	if manifest != "" {
-		write(t, dir, map[string]string{manifest: fmt.Sprintf(podManifest, f.data, testPeerURL)})
+		write(t, dir, map[string]string{manifest: strings.Replace(fmt.Sprintf(podManifest, f.data, testPeerURL), "3.5.15", "3.7.3", 1)})
 	}
 	must(t, os.Mkdir(backups, 0o700))
 	must(t, os.Rename(f.snapshot, filepath.Join(backups, "backup-1.db")))
@@ -41,8 +41,8 @@ func TestNoArguments(t *testing.T) {
 		before := tree(t, dir)
 		for source, want := range map[string]attrs{
 			"etcd_installation": {"runs_as": "static_pod", "data_dir": f.data, "unit": nil, "manifest": "/etc/kubernetes/manifests/etcd.yaml", "manifest_found": manifest},
-			"etcd_member":       {"name": "m1", "data_dir": f.data, "version": "3.5.15"},
-			"etcd_diagnosis":    {"recommended": diagnose.Restart, "data_dir": f.data, "version": "3.5.15"},
+			"etcd_member":       {"name": "m1", "data_dir": f.data, "version": "3.7.3"},
+			"etcd_diagnosis":    {"recommended": diagnose.Restart, "data_dir": f.data, "version": "3.7.3"},
 			"etcd_backups":      {"newest": f.snapshot, "good": 1},
 			"etcd_snapshot":     {"path": f.snapshot},
 			"etcd_loss":         {"snapshot_keys": int64(19), "keys": int64(29)},
@@ -69,7 +69,7 @@ func TestManifestGone(t *testing.T) {
 	dir, _ := kubeadmHost(t, "")
 	res, err := readIn(t, dir, "etcd_diagnosis", nil)
 	must(t, err)
-	if classes := res["classes"].([]string); res["data_dir"] != "/var/lib/etcd" || !slices.Contains(classes, "config_unreadable") {
+	if classes := res["classes"].([]string); res["data_dir"] != "/var/lib/etcd" || !slices.Contains(classes, "manifest_missing") {
 		t.Errorf("got %v, %v", res["data_dir"], classes)
 	}
 	_, err = readIn(t, dir, "etcd_member", nil)
@@ -81,9 +81,11 @@ func TestManifestGone(t *testing.T) {
 // Where there is no etcd, it is said what to type.
 func TestNoEtcd(t *testing.T) {
 	dir := t.TempDir()
-	for _, source := range []string{"etcd_member", "etcd_diagnosis", "etcd_loss", "etcd_status"} {
+	for source, says := range map[string]string{
+		"etcd_member": "manifest=PATH, unit=", "etcd_diagnosis": "data_dir=PATH, manifest=PATH", "etcd_loss": "data_dir=PATH.", "etcd_status": "endpoints=",
+	} {
 		_, err := readIn(t, dir, source, nil)
-		if err == nil || !strings.Contains(err.Error(), "nothing was found on this host that starts an etcd") || !strings.Contains(engine.HintOf(err), "manifest=PATH") {
+		if err == nil || !strings.Contains(err.Error(), "nothing was found on this host that starts an etcd") || !strings.Contains(engine.HintOf(err), says) {
 			t.Errorf("%s: got %v", source, err)
 		}
 	}
@@ -96,7 +98,7 @@ func TestNoEtcd(t *testing.T) {
 // nothing else that is found.
 func TestNamedDirectory(t *testing.T) {
 	dir, f := kubeadmHost(t, "/etc/kubernetes/manifests/etcd.yaml")
-	for data, version := range map[string]string{f.data: "3.5.15", t.TempDir(): ""} {
+	for data, version := range map[string]string{f.data: "3.7.3", t.TempDir(): ""} {
 		o, err := (&diagnosisData{DataDir: &data}).options(t.Context(), rooted{dir: dir})
 		if err != nil || o.DataDir != data || o.Version != version || o.Backups != nil {
 			t.Errorf("got %+v %v", o, err)

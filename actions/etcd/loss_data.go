@@ -114,7 +114,7 @@ func (d *lossData) settle(ctx context.Context, w engine.World) error {
 		return err
 	}
 	if i.DataDir == "" {
-		_, err := starter(ctx, w, i)
+		_, err := starter(ctx, w, i, "data_dir=PATH")
 		return err
 	}
 	d.DataDir = &i.DataDir

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 	if endingReader(os.Args[1:]) || ChildMain(os.Args[1:]) || killMain(os.Args[1:]) {
 		return
 	}
+	searchRoots = nil // what other tests leave is not to be found
 	os.Exit(m.Run())
 }
 

@@ -109,7 +109,7 @@ func (d *memberData) find(ctx context.Context, w engine.World) (*locate.Starter,
 	case d.Manifest != nil:
 		return locate.ReadManifest(ctx, w, *d.Manifest)
 	}
-	return installed(ctx, w)
+	return installed(ctx, w, "manifest=PATH, unit=NAME.service or config=PATH")
 }
 
 func memberResult(m member.Member, f *locate.Starter) engine.Result {

@@ -160,6 +160,8 @@ type restored struct {
 	WAL  *swap `json:"wal,omitempty"`
 	// Salvage is set where the snapshot is the old directory's own database.
 	Salvage *salvaged `json:"salvage,omitempty"`
+	// Adopt is set where it is another data directory, as it is.
+	Adopt *adopted `json:"adopt,omitempty"`
 
 	// number tells the names of the swaps from those of earlier steps of the run.
 	// oldAt is where the old data is found while planning, and oldLogAt where a
@@ -183,7 +185,25 @@ func (r *restored) swaps() []*swap {
 // directory.
 func (r *restored) onlyMember() bool { return r.Data.Target != r.DataDir }
 
+// recordName is what the record is called in the new directory "member".
+func (r *restored) recordName() string {
+	if r.Adopt != nil {
+		return adoptName
+	}
+	return markerName
+}
+
 func (r *restored) result() engine.Result {
+	switch {
+	case r.Salvage != nil:
+		return r.salvageResult()
+	case r.Adopt != nil:
+		return r.adoptResult()
+	}
+	return r.restoreResult()
+}
+
+func (r *restored) restoreResult() engine.Result {
 	kept := ""
 	if r.Data.Existed {
 		kept = r.Data.Kept

@@ -47,17 +47,30 @@ func (r *restored) apply(ctx context.Context, rep engine.Reporter) error {
 		return err
 	}
 	if !staged {
-		if err := r.stage(ctx, rep); err != nil {
+		stage := r.stage
+		if r.Adopt != nil {
+			stage = r.stageAdopted
+		}
+		if err := stage(ctx, rep); err != nil {
 			return err
 		}
 	}
 	if err := r.putInPlace(rep); err != nil {
 		return err
 	}
-	if err := durable.RemoveAll(r.staging()); err != nil {
+	if err := r.clearAway(); err != nil {
 		return err
 	}
 	return r.confirm()
+}
+
+// clearAway removes what was left of the making. Where a directory was moved
+// there, it may still be in it: what is in place is somebody else's then.
+func (r *restored) clearAway() error {
+	if r.Adopt == nil || r.Adopt.Copy {
+		return durable.RemoveAll(r.staging())
+	}
+	return removeEmpty(r.staging())
 }
 
 // Undo implements engine.Action.
@@ -345,7 +358,7 @@ func (r *restored) putInPlace(rep engine.Reporter) error {
 
 // confirm checks that what is in place is what this restore made.
 func (r *restored) confirm() error {
-	path := filepath.Join(r.DataDir, "member", markerName)
+	path := filepath.Join(r.DataDir, "member", r.recordName())
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &engine.Error{Where: path, Err: err}

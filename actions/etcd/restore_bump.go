@@ -22,7 +22,8 @@ import (
 // What the old one has served is at most its database's revision and one more
 // for each entry of its log behind the entry that the database has: nothing is
 // served that isn't in the log, and no entry makes more than one revision. So
-// the bump is exact where both can be read, and defaultBump where they can't.
+// the bump is exact where both can be read and go on from the snapshot, and
+// defaultBump where they don't: over all that is left of the same history.
 // The members of a cluster can't each choose one of their own: there it is
 // defaultBump too, over the snapshot, which is the same for all.
 func (a *restore) chooseBump(ctx context.Context, w engine.World, r *restored) error {
@@ -49,7 +50,7 @@ func (a *restore) chooseBump(ctx context.Context, w engine.World, r *restored) e
 		r.BumpNote = "the old member served at most " + served.how
 	case known > r.Revision:
 		r.Bump = known - r.Revision + defaultBump
-		r.BumpNote = fmt.Sprintf("%s more than the old database's %d: %s", humanize.Comma(defaultBump), known, served.doubt)
+		r.BumpNote = fmt.Sprintf("%s more than revision %d, which was served: %s", humanize.Comma(defaultBump), known, served.doubt)
 	default:
 		r.BumpNote = fmt.Sprintf("%s more: %s", humanize.Comma(defaultBump), served.doubt)
 	}
@@ -63,9 +64,26 @@ type served struct {
 	doubt string // why it isn't known; empty if it is
 }
 
-// lastServed looks into the old data. It also returns the newest revision that
-// the old database is known to have had, which is 0 where nothing is known.
+// lastServed looks into the old data, and at what else is left of the
+// snapshot's history. It also returns the newest revision that is known to have
+// been served, which is 0 where nothing is known.
 func (a *restore) lastServed(ctx context.Context, w engine.World, r *restored) (s served, known int64, err error) {
+	s, known, err = a.servedInPlace(ctx, w, r)
+	if err != nil {
+		return s, known, err
+	}
+	path, most, err := a.servedElsewhere(ctx, w, r, s.doubt != "")
+	if err == nil && most > max(known, s.last) {
+		known = most
+		if s.doubt == "" {
+			s.doubt = fmt.Sprintf("%s is of the same history, and has gone further", path)
+		}
+	}
+	return s, known, err
+}
+
+// servedInPlace looks into the old data.
+func (a *restore) servedInPlace(ctx context.Context, w engine.World, r *restored) (s served, known int64, err error) {
 	known, err = r.startedAt(ctx, w)
 	if err != nil {
 		return s, 0, err
@@ -81,11 +99,18 @@ func (a *restore) lastServed(ctx context.Context, w engine.World, r *restored) (
 	if len(db.Members) != 1 {
 		return served{doubt: fmt.Sprintf("the old cluster had %d members, and each may have served more", len(db.Members))}, known, nil
 	}
+	if doubt, err := a.continues(ctx, w, r); err != nil || doubt != "" {
+		return served{doubt: doubt}, known, err
+	}
 	log, doubt, err := r.oldLog(ctx, w)
 	if err != nil || doubt != "" {
 		return served{doubt: doubt}, known, err
 	}
-	return bound(db, log, known), known, nil
+	s = bound(db, log, known)
+	if s.doubt == "" && s.last < r.Revision {
+		s = served{doubt: fmt.Sprintf("the data in place ends at revision %d, before the snapshot", s.last)}
+	}
+	return s, known, nil
 }
 
 // bound is the calculation: log's last index less the database's.

@@ -159,3 +159,53 @@ func TestBumpWhileEtcdRuns(t *testing.T) {
 		t.Errorf("up by %d: %s", r.Bump, r.BumpNote)
 	}
 }
+
+// An etcd that began anew in the data directory has served revisions too, and
+// tells nothing of what the one before it has.
+func TestBumpOverWhatWasBegunAnew(t *testing.T) {
+	for name, tt := range map[string]struct {
+		leave func(f fixture)
+		from  int64
+	}{
+		"the old data is gone":       {func(f fixture) { must(t, os.RemoveAll(f.data)) }, 23},
+		"it lies beside":             {func(f fixture) { must(t, os.Rename(f.data, f.data+".old")) }, 33},
+		"it was raised, lies beside": {raisedBeside(t), 2_000_000_033},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			tt.leave(f)
+			s := start(t, f.data, "m1", "")
+			s.put(100, 105)
+			s.stop()
+			r, note := planned(t, f, nil)
+			if begins := r.Revision + r.Bump; begins < tt.from+defaultBump || !strings.Contains(note, "isn't what followed on the snapshot") {
+				t.Errorf("begins at %d: %s; want %d beyond %d", begins, note, int64(defaultBump), tt.from)
+			}
+		})
+	}
+}
+
+// raisedBeside leaves a directory that another restore has raised.
+func raisedBeside(t *testing.T) func(f fixture) {
+	return func(f fixture) {
+		marker := filepath.Join(f.data, "member", markerName)
+		must(t, os.WriteFile(marker, []byte(`{"revision": 33, "bump": 2000000000}`), 0o600))
+		must(t, os.Rename(f.data, f.data+".old"))
+	}
+}
+
+// What is in place may be older than the snapshot, or what lies beside it
+// newer.
+func TestBumpOverWhatWentFurther(t *testing.T) {
+	f := newFixture(t)
+	older := filepath.Join(f.dir, "older")
+	s := start(t, older, "m1", "")
+	s.put(0, 10)
+	s.stop()
+	must(t, os.Rename(f.data, f.data+".old"))
+	must(t, os.Rename(older, f.data))
+	r, note := planned(t, f, nil)
+	if begins := r.Revision + r.Bump; begins < 33+defaultBump {
+		t.Errorf("begins at %d: %s", begins, note)
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/inspect"
 	"runbook/actions/etcd/locate"
 	"runbook/engine"
@@ -18,7 +19,7 @@ import (
 
 // markerName is the restore's record inside the new directory "member". etcd
 // looks only at the names that it knows there.
-const markerName = "runbook-restore.json"
+const markerName = diagnose.MarkerName
 
 // walSpace is what etcd preallocates for its log: a segment of 64 MiB and the
 // one that follows it.
@@ -78,13 +79,13 @@ func (a *restore) place(ctx context.Context, w engine.World, r *restored) error 
 	if err := r.chooseNames(ctx, w); err != nil {
 		return err
 	}
-	old, err := oldDirectory(ctx, w, &r.Data)
+	old, err := r.oldDirectory(ctx, w, &r.Data)
 	if err != nil {
 		return err
 	}
 	r.oldAt = old.Path
 	if r.WAL != nil {
-		log, err := oldDirectory(ctx, w, r.WAL)
+		log, err := r.oldDirectory(ctx, w, r.WAL)
 		if err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func (r *restored) chooseNames(ctx context.Context, w engine.World) error {
 // directory that it has made tells.
 func (r *restored) taken(ctx context.Context, w engine.World) (bool, error) {
 	for _, path := range []string{r.Data.Target, r.Data.New} {
-		m, err := readMarker(ctx, w, path)
+		m, err := readRecord(ctx, w, path, r.recordName())
 		if err != nil {
 			return false, err
 		}
@@ -204,7 +205,7 @@ func hasParent(ctx context.Context, w engine.World, path, attribute string) erro
 
 // oldDirectory finds the directory that is to be replaced. Where an earlier call
 // of this step was interrupted it may be under one of the names of the swap.
-func oldDirectory(ctx context.Context, w engine.World, s *swap) (engine.PathFact, error) {
+func (r *restored) oldDirectory(ctx context.Context, w engine.World, s *swap) (engine.PathFact, error) {
 	for _, path := range []string{s.Kept, s.New, s.Target} {
 		fact, err := w.Stat(ctx, path)
 		if err != nil {
@@ -213,7 +214,7 @@ func oldDirectory(ctx context.Context, w engine.World, s *swap) (engine.PathFact
 		if !fact.Exists {
 			continue
 		}
-		ours, err := marked(ctx, w, path, *s)
+		ours, err := r.marked(ctx, w, path, *s)
 		if err != nil {
 			return fact, err
 		}
@@ -227,16 +228,21 @@ func oldDirectory(ctx context.Context, w engine.World, s *swap) (engine.PathFact
 
 // marked reports whether the directory at path is one that this step restored.
 // The names of the swap tell it from other steps of the run.
-func marked(ctx context.Context, w engine.World, path string, s swap) (bool, error) {
-	m, err := readMarker(ctx, w, path)
+func (r *restored) marked(ctx context.Context, w engine.World, path string, s swap) (bool, error) {
+	m, err := readRecord(ctx, w, path, r.recordName())
 	return m != nil && m.Run == w.Run().ID && m.Data.Target == s.Target && m.Data.Kept == s.Kept, err
 }
 
-// readMarker reads the record in a directory, either a data directory or its
+// readMarker reads the record of the restore that a directory is from.
+func readMarker(ctx context.Context, w engine.World, dir string) (*restored, error) {
+	return readRecord(ctx, w, dir, markerName)
+}
+
+// readRecord reads the record in a directory, either a data directory or its
 // "member"; nil if it has none. One that can't be understood belongs to the
 // damage that is to be recovered from.
-func readMarker(ctx context.Context, w engine.World, dir string) (*restored, error) {
-	for _, path := range []string{filepath.Join(dir, "member", markerName), filepath.Join(dir, markerName)} {
+func readRecord(ctx context.Context, w engine.World, dir, name string) (*restored, error) {
+	for _, path := range []string{filepath.Join(dir, "member", name), filepath.Join(dir, name)} {
 		data, err := locate.ReadSource(ctx, w, path)
 		var unknown *engine.UnknownError
 		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &unknown) {
@@ -266,7 +272,7 @@ func decodeMarker(path string, data []byte) (*restored, error) {
 // finished returns the results of this very restore where it was done by an
 // earlier call of the same run, and nil otherwise.
 func (a *restore) finished(ctx context.Context, w engine.World, r *restored) (engine.Result, error) {
-	m, err := readMarker(ctx, w, r.Data.Target)
+	m, err := readRecord(ctx, w, r.Data.Target, r.recordName())
 	if err != nil || m == nil || m.Run != r.Run || m.Snapshot != r.Snapshot || m.Data.Target != r.Data.Target || m.Data.Kept != r.Data.Kept {
 		return nil, err
 	}
@@ -275,9 +281,6 @@ func (a *restore) finished(ctx context.Context, w engine.World, r *restored) (en
 		if err != nil || fact.Exists {
 			return nil, err // half-way
 		}
-	}
-	if m.Salvage != nil {
-		return m.salvageResult(), nil
 	}
 	return m.result(), nil
 }
@@ -363,7 +366,7 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	if s.Existed {
 		before = "existing data"
 	}
-	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}}
+	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote()}
 	if r.BumpNote != "" {
 		delete(c.Results, "revision") // known once the old member is stopped
 	}

@@ -287,6 +287,9 @@ func TestRestoreWithoutOldData(t *testing.T) {
 	must(t, os.RemoveAll(f.data))
 	req := request(t, "etcd_snapshot_restore", f.attrs())
 	c := plan(t, req)
+	if !strings.Contains(c.UndoNote, "nothing was in its place before") {
+		t.Errorf("undoing it is said to do this: %s", c.UndoNote)
+	}
 	apply(t, req, c)
 	apply(t, req, c)
 	if again := plan(t, req); !again.Empty() {
@@ -352,6 +355,9 @@ func TestUndoneLogIsNamed(t *testing.T) {
 			must(t, err)
 			if len(aside) != 2 || !slices.Equal(aside, slices.Sorted(slices.Values(c.UndoKept))) {
 				t.Errorf("Undo set aside %q, and the plan names %q", aside, c.UndoKept)
+			}
+			if !strings.Contains(c.UndoNote, "goes to "+aside[0]) || !strings.Contains(c.UndoNote, "what was in its place before comes back") {
+				t.Errorf("Undo set %s aside, and is said to do this: %s", aside[0], c.UndoNote)
 			}
 		})
 	}

@@ -18,6 +18,7 @@ import (
 
 // salvage makes a new data directory from the database of a broken one.
 type salvage struct {
+	From        *string        `cty:"from"`
 	Member      *restoreMember `cty:"member"`
 	DataDir     *string        `cty:"data_dir"`
 	WALDir      *string        `cty:"wal_dir"`
@@ -38,8 +39,9 @@ func salvageSpec() engine.Spec {
 			"It loses less than any backup: what the write-ahead log has behind the database is replayed by etcd's own code as far as the log can be read, and counted where it can't. " +
 			"The database has to be whole and etcd has to be stopped. The member starts as a cluster of its own; other members join it afterwards, with empty directories.",
 		Attributes: []engine.Attribute{
+			{Name: "from", Type: cty.String, Check: checkAbsolute, Doc: "Another directory whose database is salvaged, with its own log: a data directory, or a directory \"member\", whatever it is called. It stays as it is; what is made of it takes the place of data_dir. Default: the data directory's own."},
 			{Name: "member", Type: restoreMemberType, Doc: "The member as data.etcd_member reads it. The other attributes default to what it says."},
-			{Name: "data_dir", Type: cty.String, Check: checkAbsolute, Doc: "The data directory to salvage. Required without member."},
+			{Name: "data_dir", Type: cty.String, Check: checkAbsolute, Doc: "The data directory that etcd is started with, and that is salvaged without from. Required without member."},
 			{Name: "wal_dir", Type: cty.String, Check: checkAbsolute, Doc: "The separate directory of the write-ahead log, if etcd is started with one."},
 			{Name: "name", Type: cty.String, Doc: "The member's name. Required without member, and equal to the member's with it."},
 			{Name: "initial_advertise_peer_urls", Type: cty.List(cty.String), Doc: "The member's peer URLs. Required without member, and equal to the member's with it."},
@@ -50,7 +52,7 @@ func salvageSpec() engine.Spec {
 		},
 		Results: []engine.Attribute{
 			{Name: "data_dir", Type: cty.String, Doc: "The data directory, links resolved."},
-			{Name: "kept", Type: cty.String, Doc: "Where the broken directory is."},
+			{Name: "kept", Type: cty.String, Doc: "Where what was in place is; empty if there was nothing."},
 			{Name: "database_revision", Type: cty.Number, Doc: "The newest revision in the old database."},
 			{Name: "last_revision", Type: cty.Number, Doc: "The newest revision once the log was replayed."},
 			{Name: "revision", Type: cty.Number, Doc: "The revision at which the member starts: beyond all that was served."},
@@ -82,6 +84,10 @@ type salvaged struct {
 	// Unread is why the plan does without the log: it can't be read. Empty if
 	// it can, or if it isn't there.
 	Unread string `json:"unread,omitempty"`
+	// From is another directory "member" whose database it is, and Log its log;
+	// empty where it is the data directory's own.
+	From string `json:"from,omitempty"`
+	Log  string `json:"log,omitempty"`
 }
 
 // tag is the part of the names of the swap that tells the step: a run may
@@ -90,6 +96,9 @@ func (r *restored) tag() string {
 	tag := r.Run
 	if r.Salvage != nil {
 		tag += "-salvaged"
+	}
+	if r.Adopt != nil {
+		tag += "-adopted"
 	}
 	if r.number > 1 {
 		tag += "." + strconv.Itoa(r.number)
@@ -124,9 +133,14 @@ func (a *salvage) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 		return engine.Change{}, err
 	}
 	r.Snapshot = filepath.Join(r.DataDir, "member", "snap", "db")
-	as.Snapshot = r.Snapshot
+	if a.From != nil {
+		r.Snapshot = filepath.Clean(*a.From)
+	}
 	if done, err := as.finished(ctx, w, r); err != nil || done != nil {
 		return engine.Change{Results: done}, err
+	}
+	if err := a.find(ctx, w, r); err != nil {
+		return engine.Change{}, err
 	}
 	db, err := r.wholeDatabase(ctx, w)
 	if err != nil {
@@ -152,10 +166,32 @@ func (a *salvage) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	return r.salvageChange(told)
 }
 
+// find finds the directory whose database it is, where that is another one.
+func (a *salvage) find(ctx context.Context, w engine.World, r *restored) error {
+	if a.From == nil {
+		return nil
+	}
+	member, err := findMember(ctx, w, r.Snapshot, r.DataDir)
+	r.Salvage.From, r.Salvage.Log = member, filepath.Join(member, "wal")
+	return err
+}
+
+// salvagedDB is where the database is until the directories are swapped.
+func (r *restored) salvagedDB() string {
+	if r.Salvage.From != "" {
+		return filepath.Join(r.Salvage.From, "snap", "db")
+	}
+	return r.Snapshot
+}
+
 // wholeDatabase reads the old database, which has to be whole. That of an etcd
 // that runs yet may look damaged for a moment.
 func (r *restored) wholeDatabase(ctx context.Context, w engine.World) (diagnose.DB, error) {
-	path, err := w.Source(ctx, filepath.Join(r.oldMember(), "snap", "db"))
+	at := filepath.Join(r.oldMember(), "snap", "db")
+	if r.Salvage.From != "" {
+		at = r.salvagedDB()
+	}
+	path, err := w.Source(ctx, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return diagnose.DB{}, notSalvageable(r.Snapshot, "the old database is gone")
 	}
@@ -193,7 +229,7 @@ func whatIsWrong(db diagnose.DB) string {
 
 // tellLog says what the log adds to the database.
 func (r *restored) tellLog(ctx context.Context, w engine.World, db diagnose.DB) (string, error) {
-	path, doubt, err := r.oldLogNow(ctx, w)
+	path, doubt, err := r.salvagedLog(ctx, w)
 	if err != nil {
 		return "", err
 	}
@@ -227,37 +263,62 @@ func (r *restored) tellLog(ctx context.Context, w engine.World, db diagnose.DB) 
 	return told, nil
 }
 
+// salvagedLog is where the log that belongs to the database can be read now.
+func (r *restored) salvagedLog(ctx context.Context, w engine.World) (path, doubt string, err error) {
+	if r.Salvage.Log != "" {
+		return source(ctx, w, r.Salvage.Log, "the old log")
+	}
+	return r.oldLogNow(ctx, w)
+}
+
 // salvageChange is the plan that the record describes. The numbers are notes:
 // an etcd that is to be stopped first may still change them.
 func (r *restored) salvageChange(told string) (engine.Change, error) {
 	s := r.Data
-	c := engine.Change{Results: r.salvageResult(), UndoKept: []string{s.Undone}, Kept: []string{s.Kept}}
+	c := engine.Change{Results: r.salvageResult(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote()}
 	for _, later := range []string{"database_revision", "last_revision", "revision", "replayed", "lost", "keys", "content_hash"} {
 		delete(c.Results, later)
 	}
-	after := "what its database and its log hold"
-	if r.Salvage.Unread != "" {
-		after = "what its database holds"
+	c.Items = []engine.Item{{Target: s.Target, Before: r.salvageBefore(), After: r.salvageAfter(),
+		Note: fmt.Sprintf("%d keys at revision %d, %s; %s", r.Keys, r.Revision, humanize.IBytes(uint64(r.Size)), told)}}
+	if s.Existed {
+		c.Items = append(c.Items, engine.Item{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target})
+		c.Effects = append(c.Effects, engine.Effect{Moved: &engine.Moved{From: s.Target, To: s.Kept}})
+		c.Kept = append(c.Kept, s.Kept)
 	}
-	c.Items = []engine.Item{
-		{Target: s.Target, Before: "broken data", After: after,
-			Note: fmt.Sprintf("%d keys at revision %d, %s; %s", r.Keys, r.Revision, humanize.IBytes(uint64(r.Size)), told)},
-		{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target},
-		{Target: s.Target, Attribute: "cluster token", Before: "the old cluster's", After: r.Token},
-		{Target: s.Target, Attribute: "revision", Before: "the database's", After: "beyond what was served",
-			Note: fmt.Sprintf("%d; %s", r.Revision+r.Bump, r.BumpNote)},
-	}
-	c.Effects = []engine.Effect{
-		{Moved: &engine.Moved{From: s.Target, To: s.Kept}},
-		{Created: &engine.Created{Fact: r.fact(s.Target), Bytes: space(inspect.Info{Size: r.Size})}},
-	}
+	c.Items = append(c.Items,
+		engine.Item{Target: s.Target, Attribute: "cluster token", Before: r.oldToken(), After: r.Token},
+		engine.Item{Target: s.Target, Attribute: "revision", Before: "the database's", After: "beyond what was served",
+			Note: fmt.Sprintf("%d; %s", r.Revision+r.Bump, r.BumpNote)})
+	c.Effects = append(c.Effects, engine.Effect{Created: &engine.Created{Fact: r.fact(s.Target), Bytes: space(inspect.Info{Size: r.Size})}})
 	r.changeWAL(&c)
 	c.Checks = []string{s.Target + " is not in use", "the database is whole before the log is replayed, and after", "the new directory's keys are the salvaged ones"}
 	return c, c.SetData(r)
 }
 
+func (r *restored) salvageBefore() string {
+	switch {
+	case !r.Data.Existed:
+		return "absent"
+	case r.Salvage.From != "":
+		return "existing data"
+	}
+	return "broken data"
+}
+
+func (r *restored) salvageAfter() string {
+	whose := "its"
+	if r.Salvage.From != "" {
+		whose = r.Snapshot + "'s"
+	}
+	if r.Salvage.Unread != "" {
+		return fmt.Sprintf("what %s database holds", whose)
+	}
+	return fmt.Sprintf("what %s database and %s log hold", whose, whose)
+}
+
 func (r *restored) salvageResult() engine.Result {
-	res := r.result()
+	res := r.restoreResult()
 	delete(res, "snapshot_revision")
 	res["database_revision"] = r.Revision
 	res["last_revision"] = r.Salvage.Revision

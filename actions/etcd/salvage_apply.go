@@ -27,6 +27,11 @@ func (a *salvage) Apply(ctx context.Context, c engine.Change, rep engine.Reporte
 	if err := c.GetData(r); err != nil {
 		return nil, err
 	}
+	if r.Salvage.From != "" {
+		if err := refuseInUse(r.Salvage.From, r.Salvage.Log); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.apply(ctx, rep); err != nil {
 		return nil, err
 	}
@@ -50,6 +55,9 @@ func (a *salvage) Undo(ctx context.Context, c engine.Change, rep engine.Reporter
 
 // logDir is where the old log is until the directories are swapped.
 func (r *restored) logDir() string {
+	if r.Salvage.Log != "" {
+		return r.Salvage.Log
+	}
 	if r.WALDir != "" {
 		return r.WALDir
 	}
@@ -121,7 +129,7 @@ func (r *restored) replay(ctx context.Context, before inspect.Info, log diagnose
 // copyOld copies the old database.
 func (r *restored) copyOld(ctx context.Context, rep engine.Reporter) error {
 	// It is the old owner's, who might lead this to a file that is not for them.
-	from, err := durable.Open(r.Snapshot, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	from, err := durable.Open(r.salvagedDB(), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return notSalvageable(r.Snapshot, "there is no such file")
 	}

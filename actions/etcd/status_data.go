@@ -73,7 +73,7 @@ func (d *statusData) settle(ctx context.Context, w engine.World) error {
 	if d.Endpoints != nil {
 		return nil
 	}
-	s, err := installed(ctx, w)
+	s, err := installed(ctx, w, `endpoints='["https://127.0.0.1:2379"]'`)
 	if err != nil {
 		return err
 	}
@@ -105,13 +105,8 @@ func (d *statusData) Read(ctx context.Context, w engine.World) (engine.Result, e
 		unhealthy(res, err)
 		return res, nil
 	}
-	for _, endpoint := range d.Endpoints {
-		err := conn.at(ctx, endpoint, func(ctx context.Context, cli *clientv3.Client, endpoint string) error {
-			return look(ctx, cli, endpoint, res)
-		})
-		if err != nil {
-			unhealthy(res, err)
-		}
+	for _, seen := range conn.lookAtAll(ctx) {
+		seen.add(res)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -128,28 +123,6 @@ func unhealthy(res engine.Result, err error) {
 	if res["error"] == "" {
 		res["error"] = err.Error()
 	}
-}
-
-// look adds what one endpoint says.
-func look(ctx context.Context, cli *clientv3.Client, endpoint string, res engine.Result) error {
-	status, err := cli.Status(ctx, endpoint)
-	if err != nil {
-		return notHealthy(endpoint, err)
-	}
-	res["reachable"], res["version"], res["revision"] = true, status.Version, status.Header.Revision
-	if _, err := askHealth(ctx, cli, endpoint); err != nil {
-		return err
-	}
-	list, err := cli.MemberList(ctx)
-	if err != nil {
-		return notHealthy(endpoint, err)
-	}
-	count, err := cli.Get(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly())
-	if err != nil {
-		return notHealthy(endpoint, err)
-	}
-	res["members"], res["keys"] = len(list.Members), count.Count
-	return nil
 }
 
 // compare adds whether every endpoint holds what the snapshot holds.

@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,6 +61,15 @@ func newSwap(target, tag string, old identity) swap {
 		Undone:  target + ".undone-" + tag,
 		Old:     old,
 	}
+}
+
+// undoNote says what undo takes away.
+func (s swap) undoNote() string {
+	back := "what was in its place before comes back"
+	if !s.Existed {
+		back = "nothing was in its place before"
+	}
+	return fmt.Sprintf("What is at %s by then, with all that etcd has written there since, goes to %s; %s.", s.Target, s.Undone, back)
 }
 
 // freeSwap is a swap by names that are free. A run that replaces the same path a

@@ -40,7 +40,7 @@ func connectionAttributes() []engine.Attribute {
 func waitingAttributes(timeout int64) []engine.Attribute {
 	return []engine.Attribute{
 		{Name: "timeout_seconds", Type: cty.Number, Default: cty.NumberIntVal(timeout), Check: checkPositive, Doc: "How long to wait, in seconds."},
-		{Name: "interval_seconds", Type: cty.Number, Default: cty.NumberIntVal(2), Check: checkPositive, Doc: "How long to wait between two looks, in seconds."},
+		{Name: "interval_seconds", Type: cty.Number, Default: cty.NumberIntVal(2), Check: checkPositive, Doc: "How long to wait between two looks at most, in seconds; the first follow each other faster."},
 	}
 }
 

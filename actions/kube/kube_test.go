@@ -257,3 +257,15 @@ func TestKubeconfigNamesFilesBesideIt(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The first looks follow each other fast, and none is later than the interval says.
+func TestPause(t *testing.T) {
+	p := poll{interval: 2}
+	for waited, want := range map[time.Duration]time.Duration{
+		0: 100 * time.Millisecond, 4 * time.Second: 500 * time.Millisecond, time.Hour: 2 * time.Second,
+	} {
+		if got := p.pause(waited); got != want {
+			t.Errorf("after %s it is %s, want %s", waited, got, want)
+		}
+	}
+}

@@ -19,6 +19,16 @@ type poll struct {
 	timeout, interval int64 // in seconds
 }
 
+// firstPause is how soon a wait looks again for the first time.
+const firstPause = 100 * time.Millisecond
+
+// pause is how long to wait until the next look: no longer than the interval, and
+// a small part of the wait so far, since what has just been asked for is often
+// there in a moment.
+func (p poll) pause(waited time.Duration) time.Duration {
+	return min(max(firstPause, waited/8), seconds(p.interval))
+}
+
 // A look tells whether it is so, and what it saw. An answer that doesn't come
 // may come yet; an error ends the wait.
 type look func(ctx context.Context) (so bool, saw string, err error)
@@ -29,8 +39,8 @@ func (p poll) until(ctx context.Context, r engine.Reporter, look look) (saw stri
 	began := time.Now()
 	within, cancel := context.WithTimeout(ctx, seconds(p.timeout))
 	defer cancel()
-	tick := time.NewTicker(seconds(p.interval))
-	defer tick.Stop()
+	again := time.NewTimer(p.pause(0))
+	defer again.Stop()
 	last := ""
 	for {
 		so, saw, err := look(within)
@@ -48,10 +58,11 @@ func (p poll) until(ctx context.Context, r engine.Reporter, look look) (saw stri
 		}
 		r.Progress(engine.Progress{Doing: "waiting until " + p.what + ": " + last})
 		select {
-		case <-tick.C:
+		case <-again.C:
 		case <-within.Done():
 			return "", 0, p.late(ctx, last)
 		}
+		again.Reset(p.pause(time.Since(began)))
 	}
 }
 

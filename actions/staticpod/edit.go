@@ -232,7 +232,7 @@ func (a *edit) live(ctx context.Context, w engine.World, rec *edited, pod manife
 	if len(its) == 0 {
 		return k.otherNode(all, pod)
 	}
-	rec.Ready = wait.missing(ctx, its, pod, nil) == ""
+	rec.Ready = wait.missingNow(ctx, its, pod) == ""
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -250,23 +251,27 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 		return nil, err
 	}
 	states := make([]state, len(found))
+	var asked sync.WaitGroup
 	for i, f := range found {
-		if !f.asItIs {
-			states[i] = state{text: "known once the earlier steps are done"}
-			continue
-		}
 		its := rec.Kubelet.of(all, f.pod)
-		if states[i].up = slices.ContainsFunc(its, sandbox.up); !states[i].up {
+		switch states[i].up = slices.ContainsFunc(its, sandbox.up); {
+		case !f.asItIs:
+			states[i] = state{text: "known once the earlier steps are done"}
+		case !states[i].up:
 			states[i].text = "not running"
 			if err := rec.Kubelet.otherNode(all, f.pod); err != nil && rec.Out {
 				return nil, err
 			}
-			continue
+		case rec.Down && slices.ContainsFunc(its, sandbox.runs):
+			states[i].text = "running" // whether it is ready matters to nobody
+		default:
+			asked.Go(func() {
+				lacks := wait.missingNow(ctx, its, f.pod)
+				rec.Pods[i].Ready, states[i].text = lacks == "", stateText(its, lacks)
+			})
 		}
-		why := wait.missing(ctx, its, f.pod, nil)
-		rec.Pods[i].Ready = why == ""
-		states[i].text = stateText(its, why)
 	}
+	asked.Wait()
 	return states, nil
 }
 

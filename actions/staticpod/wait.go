@@ -52,7 +52,7 @@ func (s *stopping) ended() bool {
 
 // lookEvery is how often the runtime is asked. Kubelet itself looks once a
 // second, or when the runtime tells.
-const lookEvery = 100 * time.Millisecond
+const lookEvery = 50 * time.Millisecond
 
 // silentFor is how long kubelet may not be running while it is to start pods:
 // it may only just be starting.
@@ -306,6 +306,17 @@ func outdated(its []sandbox, fresh func(sandbox) bool) []sandbox {
 func notRunning(saw string) error {
 	return engine.Errorf("kubelet", "it isn't running, and nothing else starts static pods: %s", saw).
 		WithHint("Start it (systemctl start kubelet; journalctl -u kubelet tells why it ended), then resume.")
+}
+
+// answersSoon bounds how long a plan asks a pod whether it is ready. An API server
+// whose etcd is dead takes two seconds to say that it isn't.
+const answersSoon = 500 * time.Millisecond
+
+// missingNow is missing for a plan: what doesn't answer soon isn't ready.
+func (w *waiter) missingNow(ctx context.Context, its []sandbox, pod manifest.Pod) string {
+	ctx, cancel := context.WithTimeout(ctx, answersSoon)
+	defer cancel()
+	return w.missing(ctx, its, pod, nil)
 }
 
 // missing tells what a pod lacks to be up, or nothing.

@@ -141,11 +141,12 @@ func (k control) isReloaded(u state) (bool, error) {
 	return k.isUp(u)
 }
 
+// resetFailed has systemd forget that the unit failed, and how often it was
+// started: a unit that was stopped may have spent its starts too. Of one that
+// isn't loaded it knows neither, and says so.
 func (k control) resetFailed(ctx context.Context, now state) error {
-	if now.ActiveState != "failed" {
-		return nil
-	}
-	if err := k.conn.ResetFailedUnitContext(ctx, k.unit); err != nil {
+	err := k.conn.ResetFailedUnitContext(ctx, k.unit)
+	if err != nil && now.ActiveState == "failed" {
 		return k.refused("reset-failed", err)
 	}
 	return nil

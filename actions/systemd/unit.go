@@ -25,7 +25,7 @@ var unitSpec = engine.Spec{
 	Name: "systemd_unit",
 	Doc: "Starts, stops, restarts or reloads a systemd unit, and waits until it has come to that; enables or disables it, masks or unmasks it. " +
 		"At least one of state, enabled, masked and daemon_reload is set. " +
-		"A unit that failed is reset before it is started, so that its start limit doesn't stand in the way. " +
+		"Before it is started, systemd is made to forget that it failed and how often it was started, so that its start limit doesn't stand in the way. " +
 		"A unit that doesn't tell systemd when it is ready (Type=simple) is started once its process runs: have a later step check what it serves. " +
 		"A unit that systemd keeps restarting counts as running where it is to be stopped, and as stopped where it is to be started. " +
 		"Whatever changes a unit's files has systemd read all of them again. " +

@@ -8,19 +8,24 @@ import (
 )
 
 func (a *app) listCommand() *cobra.Command {
-	return addJSONFlag(&cobra.Command{
+	var all bool
+	cmd := addJSONFlag(&cobra.Command{
 		Use:   "list",
 		Short: "List the runs of this machine, the newest first",
-		Args:  cobra.NoArgs,
+		Long: `List the runs of this machine, the newest first. Of the runs that come again and
+again and went well, such as backups, the newest stands for all; --all lists them.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			runs, err := a.store().List()
 			if err != nil {
 				return err
 			}
-			a.view.List(runs)
+			a.view.List(runs, all)
 			return nil
 		},
 	})
+	cmd.Flags().BoolVar(&all, "all", false, "list every run, also those that come again and again and went well")
+	return cmd
 }
 
 func (a *app) showCommand() *cobra.Command {

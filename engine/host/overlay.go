@@ -301,7 +301,7 @@ func (o *overlay) walk(ctx context.Context, root string, fn func(engine.PathFact
 		if err := fn(top); err != nil || !from.created.Empty {
 			return err
 		}
-		return o.walkArrivals(ctx, root, fn)
+		return o.walkArrivals(ctx, root, "", fn)
 	}
 	mount, err := mountID(from.path)
 	if err != nil {
@@ -325,17 +325,21 @@ func (o *overlay) walk(ctx context.Context, root string, fn func(engine.PathFact
 	if err != nil {
 		return err
 	}
-	return o.walkArrivals(ctx, root, fn)
+	return o.walkArrivals(ctx, root, from.path, fn)
 }
 
-// walkArrivals walks over what earlier steps will have put below root.
-func (o *overlay) walkArrivals(ctx context.Context, root string, fn func(engine.PathFact) error) error {
+// walkArrivals walks over what earlier steps will have put below root, except
+// what is at its place below seen, which was walked over: it comes back there.
+func (o *overlay) walkArrivals(ctx context.Context, root, seen string, fn func(engine.PathFact) error) error {
 	var walked []string
 	for i, e := range o.past.effects[:o.n] {
 		path := o.arrival(i, e)
 		rest, inside := under(path, root)
 		known := slices.ContainsFunc(walked, func(w string) bool { _, ok := under(path, w); return ok })
 		if !inside || rest == "" || known {
+			continue
+		}
+		if from, err := o.locate(path); seen != "" && err == nil && from.created == nil && !from.absent && from.path == join(seen, rest) {
 			continue
 		}
 		if err := o.walk(ctx, path, fn); err != nil {

@@ -278,6 +278,7 @@ func TestWalk(t *testing.T) {
 		{"moved into it", []engine.Effect{moved(other, data+"/o")}, data, append(slices.Clone(all), "/o", "/o/x")},
 		{"moved into it, then it moves", []engine.Effect{moved(other, data+"/o"), moved(data, d+"/n")}, d + "/n",
 			append(slices.Clone(all), "/o", "/o/x")},
+		{"moved away and back", []engine.Effect{moved(data+"/a", d+"/n"), moved(d+"/n", data+"/a")}, data, all},
 		{"renamed within", []engine.Effect{moved(data+"/a", data+"/c")}, data, []string{"", "/a.b", "/z", "/c", "/c/one"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -190,7 +190,7 @@ var blocks = []Block{
 	},
 	{
 		Name: "retry", Header: "retry", Within: "step",
-		Doc: "Tries a failed step again. Before each attempt the step looks how far the one before has got.",
+		Doc: "Tries a failed step again. Before each attempt the step looks how far the one before has got. A step that has seen what it waits for fail for good isn't tried again.",
 		Attributes: []engine.Attribute{
 			{Name: "attempts", Type: cty.Number, Required: true, Doc: "How often it is tried in all, the first time included."},
 			{Name: "delay", Type: cty.String, Default: cty.StringVal("1s"), Doc: "How long to wait before the second attempt."},

@@ -224,8 +224,11 @@ type StepState struct {
 	Skipped   string   // why the step was passed over
 	SkippedBy string   // and by whom, if by hand
 	Failed    bool     // it failed, and the run went on
-	Data      []DataResult
-	Approval  *Approval
+	// Error is what the step failed with last; empty where it has not failed, is
+	// done since, or is being tried again.
+	Error    string
+	Data     []DataResult
+	Approval *Approval
 	// Attempts is how often the step was tried, if more than once; LastError is
 	// what the last attempt before the successful one ended with.
 	Attempts  int
@@ -384,15 +387,11 @@ func (s *State) apply(r, whole journal.Record) error {
 	case kindDone, kindUndone:
 		return s.applyOutcome(r, whole)
 	case kindFailed, kindUndoFailed:
-		var f failed
-		if err := r.Decode(&f); err != nil {
-			return err
-		}
-		s.Failure = &FailureRecord{Step: f.Step, Error: f.Error}
+		return s.applyFailure(r)
 	case kindInterrupted:
 		s.Interrupted = true
 	case kindResumed:
-		s.Interrupted, s.Failure, s.Waiting = false, nil, nil
+		s.goOn()
 	case kindWaiting, kindApproved, kindAgain:
 		return s.applyApproval(r)
 	case kindPruned:
@@ -420,6 +419,27 @@ func (s *State) apply(r, whole journal.Record) error {
 		return s.applyPhase(r)
 	}
 	return nil
+}
+
+func (s *State) applyFailure(r journal.Record) error {
+	var f failed
+	if err := r.Decode(&f); err != nil {
+		return err
+	}
+	s.Failure = &FailureRecord{Step: f.Step, Error: f.Error}
+	if r.Kind == kindFailed {
+		s.step(f.Step).Error = f.Error
+	}
+	return nil
+}
+
+// goOn forgets what the run had stopped at.
+func (s *State) goOn() {
+	s.Interrupted, s.Waiting = false, nil
+	if f := s.Failure; f != nil && s.Steps[f.Step] != nil {
+		s.Steps[f.Step].Error = ""
+	}
+	s.Failure = nil
 }
 
 // accept has the steps that have not begun follow a changed runbook. Whoever agreed
@@ -521,6 +541,8 @@ func (s *State) applyOutcome(r, whole journal.Record) error {
 	st.Attempts, st.LastError = d.Attempts, d.LastError
 	if d.Failed {
 		s.Failure = nil // the run went on
+	} else {
+		st.Error = ""
 	}
 	for _, around := range d.GivenUp {
 		s.step(around).Failed = true

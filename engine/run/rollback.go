@@ -50,8 +50,29 @@ func (r *Runner) Rollback(ctx, stop context.Context) error {
 	if err := r.append(kindRolledBack, struct{}{}); err != nil {
 		return err
 	}
-	r.emit(engine.RolledBack{ID: r.id()})
+	r.emit(r.rolledBack())
 	return nil
+}
+
+// rolledBack says what state the host is in.
+func (r *Runner) rolledBack() engine.RolledBack {
+	e := engine.RolledBack{ID: r.id(), Began: r.state.Began}
+	if goal := r.state.Header.Plan.Goal; goal != nil {
+		e.Broken = !goal.OK && !goal.Unknown
+	}
+	for _, u := range r.units {
+		st := r.state.Steps[u.addr]
+		if st == nil || !st.Undone {
+			continue
+		}
+		if st.UndoNote != "" {
+			e.Left = append(e.Left, u.addr)
+		}
+		for _, path := range st.Kept() {
+			e.Kept = append(e.Kept, r.secrets.hide(path))
+		}
+	}
+	return e
 }
 
 // undo undoes one step.

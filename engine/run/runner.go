@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -118,7 +119,7 @@ func (r *Runner) finish() error {
 			e.Failed = append(e.Failed, u.addr)
 		}
 	}
-	for _, o := range out {
+	for _, o := range Said(out) {
 		e.Outputs = append(e.Outputs, engine.Output{Name: o.Name, Text: r.secrets.hide(o.Text())})
 	}
 	r.emit(e)
@@ -145,6 +146,11 @@ func (r *Runner) outputs() ([]OutputValue, error) {
 		all = append(all, value)
 	}
 	return all, nil
+}
+
+// Said are the outputs that say something: null is said of what doesn't apply.
+func Said(all []OutputValue) []OutputValue {
+	return slices.DeleteFunc(slices.Clone(all), func(o OutputValue) bool { return string(o.Value) == "null" })
 }
 
 // Text is an output as it may be shown: a text as it is, anything else as

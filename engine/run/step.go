@@ -375,7 +375,7 @@ func (r *Runner) attempts(ctx, stop context.Context, w *work) (engine.Result, er
 		if ctx.Err() == nil || last == nil { // what cutting short does to an attempt says little
 			last = err
 		}
-		if ctx.Err() == nil && attempt >= retry.Attempts {
+		if ctx.Err() == nil && (attempt >= retry.Attempts || engine.IsFinal(err)) {
 			return nil, last
 		}
 		if ctx.Err() == nil {

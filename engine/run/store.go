@@ -257,8 +257,8 @@ func (s Store) Look(id string) (Summary, error) {
 	return sum, sum.Err
 }
 
-// Pick returns the only run for which want holds. what describes it in the
-// error.
+// Pick returns the only run for which want holds, or of several the only one that
+// has not ended. what describes it in the error.
 func (s Store) Pick(what string, want func(Summary) bool) (string, error) {
 	all, err := s.List()
 	if err != nil {
@@ -274,6 +274,9 @@ func (s Store) Pick(what string, want func(Summary) bool) (string, error) {
 		return "", engine.Errorf(s.Dir, "there is no run that %s", what).WithHint("`runbook list` shows the runs")
 	case len(fit) == 1:
 		return fit[0].ID, nil
+	}
+	if open := slices.DeleteFunc(slices.Clone(fit), func(sum Summary) bool { return !sum.open() }); len(open) == 1 {
+		return open[0].ID, nil
 	}
 	return "", engine.Errorf(s.Dir, "%d runs %s, the newest being %s", len(fit), what, fit[0].ID).
 		WithHint("Name the one you mean: `runbook list` shows them")

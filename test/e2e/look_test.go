@@ -62,6 +62,7 @@ func TestLookingChangesNothing(t *testing.T) {
 			{"plan", restore}, {"validate", restore}, {"explain"}, {"explain", "step"}, {"list"}, {"show"}, {"report"}, {"report", "--html"},
 			{"fmt", "--check", restore}, {"fmt", "--diff", restore},
 			{"read", "etcd_diagnosis", "unit=etcd.service", `backups=["/var/backups/etcd"]`},
+			{"read", "etcd_installation"}, {"read", "etcd_diagnosis"}, {"read", "etcd_member"}, {"read", "etcd_loss"}, {"read", "etcd_status"},
 		} {
 			if found := s.changesBy(args...); len(found) > 0 {
 				t.Errorf("RUNBOOK_NO_LANDLOCK=%q runbook %s:\n%s", off, strings.Join(args, " "), strings.Join(found, "\n"))

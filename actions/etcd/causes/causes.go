@@ -53,7 +53,7 @@ type look struct {
 // parts are the looks at one thing each, nearest to the cause first.
 var parts = []func(context.Context, *look) []finding{
 	lookAtRoom, lookAtClock, lookAtRuntime, lookAtKubelet, lookAtManifests, lookAtUnit, lookAtFlags,
-	lookAtPlaces, lookAtCertificates, lookAtName,
+	lookAtPlaces, lookAtCertificates, lookAtPorts, lookAtImages, lookAtMemory, lookAtSaid, lookAtName,
 }
 
 // Look looks at this host.

@@ -36,7 +36,11 @@ func lookAtCertificates(_ context.Context, l *look) []finding {
 		}
 	}
 	for _, path := range l.otherFiles() {
-		if f, wrong := l.judgeFile(path); wrong && !told[path] {
+		f, wrong := l.judgeFile(path)
+		if !wrong && strings.HasSuffix(path, "ca.crt") {
+			f, wrong = l.judgeCA(path)
+		}
+		if wrong && !told[path] {
 			told[path] = true
 			found = append(found, f)
 		}

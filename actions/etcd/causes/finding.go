@@ -48,6 +48,11 @@ const (
 	classOtherName     = "certificate_name"
 	classUnreadable    = "certificate_unreadable"
 	classOtherKey      = "certificate_key"
+	classPortTaken     = "port_taken"
+	classImageMissing  = "image_missing"
+	classOutOfMemory   = "out_of_memory"
+	classLowLimit      = "limit_low"
+	classEtcdFails     = "etcd_failing"
 	classUnserved      = "apiserver_unserved"
 )
 

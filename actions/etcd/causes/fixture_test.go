@@ -21,9 +21,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 const ownIP = "198.18.0.11"
@@ -40,6 +46,10 @@ type machine struct {
 	ca      map[string]*authority
 	options Options
 	runtime net.Listener
+	images  *fakeRuntime
+	sockets []listener
+	owner   *process
+	running map[string][][]string // the arguments of processes, by their program
 }
 
 func must(t *testing.T, err error) {
@@ -71,7 +81,7 @@ func newMachine(t *testing.T) *machine {
 	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
 		m.write(usualManifests+"/"+name+".yaml", "kind: Pod\nmetadata: {name: "+name+"}\nspec: {containers: [{name: x, command: ["+name+"]}]}\n")
 	}
-	m.archive()
+	m.archive("etc/kubernetes")
 	return m
 }
 
@@ -141,7 +151,45 @@ func (m *machine) listenAsRuntime() {
 	var err error
 	m.runtime, err = net.Listen("unix", filepath.Join(m.root, containerdSocket))
 	must(m.t, err)
-	m.t.Cleanup(func() { _ = m.runtime.Close() })
+	m.images = &fakeRuntime{images: []string{"registry.k8s.io/etcd:3.6.16-0"}}
+	server := grpc.NewServer()
+	cri.RegisterImageServiceServer(server, m.images)
+	cri.RegisterRuntimeServiceServer(server, m.images)
+	go func() { _ = server.Serve(m.runtime) }() // until it is stopped
+	m.t.Cleanup(server.Stop)
+}
+
+// fakeRuntime is as much of a container runtime as is asked.
+type fakeRuntime struct {
+	cri.UnimplementedImageServiceServer
+	cri.UnimplementedRuntimeServiceServer
+	images []string
+	ended  string // why etcd's last container ended
+}
+
+func (f *fakeRuntime) ImageStatus(_ context.Context, r *cri.ImageStatusRequest) (*cri.ImageStatusResponse, error) {
+	if r.Image.Image == "" || slices.Contains(f.images, r.Image.Image) {
+		return &cri.ImageStatusResponse{Image: &cri.Image{Id: "i"}}, nil
+	}
+	return &cri.ImageStatusResponse{}, nil
+}
+
+func (f *fakeRuntime) ListImages(context.Context, *cri.ListImagesRequest) (*cri.ListImagesResponse, error) {
+	return &cri.ListImagesResponse{Images: []*cri.Image{{Id: "i", RepoTags: f.images}}}, nil
+}
+
+func (f *fakeRuntime) ListContainers(context.Context, *cri.ListContainersRequest) (*cri.ListContainersResponse, error) {
+	if f.ended == "" {
+		return &cri.ListContainersResponse{}, nil
+	}
+	return &cri.ListContainersResponse{Containers: []*cri.Container{{Id: "old", CreatedAt: 1}, {Id: "new", CreatedAt: 2, State: cri.ContainerState_CONTAINER_EXITED}}}, nil
+}
+
+func (f *fakeRuntime) ContainerStatus(_ context.Context, r *cri.ContainerStatusRequest) (*cri.ContainerStatusResponse, error) {
+	if r.ContainerId != "new" {
+		return nil, status.Error(codes.NotFound, r.ContainerId)
+	}
+	return &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{Reason: f.ended}}, nil
 }
 
 func (m *machine) write(path, text string) {
@@ -176,6 +224,14 @@ func (m *machine) look() Report {
 		journal:   func(_ context.Context, unit string) []string { return m.said[unit] },
 		resolve:   func(context.Context, string) error { return m.unknown },
 		addresses: func() ([]net.Addr, error) { return []net.Addr{&net.IPNet{IP: net.ParseIP(ownIP)}}, nil },
+		listeners: func() []listener { return m.sockets },
+		processes: func(program string) [][]string { return m.running[program] },
+		ownerOf: func(listener) (process, bool) {
+			if m.owner == nil {
+				return process{}, false
+			}
+			return *m.owner, true
+		},
 	}
 	return lookAt(m.t.Context(), h, m.options)
 }
@@ -266,12 +322,12 @@ func (m *machine) kubeconfig(name string, l leaf) {
 	m.write("/etc/kubernetes/"+name, fmt.Sprintf("kind: Config\nusers:\n- name: u\n  user:\n    client-certificate-data: %s\n    client-key-data: %s\n", encode(cert), encode(key)))
 }
 
-// archive packs /etc/kubernetes as a backup does.
-func (m *machine) archive() {
+// archive packs a directory as a backup does.
+func (m *machine) archive(dir string) {
 	var buf bytes.Buffer
 	zip := gzip.NewWriter(&buf)
 	files := tar.NewWriter(zip)
-	err := filepath.WalkDir(filepath.Join(m.root, "etc/kubernetes"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(m.root, dir), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -17,11 +17,15 @@ type host struct {
 	now  time.Time
 	name string // the host's own
 	// systemd asks for the states of units, journal for the last lines of one,
-	// resolve looks a name up.
+	// resolve looks a name up, listeners are the sockets that listen and ownerOf
+	// who holds one, processes the arguments of a program's processes.
 	systemd   func(context.Context, []string) (map[string]unit, error)
 	journal   func(ctx context.Context, unit string) []string
 	resolve   func(ctx context.Context, name string) error
 	addresses func() ([]net.Addr, error)
+	listeners func() []listener
+	ownerOf   func(listener) (process, bool)
+	processes func(program string) [][]string
 }
 
 func thisHost() host {
@@ -32,6 +36,7 @@ func thisHost() host {
 	return host{
 		root: "/", now: time.Now(), name: name,
 		systemd: askSystemd, journal: journalOf, resolve: lookUp, addresses: net.InterfaceAddrs,
+		listeners: listening, ownerOf: ownerOf, processes: processesOf,
 	}
 }
 

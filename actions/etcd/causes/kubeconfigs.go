@@ -10,7 +10,10 @@ import (
 // kubeconfigs are those with which the parts of a control plane reach its API.
 var kubeconfigs = []string{"admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"}
 
-const kubernetesCA = "/etc/kubernetes/pki/ca.crt"
+const (
+	kubernetesCA        = "/etc/kubernetes/pki/ca.crt"
+	kubeletsCertificate = "kubelet's certificate"
+)
 
 // kubeconfigPairs are the certificates in the kubeconfigs.
 func (l *look) kubeconfigPairs() []pair {
@@ -29,7 +32,7 @@ func (l *look) kubeconfigPairs() []pair {
 		p := pair{what: "the certificate in " + path, ca: kubernetesCA, issuer: kubernetesCA, within: path,
 			certText: user.ClientCertificateData, keyText: user.ClientKeyData}
 		if user.ClientCertificate != "" {
-			p = pair{what: "kubelet's certificate", ca: kubernetesCA, issuer: kubernetesCA, cert: user.ClientCertificate, key: user.ClientKey}
+			p = pair{what: kubeletsCertificate, ca: kubernetesCA, issuer: kubernetesCA, cert: user.ClientCertificate, key: user.ClientKey}
 		}
 		if p.cert == "" && len(p.certText) == 0 {
 			continue // it proves itself with a token or a program

@@ -14,11 +14,9 @@ func lookAtManifests(_ context.Context, l *look) []finding {
 	var found []finding
 	p := l.pods()
 	for _, name := range controlPlane {
-		at, absent := p.absent[name]
-		if !absent {
-			continue
+		if gone, ok := p.absent[name]; ok {
+			found = append(found, l.manifestGone(name, gone.path, gone.source))
 		}
-		found = append(found, l.manifestGone(name, at))
 	}
 	for _, m := range p.broken {
 		if f, ok := l.manifestInvalid(m); ok {
@@ -29,12 +27,11 @@ func lookAtManifests(_ context.Context, l *look) []finding {
 }
 
 // manifestGone tells of a manifest that isn't there.
-func (l *look) manifestGone(name, at string) finding {
+func (l *look) manifestGone(name, at, source string) finding {
 	what := fmt.Sprintf("%s isn't there: kubelet doesn't run %s.", at, name)
 	if !l.exists(filepath.Dir(at)) {
 		what = fmt.Sprintf("%s isn't there, nor is its directory: kubelet doesn't run %s.", at, name)
 	}
-	source := l.copyOf(name, at)
 	if source == "" {
 		advice := "Write it anew, or take it from another control plane of the cluster and change names and addresses."
 		phase := map[string]string{"etcd": "etcd local", "kube-apiserver": "control-plane apiserver", "kube-controller-manager": "control-plane controller-manager", "kube-scheduler": "control-plane scheduler"}[name]
@@ -66,8 +63,9 @@ func (l *look) setAside() []string {
 	return append(dirs, above, "/root")
 }
 
-// copyOf is a file or an archive that holds a pod's manifest; empty if none does.
-func (l *look) copyOf(name, at string) string {
+// copyOf is a pod's manifest as a file or an archive holds it that kubelet doesn't
+// read, and which one does; empty if none does.
+func (l *look) copyOf(name, at string) (manifest, string) {
 	for _, dir := range append(l.setAside(), l.folder()) {
 		for _, e := range l.list(dir) {
 			path := filepath.Join(dir, e.Name())
@@ -76,16 +74,17 @@ func (l *look) copyOf(name, at string) string {
 				continue
 			}
 			if m := l.readManifest(path); m.err == nil && m.pod.Name == name {
-				return path
+				m.path = at
+				return m, path
 			}
 		}
 	}
 	if in, ok := l.archives()[at]; ok {
 		if pod, err := parsePod(in.text); err == nil && pod.Name == name {
-			return in.archive
+			return manifest{path: at, pod: pod}, in.archive
 		}
 	}
-	return ""
+	return manifest{}, ""
 }
 
 // manifestInvalid tells of a file that kubelet can't read as a pod. One that
@@ -96,7 +95,7 @@ func (l *look) manifestInvalid(m manifest) (finding, bool) {
 			continue
 		}
 		what := fmt.Sprintf("%s can't be read as a pod, so kubelet doesn't run %s: %s.", m.path, name, strings.TrimSuffix(shortened(m.err.Error()), "."))
-		if source := l.copyOf(name, m.path); source != "" {
+		if _, source := l.copyOf(name, m.path); source != "" {
 			return cause(classBadManifest, diagnose.Damage, m.path, fmt.Sprintf("%s %s holds one that can be read.", what, source), "Put that one back.",
 				remedy{Name: diagnose.PutBack, Source: source, Command: commandToPutBack(m.path, source)}), true
 		}

@@ -58,7 +58,9 @@ func (l *look) judgeCertificate(p pair, cert *x509.Certificate, certText, keyTex
 	}
 	for _, host := range p.hosts {
 		if cert.VerifyHostname(host) != nil {
-			return l.wrong(p, classOtherName, diagnose.Mistake, fmt.Sprintf("%s isn't valid for %s, by which it is reached; it is for %s.", l.named(p), host, strings.Join(namesIn(cert), ", "))), true
+			f := l.wrong(p, classOtherName, diagnose.Mistake, fmt.Sprintf("%s isn't valid for %s, by which it is reached; it is for %s.", l.named(p), host, strings.Join(namesIn(cert), ", ")))
+			f.To = host
+			return f, true
 		}
 	}
 	return finding{}, false
@@ -69,7 +71,11 @@ func (l *look) named(p pair) string {
 	if p.within != "" {
 		return "The certificate in " + p.within
 	}
-	return fmt.Sprintf("%s, %s,", strings.ToUpper(p.what[:1])+p.what[1:], p.cert)
+	what, the := strings.CutPrefix(p.what, "the ")
+	if the {
+		what = "The " + what
+	}
+	return fmt.Sprintf("%s, %s,", what, p.cert)
 }
 
 // wrong is a certificate that has to be renewed.
@@ -77,32 +83,37 @@ func (l *look) wrong(p pair, class, severity, sentence string) finding {
 	return l.renewable(cause(class, severity, p.path(), sentence, "Renew it.", remedy{}), p)
 }
 
-// renewable says how a certificate is renewed: by a runbook where the key of its
-// CA is on this host. A file that an archive holds is put back rather.
+// renewable says how a certificate is renewed: by a runbook where its key and
+// that of its CA are on this host. What an archive holds is put back rather.
 func (l *look) renewable(f finding, p pair) finding {
 	if f.Remedy.Name != "" {
 		return f
 	}
-	f.Remedy.Command = "kubeadm certs renew all"
-	if key := strings.TrimSuffix(p.issuer, ".crt") + ".key"; p.issuer != "" && l.exists(key) && l.exists(p.issuer) && l.renews(p) {
-		f.Path, f.Remedy.Name = p.path(), diagnose.RenewCertificate
-		if name := renewals[p.path()]; name != "" {
-			f.Remedy.Command = "kubeadm certs renew " + name
-		}
-		return f
-	}
-	if p.what == "kubelet's certificate" {
+	name := renewals[p.path()]
+	keyThere := p.within != "" || l.exists(p.key)
+	made := f.Class == classPKILost || f.Class == classUnreadable // from nothing, as only kubeadm's can be
+	f.Remedy.Command = "kubeadm certs renew " + cmp.Or(name, "all")
+	switch {
+	case p.what == kubeletsCertificate:
 		f.Advice = "Make kubelet a new kubelet.conf."
 		f.Remedy.Command = "kubeadm kubeconfig user --org system:nodes --client-name system:node:" + l.name + " > /etc/kubernetes/kubelet.conf && systemctl restart kubelet"
-		return f
+	case !keyThere:
+		f.Advice = "Put the key back from a backup, or have certificate and key made anew."
+		f.Remedy.Command = "mv " + p.cert + " /root/; kubeadm init phase certs " + cmp.Or(name, "all")
+	case l.hasAuthority(p) && (!made || name != "" && p.within == ""):
+		f.Path, f.Remedy.Name = p.path(), diagnose.RenewCertificate
+	default:
+		f.Advice = "Put it back from a backup, or have it renewed where the CA's key is."
 	}
-	f.Advice = "Put it back from a backup, or have it renewed where the CA's key is."
 	return f
 }
 
-// renews reports whether a certificate of this kind can be renewed in its place:
-// kubelet's is a link to what it writes itself.
-func (l *look) renews(p pair) bool { return !strings.HasPrefix(p.cert, "/var/lib/kubelet/") }
+// hasAuthority reports whether the CA of a certificate and its key are here,
+// where a renewal looks for them.
+func (l *look) hasAuthority(p pair) bool {
+	usual := p.issuer == filepath.Join(filepath.Dir(p.cert), "ca.crt") || strings.HasPrefix(p.issuer, "/etc/kubernetes/pki/")
+	return usual && l.exists(p.issuer) && l.exists(strings.TrimSuffix(p.issuer, ".crt")+".key")
+}
 
 // renewals are kubeadm's names for certificates.
 var renewals = map[string]string{
@@ -137,6 +148,29 @@ func (l *look) judgeFile(path string) (finding, bool) {
 	if in, ok := l.archives()[path]; ok {
 		f.Finding = fmt.Sprintf("%s %s holds it.", what, in.archive)
 		f.Advice = "Put it back."
+		f.Remedy = remedy{Name: diagnose.PutBack, Source: in.archive, Command: commandToPutBack(path, in.archive)}
+	}
+	return f, true
+}
+
+// judgeCA says where a CA has expired or can't be read. A new one is another one
+// for everybody, so nothing makes one by itself.
+func (l *look) judgeCA(path string) (finding, bool) {
+	text, err := l.read(path)
+	if err != nil {
+		return finding{}, false // this user may not see it
+	}
+	ca, err := parseCertificate(text)
+	var f finding
+	switch {
+	case err != nil:
+		f = cause(classUnreadable, diagnose.Damage, path, fmt.Sprintf("The CA %s can't be read: %s.", path, err), "Put it back from a backup.", remedy{Command: "openssl x509 -noout -text -in " + path})
+	case l.now.After(ca.NotAfter):
+		return cause(classExpired, diagnose.Mistake, path, fmt.Sprintf("The CA %s expired on %s.", path, ca.NotAfter.UTC().Format("2006-01-02 15:04 MST")), "It has to be renewed with its own key, and everything that it has signed with it.", remedy{Command: "kubeadm certs check-expiration"}), true
+	default:
+		return f, false
+	}
+	if in, ok := l.archives()[path]; ok {
 		f.Remedy = remedy{Name: diagnose.PutBack, Source: in.archive, Command: commandToPutBack(path, in.archive)}
 	}
 	return f, true

@@ -22,13 +22,15 @@ type manifest struct {
 	err  error // why it can't be read as one
 }
 
-// pods are the manifests of a control plane by the names of their pods: where
-// they should be, and what there is instead.
+// pods are the manifests of a control plane by the names of their pods.
 type pods struct {
-	found  map[string]manifest // in the folder
-	absent map[string]string   // the path at which there is none
+	found  map[string]manifest // in the folder, or a copy of what should be there
+	absent map[string]absent   // those that aren't in the folder
 	broken []manifest          // files of the folder that describe no pod
 }
+
+// absent is a manifest that isn't where it should be.
+type absent struct{ path, source string } // source holds a copy; empty if nothing does
 
 // controlPlane are kubeadm's static pods, in the order in which they need each
 // other.
@@ -36,7 +38,7 @@ var controlPlane = []string{"etcd", "kube-apiserver", "kube-controller-manager",
 
 // readPods reads the folder of manifests.
 func (l *look) readPods() pods {
-	p := pods{found: map[string]manifest{}, absent: map[string]string{}}
+	p := pods{found: map[string]manifest{}, absent: map[string]absent{}}
 	folder := l.folder()
 	for _, e := range l.list(folder) {
 		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
@@ -55,7 +57,11 @@ func (l *look) readPods() pods {
 		at := l.manifestOf(name)
 		broken := slices.ContainsFunc(p.broken, func(m manifest) bool { return m.path == at })
 		if _, ok := p.found[name]; !ok && !broken && l.expected(name) {
-			p.absent[name] = at
+			copied, source := l.copyOf(name, at)
+			p.absent[name] = absent{at, source}
+			if source != "" {
+				p.found[name] = copied
+			}
 		}
 	}
 	return p

@@ -3,6 +3,7 @@ package causes
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"runbook/actions/etcd/diagnose"
@@ -38,12 +39,10 @@ func (l *look) settle(found [][]finding) []finding {
 	}
 	all = slices.DeleteFunc(all, func(f finding) bool {
 		switch f.Class {
-		case classKubeletFails: // it ends where no runtime answers, and is started again
-			return has(classRuntimeMasked, classRuntimeDown, classRuntimeFails, classRuntimeSocket)
+		case classKubeletFails: // it ends where no runtime answers or its certificate is of no use, and is started again
+			return has(classRuntimeMasked, classRuntimeDown, classRuntimeFails, classRuntimeSocket) || slices.ContainsFunc(all, ofKubelet)
 		case classNotYetValid:
 			return has(classClockWrong)
-		case classUnitFails:
-			return has(classNoProgram, classNoEnvironment, classUnknownFlag, classFlagRefused, classPKILost, classExpired)
 		}
 		return false
 	})
@@ -51,4 +50,9 @@ func (l *look) settle(found [][]finding) []finding {
 		all = append(all, l.unserved())
 	}
 	return all
+}
+
+// ofKubelet reports whether a finding is about a file that kubelet needs.
+func ofKubelet(f finding) bool {
+	return f.Needs == diagnose.Mend && (strings.HasPrefix(f.Path, "/var/lib/kubelet/") || f.Path == "/etc/kubernetes/kubelet.conf" || f.Path == kubernetesCA)
 }

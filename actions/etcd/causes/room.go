@@ -77,3 +77,12 @@ func (l *look) quota() []finding {
 	return []finding{mistake(classQuotaReached, db, "", fmt.Sprintf("The database has %d bytes, and its quota is %d (--quota-backend-bytes): every write fails with \"mvcc: database space exceeded\".", info.Size(), quota),
 		"Compact and defragment, then disarm the alarm; or raise the quota.", "etcdctl defrag && etcdctl alarm disarm")}
 }
+
+// inodeOf is the number of what is at path; 0 where there is nothing.
+func inodeOf(path string) uint64 {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}

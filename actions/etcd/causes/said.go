@@ -2,12 +2,56 @@ package causes
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"runbook/actions/etcd/diagnose"
 	"runbook/actions/etcd/unseen"
 )
+
+// lookAtSaid looks at what etcd and the API server said when they ended.
+func lookAtSaid(ctx context.Context, l *look) []finding {
+	if l.works() {
+		return nil
+	}
+	return append(l.etcdSaid(ctx), l.apiServerSaid()...)
+}
+
+// etcdSaid tells why the static pod's etcd ended. Where its data is why, its
+// data's findings tell more.
+func (l *look) etcdSaid(ctx context.Context) []finding {
+	s := l.etcd()
+	line := fatalLine(l.lastWords(ctx))
+	if s.pod == nil || line == "" || l.runs("etcd") {
+		return nil
+	}
+	f := mistake(classEtcdFails, s.path, diagnose.Restart, "etcd was started and ended."+saying("It", line), "Once its cause is gone, have kubelet start it: restarting kubelet ends the back-off.", "systemctl restart kubelet")
+	f.Said = shortened(line)
+	return []finding{f}
+}
+
+var apiServerFlag = regexp.MustCompile(`unknown flag: --([a-z0-9-]+)`)
+
+// apiServerSaid tells of a flag that the API server doesn't know, if its manifest
+// still has it.
+func (l *look) apiServerSaid() []finding {
+	m, ok := l.pods().found["kube-apiserver"]
+	if !ok {
+		return nil
+	}
+	line := fatalLine(l.podLog("kube-apiserver", m.path))
+	flag := apiServerFlag.FindStringSubmatch(line)
+	_, words := m.words("kube-apiserver")
+	if flag == nil || !slices.Contains(flagNames(words), flag[1]) {
+		return nil
+	}
+	return []finding{cause(classUnknownFlag, diagnose.Mistake, m.path, fmt.Sprintf("%s has the flag --%s, which the API server doesn't know.%s", m.path, flag[1], saying("It", line)),
+		"Mend the flag, or take it out.", remedy{From: flag[1], Command: "vi " + m.path})}
+}
 
 // logBytes is how much of the end of a log is read. A usage text of etcd's has
 // less than 20 KB.

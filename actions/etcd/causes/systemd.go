@@ -16,6 +16,7 @@ type unit struct {
 	result            string // how it last ended
 	status            int    // its main process's exit status
 	restarts, files   uint64 // how often systemd restarted it, and how many files it may open
+	memory            uint64 // how many bytes it may use; as large as can be where there is no limit
 	fragment          string // its file
 	dropIns           []string
 }
@@ -77,6 +78,7 @@ func unitOf(name string, props map[string]any) unit {
 	restarts, _ := props["NRestarts"].(uint32)
 	u.status, u.restarts = int(status), uint64(restarts)
 	u.files, _ = props["LimitNOFILE"].(uint64)
+	u.memory, _ = props["MemoryMax"].(uint64)
 	u.dropIns, _ = props["DropInPaths"].([]string)
 	return u
 }

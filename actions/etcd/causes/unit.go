@@ -48,7 +48,11 @@ func (l *look) unitFails(ctx context.Context, u unit) finding {
 	if u.result == "start-limit-hit" {
 		what = fmt.Sprintf("%s was started and ended so often that systemd has given up (start-limit-hit)", u.name)
 	}
-	return mistake(classUnitFails, u.name, diagnose.Restart, what+"."+saying("It", line), "Once its cause is gone, start it.", "systemctl reset-failed "+u.name+" && systemctl start "+u.name)
+	f := mistake(classUnitFails, u.name, diagnose.Restart, what+"."+saying("It", line), "Once its cause is gone, start it.", "systemctl reset-failed "+u.name+" && systemctl start "+u.name)
+	if line != "" {
+		f.Said = shortened(line)
+	}
+	return f
 }
 
 // fromArchive has a file put back where an archive holds it.

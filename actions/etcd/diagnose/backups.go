@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +19,9 @@ type Backup struct {
 	Path     string    `json:"path"`
 	Modified time.Time `json:"modified"`
 	Good     bool      `json:"good"`
-	Reason   string    `json:"reason"` // why not
-	Revision int64     `json:"revision"`
-	Keys     int64     `json:"keys"`
+	Reason   string    `json:"reason"`   // why not
+	Revision int64     `json:"revision"` // of a damaged one, as far as it can be read
+	Keys     int64     `json:"keys"`     // likewise
 	Version  string    `json:"version"`
 	Hash     bool      `json:"hash"` // it carries its SHA-256
 }
@@ -30,13 +31,16 @@ const maxBackups = 20
 
 // readBackups checks the backups, the newest first, until one is good.
 func (r *Report) readBackups(ctx context.Context) error {
-	files := backupFiles(r.Options.Backups)
+	files := r.ourBackups()
 	for _, b := range files[:min(len(files), maxBackups)] {
 		info, err := inspect.File(ctx, b.Path)
 		var damaged *inspect.Damaged
 		switch {
 		case errors.As(err, &damaged):
 			b.Reason = damaged.Reason
+			if d, err := ReadDB(ctx, b.Path); err == nil {
+				b.Keys, b.Revision = d.Contents.Keys, d.Revision
+			}
 		case err != nil:
 			return err
 		default:
@@ -49,6 +53,28 @@ func (r *Report) readBackups(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ourBackups are the files, the newest first, of those of one time the one that
+// got furthest, and those of another history last.
+func (r *Report) ourBackups() []Backup {
+	known := map[string]*left{}
+	for _, l := range r.left {
+		known[l.path] = l
+	}
+	strange := func(b Backup) int {
+		l := known[b.Path]
+		return boolRank(len(r.ours) == 0 || l == nil || !l.Readable() || r.ours[l])
+	}
+	files := backupFiles(r.Options.Backups)
+	slices.SortStableFunc(files, func(a, b Backup) int {
+		order := cmp.Or(strange(a)-strange(b), b.Modified.Compare(a.Modified))
+		if x, y := known[a.Path], known[b.Path]; order == 0 && x != nil && y != nil {
+			return cmp.Compare(y.Reach(), x.Reach())
+		}
+		return order
+	})
+	return files
 }
 
 // judgeBackup says what is wrong with a backup; one that is too new is no

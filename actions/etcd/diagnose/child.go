@@ -123,6 +123,10 @@ func carryOut(task, path string, stdout io.Writer) error {
 		answer, err = readSnaps(path)
 	case taskLoss:
 		answer, err = findLoss(path)
+	case taskTips:
+		answer, err = readTips(path)
+	case taskKin:
+		answer, err = findKin(path)
 	default:
 		err = fmt.Errorf("unknown task %q", task)
 	}

@@ -84,7 +84,10 @@ type Alarm struct {
 }
 
 // readDB reads the database at path.
-func readDB(path string) (DB, error) {
+func readDB(path string) (DB, error) { return openDB(path, (*DB).read) }
+
+// openDB opens the database at path and has read read what isn't empty.
+func openDB(path string, read func(*DB, file)) (DB, error) {
 	d := DB{Path: path, Damage: []Place{}, Members: []Member{}, Alarms: []Alarm{}, Values: []BadValue{}}
 	f, err := unseen.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -105,7 +108,7 @@ func readDB(path string) (DB, error) {
 	case !st.Mode().IsRegular():
 		d.Fatal = "it is not a regular file"
 	case d.Size > 0:
-		d.read(f)
+		read(&d, f)
 	}
 	return d, nil
 }
@@ -115,18 +118,26 @@ type file interface {
 	ReadAt(p []byte, off int64) (int, error)
 }
 
-// read reads all of a file that isn't empty.
-func (d *DB) read(f file) {
+// tree is the tree by the meta page that etcd would take; nil without one.
+func (d *DB) tree(f file) *boltfile.Tree {
 	ms := boltfile.ReadMetas(f)
 	m, ok := ms.Used()
 	if !ok {
 		d.Fatal = fmt.Sprintf("both meta pages are invalid: the first %v, the second %v", ms.FirstErr, ms.SecondErr)
-		return
+		return nil
 	}
 	d.metaFault(ms)
 	d.PageSize, d.Pages = m.PageSize, m.Pages
 	d.Short = max(0, m.Bytes()-d.Size)
-	t := boltfile.NewTree(f, d.Size, m)
+	return boltfile.NewTree(f, d.Size, m)
+}
+
+// read reads all of a file that isn't empty.
+func (d *DB) read(f file) {
+	t := d.tree(f)
+	if t == nil {
+		return
+	}
 	d.contents(t)
 	t.Freelist()
 	d.Damaged = t.Damaged

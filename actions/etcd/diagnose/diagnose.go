@@ -26,12 +26,22 @@ func Look(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	r.Version = r.version()
-	if err := r.readBackups(ctx); err != nil {
-		return nil, err
+	for _, step := range []func(context.Context) error{r.gather, r.readBackups, r.judge, r.examine} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
 	}
-	r.judge(ctx)
 	r.climb()
+	r.tell()
 	return r, nil
+}
+
+// member is the directory "member".
+func (r *Report) member() string {
+	if r.memberDir != "" {
+		return r.memberDir
+	}
+	return filepath.Join(r.Options.DataDir, "member")
 }
 
 // walDir is where the log is.
@@ -39,13 +49,22 @@ func (r *Report) walDir() string {
 	if r.Options.WALDir != "" {
 		return r.Options.WALDir
 	}
-	return filepath.Join(r.Options.DataDir, "member", "wal")
+	return filepath.Join(r.member(), "wal")
 }
 
-// read reads the files, each kind in a child of its own.
+// read reads the files, and looks around them.
 func (r *Report) read(ctx context.Context) error {
+	if err := r.readFiles(ctx); err != nil {
+		return err
+	}
+	r.Around = lookAround(r.Options, r.walDir())
+	return nil
+}
+
+// readFiles reads the files, each kind in a child of its own.
+func (r *Report) readFiles(ctx context.Context) error {
 	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return f.Class == "unreadable" })
-	snap := filepath.Join(r.Options.DataDir, "member", "snap")
+	snap := filepath.Join(r.member(), "snap")
 	db := filepath.Join(snap, "db")
 	r.DB, r.WAL, r.Snaps = DB{Path: db}, WAL{Dir: r.walDir()}, Snaps{}
 	for _, look := range []struct {
@@ -71,7 +90,6 @@ func (r *Report) read(ctx context.Context) error {
 			return err
 		}
 	}
-	r.Around = lookAround(r.Options, r.walDir())
 	return nil
 }
 
@@ -86,7 +104,7 @@ func (r *Report) Running() bool {
 func (r *Report) sound() bool { return r.DB.Whole() && r.DB.BadValues == 0 && r.WAL.Fault == nil }
 
 // judge says what is wrong, and what is worth knowing.
-func (r *Report) judge(ctx context.Context) {
+func (r *Report) judge(ctx context.Context) error {
 	r.judgeUse()
 	r.judgeDirectory()
 	r.judgeDB()
@@ -104,4 +122,5 @@ func (r *Report) judge(ctx context.Context) {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return slices.Index(rank, a.Severity) - slices.Index(rank, b.Severity)
 	})
+	return nil
 }

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -38,7 +39,7 @@ func weight(f Finding) int {
 	switch {
 	case f.Needs == Mend:
 		return 0
-	case f.said != "":
+	case strings.HasPrefix(f.Class, "log_"):
 		return 4
 	}
 	return 1 + slices.Index([]string{Damage, Mistake, Note}, f.Severity)
@@ -68,6 +69,9 @@ var tells = map[string][]string{
 	"log_certificate":   {"pki_lost", "certificate_unreadable", "certificate_key"},
 }
 
+// ended are the classes that tell no more than that etcd was started and ended.
+var ended = []string{"etcd_failing", "unit_failing"}
+
 // fold leaves out what only repeats another finding, and puts what etcd said of
 // it behind that one's sentence.
 func fold(findings []Finding) []Finding {
@@ -80,17 +84,29 @@ func fold(findings []Finding) []Finding {
 		}
 	}
 	for _, f := range repeats {
-		if i := teller(kept, f); i >= 0 && f.said != "" && !strings.Contains(kept[i].Finding, f.said) {
-			kept[i].Finding += fmt.Sprintf(" etcd said %q.", f.said)
+		if i := teller(kept, f); i >= 0 && quotes(kept[i], f) {
+			kept[i].Finding += fmt.Sprintf(" etcd said %q.", f.Said)
 		}
 	}
 	return kept
 }
 
+// quotes reports whether what etcd said belongs to a finding: it is about the
+// data, or about a file or a flag that was named.
+func quotes(f, repeat Finding) bool {
+	if repeat.Said == "" || strings.Contains(f.Finding, repeat.Said) || strings.Contains(f.Finding, "said \"") {
+		return false
+	}
+	named := f.Path != "" && strings.Contains(repeat.Said, filepath.Base(f.Path)) || f.From != "" && strings.Contains(repeat.Said, f.From)
+	return f.Needs != Mend || named || !slices.Contains(ended, repeat.Class)
+}
+
 // teller is the finding that tells what f repeats; -1 if there is none.
 func teller(findings []Finding, f Finding) int {
 	name, said := strings.CutPrefix(f.Class, "log_")
+	end := slices.Contains(ended, f.Class)
 	return slices.IndexFunc(findings, func(other Finding) bool {
-		return said && other.Class == name || slices.Contains(tells[f.Class], other.Class)
+		why := end && other.Needs != "" && other.Class != f.Class && !slices.Contains(ended, other.Class)
+		return why || said && other.Class == name || slices.Contains(tells[f.Class], other.Class)
 	})
 }

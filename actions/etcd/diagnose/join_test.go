@@ -45,4 +45,17 @@ func TestJoin(t *testing.T) {
 	if r.Join(nil, nil); !r.Healthy() {
 		t.Error("not healthy, and nothing is wrong")
 	}
+	// Why etcd ended stands behind what it is about, and else nowhere.
+	failed := Finding{Class: "etcd_failing", Severity: Mistake, Needs: Restart, Finding: "It ended.", Said: "open /pki/server.crt: no such file"}
+	for path, want := range map[string]string{"kubelet.service": "", "/pki/server.crt": `etcd said "open /pki/server.crt: no such file".`} {
+		r = &Report{}
+		r.Join([]Finding{{Class: "some_cause", Path: path, Needs: Mend}, failed}, nil)
+		if len(r.Findings) != 1 || strings.TrimSpace(r.Findings[0].Finding) != want {
+			t.Errorf("%+v", r.Findings)
+		}
+	}
+	r = &Report{}
+	if r.Join([]Finding{failed}, nil); len(r.Findings) != 1 {
+		t.Errorf("%+v", r.Findings)
+	}
 }

@@ -41,7 +41,9 @@ func (r *Report) judgeContents() {
 		return
 	}
 	backup, known := r.backup()
-	switch {
+	switch own := r.left[0]; {
+	case len(r.ours) > 0 && !r.ours[own]:
+		r.begunAnew()
 	case d.Contents.Keys == 0 && d.Revision <= 1:
 		r.foreign("The database is healthy and empty: a new cluster was begun in this directory.")
 	case known && r.WAL.Fault == nil && max(d.Revision, d.Revision+int64(r.WAL.LastIndex)-int64(d.ConsistentIndex)) < backup.Revision:
@@ -51,6 +53,15 @@ func (r *Report) judgeContents() {
 	}
 	r.judgeBump()
 	r.judgeEncryption()
+}
+
+// begunAnew says that etcd, or who started it, has begun a new cluster in the
+// data directory, and that the member's own data is elsewhere.
+func (r *Report) begunAnew() {
+	f := r.furthest()
+	r.at("foreign_directory", Damage, r.Options.DataDir, Adopt,
+		fmt.Sprintf("The database is at revision %d, with %d keys, and has nothing in common with %s, which is at %d: a new cluster was begun in this directory. \"Healthy\" doesn't mean that the data is back.", r.DB.Revision, r.DB.Contents.Keys, f.path, f.Reach()),
+		"Take the data that was there before.")
 }
 
 func (r *Report) foreign(what string) {

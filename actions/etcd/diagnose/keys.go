@@ -18,8 +18,9 @@ type Contents struct {
 	Keys      int64 `json:"keys"`      // live ones
 	Revisions int64 `json:"revisions"` // of keys, deletions included
 	// Bump is the revision that a restore left behind when it raised the
-	// revision; 0 where none is seen.
-	Bump int64 `json:"bump"`
+	// revision, and BumpFrom the one from which; 0 where none is seen.
+	Bump     int64 `json:"bump"`
+	BumpFrom int64 `json:"bump_from"`
 	// Objects are the Kubernetes objects among the live keys.
 	Objects []Kind `json:"objects"`
 	// Encrypted counts the objects that are encrypted, Providers by what.
@@ -101,7 +102,7 @@ func (k *keys) visit(e boltfile.Element) error {
 	key := string(kv.GetKey())
 	switch {
 	case key == "" && kv.GetModRevision() == 0 && len(kv.GetValue()) == 0:
-		k.db.Contents.Bump = rev
+		k.db.Contents.Bump, k.db.Contents.BumpFrom = rev, k.db.Revision
 	case deletion:
 		delete(k.live, key)
 	default:

@@ -2,17 +2,18 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // climb judges the cures, from the one that loses least, and recommends the
-// first that is possible.
+// first that is possible. One that loses more than a later one isn't.
 func (r *Report) climb() {
-	r.Ladder = []Rung{r.restart(), r.repair(), r.salvage(), r.restore()}
+	r.Ladder = []Rung{r.restart(), r.repair(), r.adopt(), r.salvage(), r.restore()}
 	for i := range r.Ladder {
 		if !r.Ladder[i].Possible {
-			r.Ladder[i].Loss = ""
+			r.Ladder[i].Loss, r.Ladder[i].Path = "", ""
 		}
 	}
 	if r.needs() == Restart && r.Running() {
@@ -31,6 +32,7 @@ func (r *Report) climb() {
 var advice = map[string]string{
 	Restart: "Start etcd, and see what it says: nothing here keeps it from running.",
 	Repair:  "Mend what the findings name, on a copy where it is a file of etcd's, then start etcd.",
+	Adopt:   "Put the data directory that was found in the place of this one: runbook plan etcd-recover.hcl, or a step etcd_adopt.",
 	Salvage: "Make a new data directory from the database and what the log adds to it: runbook plan etcd-recover.hcl, or a step etcd_salvage.",
 	Restore: "Restore the newest good backup: runbook plan etcd-recover.hcl.",
 }
@@ -58,7 +60,7 @@ func rank(cure string) int {
 const nothing = "nothing"
 
 func (r *Report) restart() Rung {
-	rung := Rung{Cure: Restart, Loss: nothing}
+	rung := Rung{Cure: Restart, Loss: nothing, Path: r.Options.DataDir}
 	if by := r.blocking(Restart); by != "" {
 		rung.Why = "etcd wouldn't start, or not well: " + by
 		return rung
@@ -80,7 +82,7 @@ func (r *Report) tailLoss() string {
 }
 
 func (r *Report) repair() Rung {
-	rung := Rung{Cure: Repair, Loss: nothing}
+	rung := Rung{Cure: Repair, Loss: nothing, Path: r.Options.DataDir}
 	if by := r.blocking(Repair); by != "" {
 		rung.Why = "what is wrong can't be mended in place: " + by
 		return rung
@@ -103,31 +105,83 @@ func (r *Report) repair() Rung {
 	return rung
 }
 
-func (r *Report) salvage() Rung {
-	rung := Rung{Cure: Salvage, Loss: r.salvageLoss()}
-	d := &r.DB
-	switch {
-	case !d.Exists || d.Size == 0:
-		rung.Why = "there is no database"
-	case d.Fatal != "":
-		rung.Why = "the database can't be read: " + d.Fatal
-	case d.Short > 0:
-		rung.Why = fmt.Sprintf("the database is truncated by %d bytes", d.Short)
-	case d.Damaged > 0:
-		rung.Why = fmt.Sprintf("the database is damaged in %d places; %d keys can still be read", d.Damaged, d.Contents.Keys)
-	case !d.Buckets:
-		rung.Why = "the database is none of etcd's"
-	case d.Contents.Keys == 0 && r.blocking(Salvage) != "":
-		rung.Why = "the database is whole and empty"
-	case strings.Contains(r.blocking(Salvage), "foreign"):
-		rung.Why = "the database is whole, but not the one that is wanted"
-	case !r.follows() && r.newerBackup():
-		rung.Why = "the database is whole, but what follows it is in no log, and the backup is as new"
+// adopt takes another directory as it is.
+func (r *Report) adopt() Rung {
+	rung := Rung{Cure: Adopt}
+	if r.blocking(Repair) == "" {
+		rung.Why = "what is in place can be used"
+		return rung
+	}
+	l := r.elsewhereBest()
+	switch why := ""; {
+	case l == nil:
+		rung.Why = r.noneElsewhere()
+	case l.cure != Adopt:
+		rung.Why = fmt.Sprintf("%s can't be taken as it is: %s", l.path, l.why)
 	default:
-		rung.Possible = true
-		rung.Why = fmt.Sprintf("the database is whole: %d keys at revision %d", d.Contents.Keys, d.Revision)
+		if why = r.outdone(l); why != "" {
+			rung.Why = fmt.Sprintf("%s: %s", l.path, why)
+			return rung
+		}
+		rung.Possible, rung.Path, rung.Why, rung.Loss = true, l.path, l.why, r.lossWith(l)
 	}
 	return rung
+}
+
+// noneElsewhere says that there is no other directory, and where the search
+// for one ended.
+func (r *Report) noneElsewhere() string {
+	why := "no other data directory of this member was found that could be used"
+	if r.Cut != "" {
+		why += "; " + r.Cut
+	}
+	return why
+}
+
+// outdone says why what isn't in place loses more than what is, or than a
+// backup.
+func (r *Report) outdone(l *left) string {
+	if own := r.left[0]; r.salvageable() == "" && !r.ahead(l, own) {
+		return "what is in place has as much"
+	}
+	if b, ok := r.backup(); ok {
+		i := slices.IndexFunc(r.left, func(other *left) bool { return other.path == b.Path })
+		if i >= 0 && r.ours[r.left[i]] && r.ahead(r.left[i], l) {
+			return "the backup " + b.Path + " has more"
+		}
+	}
+	return ""
+}
+
+// salvage takes the database that is in place, or a better one.
+func (r *Report) salvage() Rung {
+	rung := Rung{Cure: Salvage, Path: r.Options.DataDir, Loss: r.salvageLoss(), Why: r.salvageable()}
+	if l := r.elsewhereBest(); l != nil && l.cure == Salvage && r.blocking(Repair) != "" && r.outdone(l) == "" {
+		return Rung{Cure: Salvage, Possible: true, Path: l.path, Why: l.path + ": " + l.why, Loss: r.lossWith(l)}
+	}
+	if rung.Possible = rung.Why == ""; rung.Possible {
+		rung.Why = fmt.Sprintf("the database is whole: %d keys at revision %d", r.DB.Contents.Keys, r.DB.Revision)
+	}
+	return rung
+}
+
+// salvageable says why the database that is in place can't be salvaged; empty
+// if it can.
+func (r *Report) salvageable() string {
+	d := &r.DB
+	switch {
+	case !d.Exists:
+		return "there is no database"
+	case !d.Whole():
+		return whatIsWrong(*d)
+	case d.Contents.Keys == 0 && r.blocking(Salvage) != "":
+		return "the database is whole and empty"
+	case r.unwanted():
+		return "the database is whole, but not the one that is wanted"
+	case !r.follows() && r.newerBackup():
+		return "the database is whole, but what follows it is in no log, and the backup is as new"
+	}
+	return ""
 }
 
 // salvageLoss compares the database with what the log shows.
@@ -157,9 +211,14 @@ func (r *Report) newerBackup() bool {
 	return ok && b.Revision >= r.DB.Revision
 }
 
+// restore takes the newest good backup, or a snapshot that lies about and has
+// more.
 func (r *Report) restore() Rung {
 	rung := Rung{Cure: Restore, Loss: "everything since the backup"}
 	b, ok := r.backup()
+	if l := r.elsewhereBest(); l != nil && l.cure == Restore && r.outdone(l) == "" {
+		return Rung{Cure: Restore, Possible: true, Path: l.path, Why: l.path + ": " + l.why, Loss: r.restoreLoss(l.DB.Revision)}
+	}
 	if !ok {
 		rung.Why = "there is no backup that is good"
 		switch {
@@ -170,16 +229,25 @@ func (r *Report) restore() Rung {
 		}
 		return rung
 	}
-	rung.Possible = true
+	rung.Possible, rung.Path = true, b.Path
 	rung.Why = fmt.Sprintf("%s is good: %d keys at revision %d, of %s", b.Path, b.Keys, b.Revision, b.Modified.UTC().Format(time.RFC3339))
-	if r.DB.Revision > b.Revision {
-		rung.Loss = fmt.Sprintf("everything since the backup: %d revisions, from %d to %d", r.DB.Revision-b.Revision, b.Revision+1, r.DB.Revision)
-		if r.DB.Damaged > 0 {
-			rung.Loss += " at least"
-		}
-		if ahead := int64(r.WAL.SeenIndex) - int64(r.DB.ConsistentIndex); ahead > 0 {
-			rung.Loss += fmt.Sprintf(", and the %d entries of the log that follow", ahead)
-		}
-	}
+	rung.Loss = r.restoreLoss(b.Revision)
 	return rung
+}
+
+// restoreLoss is what a snapshot lacks of the newest that is known of the
+// member's history.
+func (r *Report) restoreLoss(revision int64) string {
+	loss, most := "everything since the backup", r.furthest()
+	if most == nil || most.DB.Revision <= revision {
+		return loss
+	}
+	loss += ": " + r.count(revision, most.DB.Revision)
+	if most.DB.Damaged > 0 {
+		loss += " at least"
+	}
+	if ahead := most.Reach() - most.DB.Revision; ahead > 0 {
+		loss += fmt.Sprintf(", and the %d entries of the log that follow", ahead)
+	}
+	return loss
 }

@@ -101,7 +101,7 @@ func (r *Report) judgeLines(where string, text []byte) {
 			said[s.class] = true
 			text := excerpt(s.pattern.Find(line))
 			r.add(Finding{Class: s.class, Severity: Note, Path: where, Offset: -1, Record: fmt.Sprintf("%d lines before its end", len(lines)-1-i), Advice: s.advice,
-				Finding: fmt.Sprintf("etcd said %q: %s.", text, s.meaning), said: text})
+				Finding: fmt.Sprintf("etcd said %q: %s.", text, s.meaning), Said: text})
 		}
 	}
 }

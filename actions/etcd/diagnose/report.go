@@ -16,6 +16,11 @@ type Options struct {
 	// isn't known.
 	Name     string
 	PeerURLs []string
+	// Named are other data directories that etcd is, or once was, started with,
+	// and Roots are where data that was moved is looked for.
+	Named, Roots []string
+	// CAFile is the CA of the members' certificates; empty if there is none.
+	CAFile string
 	// UID, GID and Mode are what the directory should have; -1 if unknown.
 	UID, GID int
 	// ClusterID, in hexadecimal, and Keys are what the operator knows.
@@ -53,11 +58,12 @@ const (
 	Mend    = "mend"
 	Restart = "restart"
 	Repair  = "repair"
+	Adopt   = "adopt"
 	Salvage = "salvage"
 	Restore = "restore"
 )
 
-var cures = []string{Restart, Repair, Salvage, Restore}
+var cures = []string{Restart, Repair, Adopt, Salvage, Restore}
 
 // Finding is one thing that is so.
 type Finding struct {
@@ -73,8 +79,8 @@ type Finding struct {
 	// Needs is the gentlest cure that copes with it; empty if none is needed.
 	Needs string `json:"needs"`
 	Remedy
-	// said is what etcd said, where that alone is the finding.
-	said string
+	// Said is what etcd said, where that is the finding.
+	Said string `json:"-"`
 }
 
 // Remedy is how a finding is put right.
@@ -109,18 +115,25 @@ type Rung struct {
 	Possible bool   `json:"possible"`
 	Why      string `json:"why"`
 	Loss     string `json:"loss"`
+	// Path is the directory or file that it makes use of; empty if it isn't
+	// possible.
+	Path string `json:"path"`
 }
 
 // Report is all that a look at a directory tells.
 type Report struct {
-	Options     Options
-	Version     string
-	Member      bool // there is a directory "member"
-	DB          DB
-	WAL         WAL
-	Snaps       Snaps
-	Around      Surroundings
-	Backups     []Backup
+	Options Options
+	Version string
+	Member  bool // there is a directory "member"
+	DB      DB
+	WAL     WAL
+	Snaps   Snaps
+	Around  Surroundings
+	Backups []Backup
+	// Candidates are what is left on the host, least loss first. Cut says where
+	// the search for them ended before it was through.
+	Candidates  []Candidate
+	Cut         string
 	Findings    []Finding
 	Ladder      []Rung
 	Recommended string
@@ -128,6 +141,13 @@ type Report struct {
 	// Served tells whether the host's API server answers that it is ready; nil
 	// where there is none.
 	Served *bool
+
+	// left is what was found, that in place first, and ours are those whose
+	// history is the member's own.
+	left []*left
+	ours map[*left]bool
+	// memberDir is the directory "member" where it is called something else.
+	memberDir string
 }
 
 // add adds a finding.

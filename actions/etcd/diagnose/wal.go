@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -96,6 +97,11 @@ func readWAL(dir string) (WAL, error) { return scanWAL(dir, func(*raftpb.Entry) 
 // scanWAL is readWAL, and calls keep for each entry before the first damage.
 // One with an index that was there before replaces that and all behind it.
 func scanWAL(dir string, keep func(*raftpb.Entry)) (WAL, error) {
+	return scanNewest(dir, math.MaxInt, keep)
+}
+
+// scanNewest is scanWAL for the newest files alone.
+func scanNewest(dir string, files int, keep func(*raftpb.Entry)) (WAL, error) {
 	w := WAL{Dir: dir, Files: []WALFile{}, Broken: []string{}, Snapshots: []uint64{}}
 	entries, err := unseen.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,6 +122,7 @@ func scanWAL(dir string, keep func(*raftpb.Entry)) (WAL, error) {
 		}
 	}
 	s := &walScan{wal: &w, keep: keep}
+	names = names[max(len(names)-files, 0):]
 	for i, name := range names {
 		s.file(filepath.Join(dir, name), i == len(names)-1)
 	}

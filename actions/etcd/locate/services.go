@@ -40,22 +40,17 @@ func (l *look) services(ctx context.Context) services {
 			case ".d":
 				etcd[strings.TrimSuffix(name, ".d")] = true
 			case ".service":
-				if text := l.unitText(ctx, dir, name, seen); bytes.Contains(text, []byte("etcd")) {
-					etcd[name] = true
-					schedules[name] = schedules[name] || bytes.Contains(text, []byte(backupDir+"="))
-				}
+				text := l.unitText(ctx, dir, name, seen)
+				etcd[name] = etcd[name] || bytes.Contains(text, []byte("etcd"))
+				schedules[name] = schedules[name] || bytes.Contains(text, []byte(backupDir+"="))
 			}
 		}
 	}
 	if seen[kubeletUnit] {
 		found.kubelet = kubeletUnit
 	}
-	found.etcd = instances(etcd, found.enabled)
-	for _, name := range slices.Sorted(maps.Keys(schedules)) {
-		if schedules[name] {
-			found.schedules = append(found.schedules, name)
-		}
-	}
+	found.etcd = instances(those(etcd), found.enabled)
+	found.schedules = those(schedules)
 	return found
 }
 
@@ -70,11 +65,17 @@ func (l *look) unitText(ctx context.Context, dir, name string, seen map[string]b
 	return text
 }
 
-// instances are the names of services, in order, with the enabled instances of a
-// template in its place.
-func instances(names, enabled map[string]bool) []string {
+// those are the names for which something holds, in order.
+func those(names map[string]bool) []string {
+	maps.DeleteFunc(names, func(_ string, holds bool) bool { return !holds })
+	return slices.Sorted(maps.Keys(names))
+}
+
+// instances are the services among names, with the enabled instances of a template
+// in its place.
+func instances(names []string, enabled map[string]bool) []string {
 	found := map[string]bool{}
-	for name := range names {
+	for _, name := range names {
 		if filepath.Ext(name) != ".service" {
 			continue
 		}
@@ -89,7 +90,7 @@ func instances(names, enabled map[string]bool) []string {
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(found))
+	return those(found)
 }
 
 // units are the services that start an etcd, with what they say of it.

@@ -130,8 +130,7 @@ func (h *Human) undoEvent(e engine.Event) {
 	case engine.UndoFailed:
 		h.line("  %s", h.bad.Sprint("failed"))
 	case engine.RolledBack:
-		h.line("\n%s Run %s is rolled back.", h.good.Sprint("Done."), e.ID)
-		h.line("Its report: runbook report %s", e.ID)
+		h.rolledBack(e)
 	}
 }
 

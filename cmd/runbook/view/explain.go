@@ -46,11 +46,8 @@ func (h *Human) ExplainData(s engine.DataSpec) {
 }
 
 func (h *Human) explain(doc string, attrs, results []engine.Attribute, example, ref string) {
-	h.line("\n%s\n\n%s", h.wrap(doc, ""), h.bold.Sprint("Attributes"))
-	for _, a := range attrs {
-		h.line("  %s  %s", h.bold.Sprint(a.Name), h.faint.Sprint(kind(a)))
-		h.line("%s", h.wrap(a.Doc, "      "))
-	}
+	h.line("\n%s", h.wrap(doc, ""))
+	h.attributes(attrs)
 	if len(results) > 0 {
 		h.line("\n%s (%s.…)", h.bold.Sprint("Results"), ref)
 	}

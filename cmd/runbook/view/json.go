@@ -87,8 +87,8 @@ func (j *JSON) Plan(p *run.Plan, e run.Estimate) {
 	j.doc.Plan = planJSON(p, e)
 }
 
-// List shows runs.
-func (j *JSON) List(runs []run.Summary) {
+// List shows all runs: a program passes over what it doesn't want.
+func (j *JSON) List(runs []run.Summary, _ bool) {
 	j.doc.Runs = make([]jsonListed, len(runs))
 	for i, r := range runs {
 		j.doc.Runs[i] = listedJSON(r)

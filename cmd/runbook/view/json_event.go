@@ -25,7 +25,7 @@ func (j *JSON) Event(e engine.Event) {
 			"run": e.ID, "took_seconds": e.Took.Seconds(), "kept": orEmpty(e.Kept), "failed_steps": orEmpty(e.Failed), "outputs": outputsJSON(e.Outputs),
 		})
 	case engine.RolledBack:
-		j.emit("rolled_back", body{"run": e.ID})
+		j.emit("rolled_back", body{"run": e.ID, "began": e.Began, "goal_failed_then": e.Broken, "left_as_is": orEmpty(e.Left), "kept": orEmpty(e.Kept)})
 	case engine.UndoStarted:
 		j.emit("undo_started", ofStep(e.Step, nil))
 	case engine.UndoDone:
@@ -94,7 +94,10 @@ func ofStep(s engine.StepInfo, f body) body {
 func (j *JSON) RollbackPlan(s *run.State) {
 	undo := []body{}
 	for _, u := range undoable(s) {
-		f := body{"name": u.plan.Name, "action": u.plan.Action, "index": u.index, "change": changeJSON(reversed(u.change))}
+		f := body{"name": u.plan.Name, "action": u.plan.Action, "index": u.index, "change": changeJSON(reversed(u.change)), "kept": orEmpty(u.change.UndoKept)}
+		if u.change.UndoNote != "" {
+			f["takes_away"] = u.change.UndoNote
+		}
 		if u.plan.CantUndo != "" {
 			f["left_as_is"] = u.plan.CantUndo
 		}

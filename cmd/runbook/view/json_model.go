@@ -119,11 +119,15 @@ type jsonListed struct {
 	ID         string     `json:"id"`
 	Runbook    string     `json:"runbook,omitempty"`
 	Status     string     `json:"status"`
+	Phase      string     `json:"phase,omitempty"`
 	FailedStep string     `json:"failed_step,omitempty"`
+	Failed     []string   `json:"failed_steps"`
 	Busy       bool       `json:"busy"`
 	Started    *time.Time `json:"started,omitempty"`
 	Updated    *time.Time `json:"updated,omitempty"`
+	Took       float64    `json:"took_seconds"`
 	StepsDone  int        `json:"steps_done"`
+	Undone     int        `json:"steps_undone"`
 	Steps      int        `json:"steps"`
 	Error      string     `json:"error,omitempty"`
 }
@@ -179,6 +183,7 @@ type jsonStepRun struct {
 	LeftAsIs      string        `json:"left_as_is,omitempty"`
 	Skipped       string        `json:"skipped,omitempty"`
 	SkippedBy     string        `json:"skipped_by,omitempty"`
+	Error         string        `json:"error,omitempty"`
 	Approval      *jsonApproval `json:"approval,omitempty"`
 }
 
@@ -297,7 +302,7 @@ func changeJSON(c engine.Change) jsonChange {
 }
 
 func listedJSON(r run.Summary) jsonListed {
-	out := jsonListed{ID: r.ID, Busy: r.Busy, Status: "unreadable"}
+	out := jsonListed{ID: r.ID, Busy: r.Busy, Status: "unreadable", Failed: []string{}}
 	if r.State == nil {
 		if r.GivenUp {
 			out.Status = "abandoned"
@@ -307,7 +312,9 @@ func listedJSON(r run.Summary) jsonListed {
 	}
 	head := r.State.Header
 	out.Runbook, out.Started, out.Updated = head.Run.Runbook, &head.Run.Started, &r.State.Updated
-	out.Status, out.StepsDone, out.Steps = statusWord(r.State, r.Busy), doneOf(r.State), len(head.Plan.Steps)
+	out.Status, out.Phase, out.Took = statusWord(r.State, r.Busy), word(r.State.Phase), r.State.Took().Seconds()
+	out.StepsDone, out.Undone, out.Steps = doneOf(r.State), undoneOf(r.State), len(head.Plan.Steps)
+	out.Failed = orEmpty(failedSteps(r.State))
 	if out.Status == "failed" {
 		out.FailedStep = r.State.Failure.Step
 	}
@@ -370,7 +377,7 @@ func stepRunJSON(n int, p run.StepPlan, st *run.StepState) jsonStepRun {
 		return out
 	}
 	out.Status, out.Took, out.Result, out.LeftAsIs = stepStatus(st), st.Took.Seconds(), orEmptyMap(st.Result()), st.UndoNote
-	out.Skipped, out.SkippedBy = st.Skipped, st.SkippedBy
+	out.Skipped, out.SkippedBy, out.Error = st.Skipped, st.SkippedBy, st.Error
 	if a := st.Approval; a != nil {
 		out.Approval = &jsonApproval{By: a.By, Reason: a.Reason, At: a.At}
 	}

@@ -44,7 +44,7 @@ var samples = func() []engine.Event {
 		engine.UndoStarted{Step: s},
 		engine.UndoDone{Step: s, Reason: "why"},
 		engine.UndoFailed{Step: s, Err: err},
-		engine.RolledBack{ID: "r"},
+		engine.RolledBack{ID: "r", Began: time.Now(), Broken: true, Left: []string{"one"}, Kept: []string{"/data.undone"}},
 	}
 }()
 

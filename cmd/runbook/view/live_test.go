@@ -242,7 +242,7 @@ Copy two.
 0:01
 `)
 	s.Event(engine.UndoDone{Step: step(2, "two")})
-	s.Event(engine.RolledBack{ID: "r1"})
+	s.Event(engine.RolledBack{ID: "r1", Began: s.clock, Broken: true, Kept: []string{"/x"}})
 	s.want(`
 Run r1 of rb on h goes on; 2 steps done before.
 
@@ -250,6 +250,10 @@ Run r1 of rb on h goes on; 2 steps done before.
   undone
 
 Done. Run r1 is rolled back.
+The host is as it was at ` + moment(s.clock) + `.
+What was wrong then is wrong again.
+What was taken out is kept:
+  /x
 Its report: runbook report r1
 `)
 }

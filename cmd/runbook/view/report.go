@@ -86,8 +86,8 @@ func newReport(h *run.History, book *lang.Runbook) *report {
 		Run: runJSON(s, h.Busy, nil), Description: book.Description, Began: s.Began, Ended: h.Ended,
 		open: s.Phase.Open(), Took: end(h).Sub(s.Began), pauses: h.Pauses, Variables: variables(s.Header), Pruned: pruned(s),
 	}
-	for _, o := range r.Run.Outputs {
-		r.Outputs = append(r.Outputs, namedValue{o.Name, o.Text})
+	for _, o := range run.Said(s.Outputs) {
+		r.Outputs = append(r.Outputs, namedValue{o.Name, o.Text()})
 	}
 	for _, d := range s.Readings() {
 		title := d.Type + "." + d.Name

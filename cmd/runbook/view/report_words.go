@@ -14,10 +14,7 @@ func outcome(h *run.History) (string, tone) {
 	word := strings.ReplaceAll(statusWord(h.State, h.Busy), "_", " ")
 	switch word {
 	case "finished":
-		if slices.ContainsFunc(h.State.Header.Plan.Steps, func(p run.StepPlan) bool {
-			st := h.State.Steps[p.Name]
-			return st != nil && st.Failed
-		}) {
+		if len(failedSteps(h.State)) > 0 {
 			return "finished, with failures", noted
 		}
 		return word, good

@@ -2,62 +2,44 @@ package view
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"runbook/engine"
 	"runbook/engine/run"
 )
 
-// List shows runs, a line each.
-func (h *Human) List(runs []run.Summary) {
-	if len(runs) == 0 {
-		h.line("There are no runs yet.")
-		return
-	}
-	w := tabwriter.NewWriter(h.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RUN\tRUNBOOK\tSTATE\tSTEPS DONE\tUPDATED")
-	for _, r := range runs {
-		if r.State == nil {
-			word := "unreadable"
-			if r.GivenUp {
-				word += ", given up"
-			}
-			fmt.Fprintf(w, "%s\t\t%s\t\t%s\n", clean(r.ID), word, clean(r.Err.Error()))
-			continue
-		}
-		steps := r.State.Header.Plan.Steps
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\n", clean(r.ID), clean(r.State.Header.Run.Runbook), clean(standing(r.State, r.Busy)),
-			doneOf(r.State), len(steps), r.State.Updated.Local().Format(time.DateTime))
-	}
-	_ = w.Flush() // as with line
-}
-
-func doneOf(s *run.State) int {
-	n := 0
-	for _, p := range s.Header.Plan.Steps {
-		if st := s.Steps[p.Name]; st != nil && st.Done {
-			n++
-		}
-	}
-	return n
-}
-
 // standing tells a run that works from one that only stands at that phase.
 func standing(s *run.State, busy bool) string {
+	word := shortStanding(s, busy)
 	switch {
 	case !s.Phase.Open() || busy:
-		return string(s.Phase)
 	case s.Waiting != nil:
-		return "waits for approval of " + s.Waiting.Step
+		word += " of " + s.Waiting.Step
 	case s.Failure != nil:
-		return "failed at " + s.Failure.Step
-	case s.Interrupted:
-		return "stopped"
+		word += " at " + s.Failure.Step
 	}
-	return "interrupted"
+	return word
+}
+
+// shortStanding is standing without the step.
+func shortStanding(s *run.State, busy bool) string {
+	if !s.Phase.Open() || busy {
+		return string(s.Phase)
+	}
+	word := "interrupted"
+	switch {
+	case s.Waiting != nil:
+		return "waits for approval"
+	case s.Failure != nil:
+		word = "failed"
+	case s.Interrupted:
+		word = "stopped"
+	}
+	if s.Phase == run.RollingBack {
+		word = "rollback " + word
+	}
+	return word
 }
 
 // Show shows one run, and its journal's records where there are any to show.
@@ -75,12 +57,11 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	}
 	h.kept(s)
 	h.log(log)
-	if s.Failure != nil {
-		h.line("\n%s step %s: %s", h.bad.Sprint("Failed:"), s.Failure.Step, s.Failure.Error)
+	if f := s.Failure; f != nil {
+		h.line("\n%s step %s", h.bad.Sprint("Failed:"), f.Step)
+		h.line("%s", h.wrap(f.Error, "  "))
 	}
-	for _, o := range s.Outputs {
-		h.line("\noutput %s = %s", o.Name, o.Text())
-	}
+	h.outputs(s)
 	if w := s.Waiting; w != nil {
 		h.line("\nStep %s waits for an approval: %s\n  agree:    runbook approve %s %s", w.Step, w.Message, head.Run.ID, w.Step)
 	}
@@ -88,6 +69,17 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 		h.line("\nIt can be taken up again:")
 		howToGoOn(h.line, head.Run.ID, s.Phase)
 	}
+}
+
+func (h *Human) outputs(s *run.State) {
+	var all []namedValue
+	for _, o := range run.Said(s.Outputs) {
+		all = append(all, namedValue{o.Name, o.Text()})
+	}
+	if len(all) > 0 {
+		h.line("\n%s", h.bold.Sprint("Outputs"))
+	}
+	h.rows(all)
 }
 
 func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
@@ -99,6 +91,9 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 	}
 	if a := st.Approval; a != nil {
 		h.line("      approved by %s at %s %s", a.By, moment(a.At), a.Reason)
+	}
+	if st.Error != "" {
+		h.line("%s", h.bad.Sprint(h.wrap(st.Error, "      ")))
 	}
 	if text := retried(st); text != "" {
 		h.line("    %s", h.faint.Sprint(text))
@@ -139,6 +134,8 @@ func standingOf(st *run.StepState) (string, tone) {
 		return "done in " + took(st.Took), good
 	case st.InDoubt():
 		return "begun, not finished", bad
+	case st.Error != "":
+		return "failed", bad
 	}
 	return "not begun", neutral
 }
@@ -199,56 +196,6 @@ func (h *Human) log(entries []run.LogEntry) {
 		if rest != "" {
 			h.line("      %s", strings.ReplaceAll(rest, "\n", "\n      "))
 		}
-	}
-}
-
-// undo is a step that a rollback would undo.
-type undo struct {
-	index  int
-	plan   run.StepPlan
-	change engine.Change
-}
-
-// undoable lists what a rollback would undo, in its order.
-func undoable(s *run.State) []undo {
-	var all []undo
-	for i, p := range slices.Backward(s.Header.Plan.Steps) {
-		if st := s.Steps[p.Name]; st != nil && !st.Undone {
-			if c := st.Change(); !c.Empty() {
-				all = append(all, undo{index: i + 1, plan: p, change: c})
-			}
-		}
-	}
-	return all
-}
-
-// reversed is a change as its undo shows it. A diff would have to be turned
-// round line by line, and says little to somebody who wants back.
-func reversed(c engine.Change) engine.Change {
-	items := slices.Clone(c.Items)
-	for i, it := range items {
-		items[i] = engine.Item{Target: it.Target, Attribute: it.Attribute, Before: it.After, After: it.Before}
-	}
-	return engine.Change{Items: items}
-}
-
-// RollbackPlan shows what a rollback would undo, in its order.
-func (h *Human) RollbackPlan(s *run.State) {
-	head := s.Header
-	h.line("%s of %s on %s would be undone:", h.bold.Sprintf("Run %s", head.Run.ID), head.Run.Runbook, head.Host)
-	all := undoable(s)
-	for _, u := range all {
-		h.line("\n%s  %s", h.bold.Sprintf("%2d  %s", u.index, u.plan.Name), h.faint.Sprint(u.plan.Action))
-		if u.plan.CantUndo != "" {
-			h.line("    %s left as it is: %s", h.bad.Sprint("!"), u.plan.CantUndo)
-			continue
-		}
-		for _, it := range reversed(u.change).Items {
-			h.item("    ", it)
-		}
-	}
-	if len(all) == 0 {
-		h.line("  nothing: it has changed nothing")
 	}
 }
 

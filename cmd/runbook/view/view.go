@@ -27,9 +27,9 @@ type View interface {
 	RollbackPlan(s *run.State)
 	// Event shows one event of a run.
 	Event(e engine.Event)
-	// List shows runs, and Show one of them, with its journal's records where
-	// they were asked for.
-	List(runs []run.Summary)
+	// List shows runs, with all too those of which there is nothing to tell. Show
+	// shows one of them, with its journal's records where they were asked for.
+	List(runs []run.Summary, all bool)
 	Show(s *run.State, busy bool, log []run.LogEntry)
 	// Read shows what a data source says.
 	Read(s engine.DataSpec, r engine.Result)

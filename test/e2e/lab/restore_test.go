@@ -75,6 +75,9 @@ func (s *scene) validates() {
 func (s *scene) unfinished() string {
 	s.Helper()
 	for line := range strings.Lines(s.runbook(0, "list")) {
+		if strings.HasPrefix(line, " ") {
+			continue // what failed inside of the run above
+		}
 		if strings.Contains(line, "failed") || strings.Contains(line, "stopped") || strings.Contains(line, "interrupted") {
 			return strings.Fields(line)[0]
 		}

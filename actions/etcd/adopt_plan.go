@@ -1,0 +1,302 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+
+	"runbook/actions/etcd/diagnose"
+	"runbook/actions/etcd/inspect"
+	"runbook/actions/etcd/locate"
+	"runbook/engine"
+)
+
+// Plan implements engine.Action.
+func (a *adopt) Plan(ctx context.Context, w engine.World) (engine.Change, error) {
+	as := a.restore()
+	r := &restored{Run: w.Run().ID, Step: w.Run().Step, Snapshot: as.Snapshot, Adopt: &adopted{}}
+	if err := as.settle(r); err != nil {
+		return engine.Change{}, err
+	}
+	if err := as.place(ctx, w, r); err != nil {
+		return engine.Change{}, err
+	}
+	if done, err := as.finished(ctx, w, r); err != nil || done != nil {
+		return engine.Change{Results: done}, err
+	}
+	if err := a.find(ctx, w, r); err != nil {
+		return engine.Change{}, err
+	}
+	if err := a.fits(ctx, w, as, r); err != nil {
+		return engine.Change{}, err
+	}
+	note, err := r.replaced(ctx, w)
+	if err != nil {
+		return engine.Change{}, err
+	}
+	if err := a.settleCopy(ctx, w, as, r); err != nil {
+		return engine.Change{}, err
+	}
+	return r.adoptChange(note)
+}
+
+func notAdoptable(path, format string, args ...any) *engine.Error {
+	return engine.Errorf(path, "this directory can't take the place of the data: "+format, args...).WithAttribute("from")
+}
+
+// findMember finds the directory "member" that from is, or that is in it.
+func findMember(ctx context.Context, w engine.World, from, dataDir string) (string, error) {
+	for _, member := range []string{filepath.Join(from, "member"), from} {
+		fact, err := w.Stat(ctx, filepath.Join(member, "snap", "db"))
+		if err != nil {
+			return "", err
+		}
+		if !fact.Exists {
+			continue
+		}
+		if _, around := below(dataDir, member); around || member == filepath.Join(dataDir, "member") {
+			return "", notAdoptable(member, "it is in place already").WithHint("Name another directory.")
+		}
+		return member, nil
+	}
+	return "", notAdoptable(from, "there is no member/snap/db in it").
+		WithHint("runbook read etcd_diagnosis lists what is left on this host.")
+}
+
+// find finds the directory "member" and its log.
+func (a *adopt) find(ctx context.Context, w engine.World, r *restored) error {
+	member, err := findMember(ctx, w, r.Snapshot, r.DataDir)
+	if err != nil {
+		return err
+	}
+	if r.Adopt.Data, err = a.take(ctx, w, member, "from"); err != nil {
+		return err
+	}
+	if !r.Data.Existed && a.Owner == nil && a.Group == nil && (a.Member == nil || a.Member.UID == nil) {
+		r.UID, r.GID = r.Adopt.Data.UID, r.Adopt.Data.GID
+	}
+	record, err := locate.ReadSource(ctx, w, filepath.Join(member, adoptName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.Adopt.Record = string(record)
+	return a.findLog(ctx, w, r)
+}
+
+// findLog finds the log of a directory where etcd has another place for it.
+func (a *adopt) findLog(ctx context.Context, w engine.World, r *restored) error {
+	if rest, inside := below(r.WALDir, r.DataDir); inside && r.WALDir != "" && rest != "member/wal" {
+		return notAdoptable(r.Snapshot, "etcd has its log at %s, inside of the data directory", r.WALDir).
+			WithHint("Salvage it, which makes a new log: etcd_salvage with from = %q.", r.Snapshot)
+	}
+	if r.WAL == nil {
+		if a.FromWAL != nil {
+			return engine.Errorf(*a.FromWAL, "etcd is started without a directory of its own for the log").
+				WithHint("Leave from_wal out.").WithAttribute("from_wal")
+		}
+		return nil
+	}
+	path := deref(a.FromWAL)
+	if path == "" {
+		path = filepath.Join(r.Adopt.Data.From, "wal")
+		fact, err := w.Stat(ctx, path)
+		if err != nil {
+			return err
+		}
+		if !fact.Exists {
+			r.WAL = nil // the one that is in place stays there
+			return nil
+		}
+	}
+	log, err := a.take(ctx, w, filepath.Clean(path), "from_wal")
+	r.Adopt.Log = &log
+	return err
+}
+
+// take looks at a directory that is to be moved. All in it has to be what etcd
+// makes: nothing else is given to another owner.
+func (a *adopt) take(ctx context.Context, w engine.World, path, attribute string) (origin, error) {
+	if err := refuseLinked(ctx, w, path, attribute); err != nil {
+		return origin{}, err
+	}
+	fact, err := w.Stat(ctx, path)
+	if err != nil {
+		return origin{}, err
+	}
+	if fact.Type != engine.TypeDirectory {
+		return origin{}, engine.Errorf(path, "it is no directory").WithHint("Name the directory itself, and no link to it.").WithAttribute(attribute)
+	}
+	err = w.Walk(ctx, path, func(f engine.PathFact) error {
+		if f.Type != engine.TypeDirectory && f.Type != engine.TypeFile {
+			return engine.Errorf(f.Path, "it is neither a file nor a directory, and etcd makes nothing else").
+				WithHint("Find out what it is, and take it away.").WithAttribute(attribute)
+		}
+		return nil
+	})
+	return origin{From: path, ID: identity{Inode: fact.Inode}, UID: fact.UID, GID: fact.GID, Mode: fact.Mode}, err
+}
+
+// logNow is where the log that belongs to the directory is until then.
+func (r *restored) logNow() string {
+	switch {
+	case r.Adopt.Log != nil:
+		return r.Adopt.Log.From
+	case r.WALDir != "" && r.WALDir != filepath.Join(r.DataDir, "member", "wal"):
+		return r.WALDir
+	}
+	return filepath.Join(r.Adopt.Data.From, "wal")
+}
+
+// fits checks that etcd will start on the directory, as it is configured.
+func (a *adopt) fits(ctx context.Context, w engine.World, as *restore, r *restored) error {
+	member, err := w.Source(ctx, r.Adopt.Data.From)
+	if err != nil {
+		return err
+	}
+	log, err := w.Source(ctx, r.logNow())
+	if errors.Is(err, fs.ErrNotExist) {
+		return notAdoptable(r.Snapshot, "its log is gone").WithHint("Salvage its database: etcd_salvage with from = %q.", r.Snapshot)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := diagnose.Directory(ctx, diagnose.Options{UID: -1, GID: -1, Name: r.Name, PeerURLs: r.PeerURLs}, member, log)
+	if err != nil {
+		return err
+	}
+	if f := d.Unfit(); f != nil {
+		return notAdoptable(r.Snapshot, "%s", f.Finding).
+			WithHint("Where its database is whole, etcd_salvage takes it with from = %q. runbook read etcd_diagnosis tells what else is left.", r.Snapshot)
+	}
+	if why := d.WAL.Follows(d.DB); why != "" {
+		return notAdoptable(r.Snapshot, "%s", why).WithHint("Salvage its database: etcd_salvage with from = %q.", r.Snapshot)
+	}
+	r.Revision, r.Keys, r.Size = d.DB.Revision, d.DB.Contents.Keys, d.DB.Size
+	r.ClusterID, r.MemberID = d.WAL.ClusterID, d.WAL.MemberID
+	r.Adopt.Reach = diagnose.Tip{DB: d.DB, WAL: d.WAL}.Reach()
+	return as.checkVersion(inspect.Info{StorageVersion: d.DB.StorageVersion})
+}
+
+// replaced tells of what is in place, and refuses where that got further: the
+// revisions behind the directory's would be served again.
+func (r *restored) replaced(ctx context.Context, w engine.World) (string, error) {
+	if !r.Data.Existed {
+		return "", nil
+	}
+	known, err := r.startedAt(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	member, doubt, err := source(ctx, w, r.oldMember(), "what is in place")
+	if err != nil || doubt != "" {
+		return doubt, err
+	}
+	log, doubt, err := r.oldLogNow(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	if doubt != "" {
+		log = ""
+	}
+	tip, err := diagnose.ReadTip(ctx, member, log)
+	if err != nil {
+		return "", err
+	}
+	known = max(known, tip.Reach())
+	switch {
+	case known > r.Adopt.Reach:
+		return "", notAdoptable(r.Snapshot, "it ends at revision %d, and what is in place has served up to revision %d: they would be served again, with other contents", r.Adopt.Reach, known).
+			WithHint("etcd_salvage with from = %q takes the same data, and raises the revision.", r.Snapshot)
+	case !tip.Readable():
+		return "it can't be read, so nobody knows how far it got", nil
+	}
+	return fmt.Sprintf("it was at revision %d, and stays as it is", known), nil
+}
+
+// settleCopy finds out whether the directories can be moved, and whether there
+// is room where they can't.
+func (a *adopt) settleCopy(ctx context.Context, w engine.World, as *restore, r *restored) error {
+	for _, pair := range r.moves() {
+		from, err := w.Source(ctx, pair.from)
+		if err != nil {
+			return err
+		}
+		same, err := sameMount(from, filepath.Dir(pair.swap.Target))
+		if err != nil {
+			return err
+		}
+		r.Adopt.Copy = r.Adopt.Copy || !same
+	}
+	if !r.Adopt.Copy {
+		return nil
+	}
+	return as.checkSpace(ctx, w, r, inspect.Info{Size: r.Size})
+}
+
+// sameMount reports whether what is at two paths can be renamed to each other.
+func sameMount(a, b string) (bool, error) {
+	var st [2]unix.Statx_t
+	for i, path := range []string{a, b} {
+		if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &st[i]); err != nil {
+			return false, &engine.Error{Where: path, Err: err}
+		}
+	}
+	device := st[0].Dev_major == st[1].Dev_major && st[0].Dev_minor == st[1].Dev_minor
+	return device && st[0].Mnt_id == st[1].Mnt_id, nil
+}
+
+// adoptChange is the plan that the record describes.
+func (r *restored) adoptChange(note string) (engine.Change, error) {
+	s, from := r.Data, r.Adopt.Data.From
+	c := engine.Change{Results: r.adoptResult()}
+	before, goes := "absent", "moved to "+s.Target
+	if r.Adopt.Copy {
+		goes = "copied to " + s.Target
+		c.UndoKept = []string{s.Undone}
+	}
+	if s.Existed {
+		before = "existing data"
+	}
+	c.Items = []engine.Item{
+		{Target: s.Target, Before: before, After: "the data of " + r.Snapshot, Note: fmt.Sprintf("%d keys at revision %d, %s", r.Keys, r.Adopt.Reach, humanize.IBytes(uint64(r.Size)))},
+		{Target: from, Before: "a member's data", After: goes},
+	}
+	if s.Existed {
+		c.Items = append(c.Items, engine.Item{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target, Note: note})
+		c.Effects = append(c.Effects, engine.Effect{Moved: &engine.Moved{From: s.Target, To: s.Kept}})
+		c.Kept = append(c.Kept, s.Kept)
+	}
+	if t := r.Adopt.Data; t.UID != r.UID || t.GID != r.GID {
+		c.Items = append(c.Items, engine.Item{Target: s.Target, Attribute: "owner", Before: fmt.Sprintf("%d:%d", t.UID, t.GID), After: fmt.Sprintf("%d:%d", r.UID, r.GID)})
+	}
+	c.Effects = append(c.Effects, engine.Effect{Created: &engine.Created{Fact: r.fact(s.Target)}})
+	r.changeWAL(&c)
+	c.Effects = append(c.Effects, r.adoptEffects()...)
+	c.Checks = []string{s.Target + " is not in use", from + " is not in use"}
+	return c, c.SetData(r)
+}
+
+// adoptEffects say where the directories will be.
+func (r *restored) adoptEffects() []engine.Effect {
+	var all []engine.Effect
+	for _, m := range r.moves() {
+		to := filepath.Join(m.swap.Target, m.below)
+		if r.Adopt.Copy {
+			all = append(all, engine.Effect{Copied: &engine.Copied{From: m.from, To: to, Bytes: space(inspect.Info{Size: r.Size})}})
+			continue
+		}
+		all = append(all, engine.Effect{Moved: &engine.Moved{From: m.from, To: to}}, engine.Effect{Owned: r.owned(to)})
+	}
+	return slices.Clip(all)
+}
+
+func (r *restored) owned(path string) *engine.Owned {
+	owner, group := ownerNames(r.UID, r.GID)
+	return &engine.Owned{Path: path, UID: r.UID, GID: r.GID, Owner: owner, Group: group, Recursive: true}
+}
