@@ -16,8 +16,7 @@ type Disaster struct {
 	Break string
 	// Finds are the classes that a diagnosis has to name.
 	Finds []string
-	// Cures are the cures that are right, mostly one. A host on which nothing but
-	// its surroundings was mended has had a restart.
+	// Cures are the cures that are right, mostly one.
 	Cures []string
 	// Loses is what is lost with the best cure that there is.
 	Loses Loss

@@ -25,6 +25,10 @@ func catalogue() []*disaster.Disaster {
 	return all
 }
 
+// mended is what is taken where the data wants no cure: etcd is started, or left
+// alone where it runs.
+var mended = []string{"restart", "none"}
+
 // byHand is a recovery that says what to do, and waits for that.
 func byHand(says, does string) *disaster.Blocked {
 	return &disaster.Blocked{Says: regexp.MustCompile(says), Type: does}
@@ -69,33 +73,33 @@ func ofUnit() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "killed-until-systemd-gave-up",
 		Break: `until systemctl is-failed --quiet etcd.service; do pkill -KILL -x etcd || true; done`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "unit-masked",
 		Break: `systemctl mask --now etcd.service`, Quick: true,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "flag-misspelt",
 		Break: `sed -i s/--listen-peer-urls/--listen-peers-urls/ $unit; systemctl daemon-reload; systemctl stop etcd; fails`, Quick: true,
-		Cures:   []string{"restart"},
+		Cures:   mended,
 		Loses:   disaster.Nothing,
 		Blocked: byHand(`--listen-peers-urls`, `sed -i s/--listen-peers-urls/--listen-peer-urls/ /usr/lib/systemd/system/etcd.service && systemctl daemon-reload`),
 	}, {
 		Name:    "program-missing",
 		Break:   `systemctl stop etcd; mv /usr/bin/etcd /root/etcd; fails`,
-		Cures:   []string{"restart"},
+		Cures:   mended,
 		Loses:   disaster.Nothing,
 		Blocked: byHand(`/usr/bin/etcd`, `mv /root/etcd /usr/bin/etcd`),
 	}, {
 		Name:    "port-taken-by-a-process",
 		Break:   `systemctl stop etcd; setsid ` + taker + ` >/dev/null 2>&1 </dev/null & fails`,
-		Cures:   []string{"restart"},
+		Cures:   mended,
 		Loses:   disaster.Nothing,
 		Blocked: byHand(`(kill (?:-\S+ )?\d+)`, ""),
 	}, {
 		Name: "port-taken-by-a-unit",
 		Break: `systemctl stop etcd; printf '[Service]\nExecStart=` + taker + `\nRestart=always\n' >/etc/systemd/system/etcd-old.service
 			systemctl daemon-reload; systemctl start etcd-old.service; fails`,
-		Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Cures: mended, Loses: disaster.Nothing,
 	}}
 }

@@ -26,6 +26,10 @@ func catalogue() []*disaster.Disaster {
 	return all
 }
 
+// mended is what is taken where the data wants no cure: etcd is started, or left
+// alone where it runs.
+var mended = []string{"restart", "none"}
+
 // byHand is a recovery that says what to do, and waits for that.
 func byHand(says, does string) *disaster.Blocked {
 	return &disaster.Blocked{Says: regexp.MustCompile(says), Type: does}
@@ -115,24 +119,24 @@ func ofKubelet() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "kubelet-stopped",
 		Break: `halt`,
-		Finds: []string{"kubelet_stopped"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_stopped"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "kubelet-masked",
 		Break: `halt; systemctl mask kubelet`, Quick: true,
-		Finds: []string{"kubelet_masked"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_masked"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "kubelet-cannot-start",
 		Break: `halt; cp /var/lib/kubelet/config.yaml /root/config.yaml; echo 'nonsense: [' >>/var/lib/kubelet/config.yaml; systemctl start kubelet`,
-		Finds: []string{"kubelet_failing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"kubelet_failing"}, Cures: mended, Loses: disaster.Nothing,
 		Blocked: byHand(`/var/lib/kubelet/config.yaml`, `cp /root/config.yaml /var/lib/kubelet/config.yaml`),
 	}, {
 		Name:  "containerd-stopped",
 		Break: `systemctl stop containerd; slay etcd kube-apiserver; gone`,
-		Finds: []string{"runtime_stopped"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"runtime_stopped"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "containerd-socket-gone",
 		Break: `rm /run/containerd/containerd.sock; slay etcd kube-apiserver; gone`,
-		Finds: []string{"runtime_socket_gone"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"runtime_socket_gone"}, Cures: mended, Loses: disaster.Nothing,
 	}}
 }
 
@@ -141,16 +145,16 @@ func ofManifests() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "manifest-missing",
 		Break: `aside; rm /root/etcd.yaml`, Quick: true,
-		Finds: []string{"manifest_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"manifest_missing"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "manifest-set-aside",
 		Break: `aside; mv /root/etcd.yaml /etc/kubernetes/etcd.yaml`,
-		Finds: []string{"manifest_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"manifest_missing"}, Cures: mended, Loses: disaster.Nothing,
 		Mend: `rm -f /etc/kubernetes/etcd.yaml`,
 	}, {
 		Name:  "manifest-unreadable",
 		Break: `printf 'apiVersion: v1\nkind: [Pod\n' >$pods/etcd.yaml; slay etcd; gone`,
-		Finds: []string{"manifest_invalid"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"manifest_invalid"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "manifest-twice-log-cut",
 		Break: `cp $pods/etcd.yaml $pods/etcd-old.yaml; truncate --size=0 $data/member/wal/*.wal; slay etcd; said etcd panic`,
@@ -158,7 +162,7 @@ func ofManifests() []*disaster.Disaster {
 	}, {
 		Name:  "flag-misspelt",
 		Break: `sed -i s,--listen-metrics-urls,--listen-metric-urls, $pods/etcd.yaml; said etcd listen-metric-urls; gone`, Quick: true,
-		Finds: []string{"unknown_flag"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"unknown_flag"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name: "image-missing",
 		Break: `image=$(sed -n 's/.*image: //p' $pods/etcd.yaml); ctr -n k8s.io images export /root/etcd.tar $image
@@ -166,18 +170,18 @@ func ofManifests() []*disaster.Disaster {
 			digest=$(ctr -n k8s.io images ls | awk -v image=$image '$1 == image { print $3 }')
 			ctr -n k8s.io images ls | awk -v digest=$digest '$3 == digest { print $1 }' | xargs ctr -n k8s.io images rm
 			systemctl start kubelet; pulls`,
-		Finds: []string{"image_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"image_missing"}, Cures: mended, Loses: disaster.Nothing, Spoils: true,
 		Blocked: byHand(`registry.k8s.io/etcd:`, `ctr -n k8s.io images import /root/etcd.tar`),
 	}, {
 		Name:  "image-tag-misspelt",
 		Break: `sed -i 's,\(image: .*/etcd:\).*,\13.99.99-0,' $pods/etcd.yaml; pulls`,
-		Finds: []string{"image_missing"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"image_missing"}, Cures: mended, Loses: disaster.Nothing,
 		Blocked: byHand(`(sed -i '[^']+' \S+)`, ""),
 	}, {
 		Name: "memory-limit",
 		Break: `sed -i 's/^      requests:/      limits:\n        memory: 14Mi\n      requests:/; s/memory: 100Mi/memory: 14Mi/' $pods/etcd.yaml
 			slay etcd; from=$(attempt); until [ $(attempt) -ge 1 ] && ! pgrep -x etcd; do sleep 0.2; done`,
-		Finds: []string{"out_of_memory"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"out_of_memory"}, Cures: mended, Loses: disaster.Nothing,
 		Blocked: byHand(`memory`, `sed -i s/14Mi/100Mi/ /etc/kubernetes/manifests/etcd.yaml`),
 	}}
 }
@@ -188,39 +192,39 @@ func ofCertificates() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "certificate-missing",
 		Break: `rm $pki/etcd/server.crt; crash 1`,
-		Finds: []string{"pki_lost"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"pki_lost"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "key-missing",
 		Break: `rm $pki/etcd/server.key; crash 1`,
-		Finds: []string{"pki_lost"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"pki_lost"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-and-archive-missing",
 		Break: `rm $pki/etcd/server.crt $pki/etcd/server.key /var/backups/etcd/*.tar.gz; crash 1`,
-		Finds: []string{"pki_lost"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"pki_lost"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-expired",
 		Break: `cp /root/certs/expired.crt $pki/etcd/server.crt; ` + renewed + `expired`, Quick: true,
-		Finds: []string{"certificate_expired"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_expired"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-not-yet-valid",
 		Break: `cp /root/certs/not-yet.crt $pki/etcd/server.crt; ` + renewed + `"not yet valid"`,
-		Finds: []string{"certificate_not_yet_valid"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_not_yet_valid"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-of-another-ca",
 		Break: `cp /root/certs/other-ca.crt $pki/etcd/server.crt; ` + renewed + `"unknown authority"`,
-		Finds: []string{"certificate_other_ca"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_other_ca"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-without-the-address",
 		Break: `cp /root/certs/no-address.crt $pki/etcd/server.crt; ` + renewed + `"is valid for"`,
-		Finds: []string{"certificate_name"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_name"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "certificate-unreadable",
 		Break: `echo gibberish >$pki/etcd/server.crt; crash 1`,
-		Finds: []string{"certificate_unreadable"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_unreadable"}, Cures: mended, Loses: disaster.Nothing,
 	}, {
 		Name:  "client-certificate-expired",
 		Break: `cp /root/certs/client-expired.crt $pki/apiserver-etcd-client.crt; slay kube-apiserver; said etcd expired`,
-		Finds: []string{"certificate_expired"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"certificate_expired"}, Cures: mended, Loses: disaster.Nothing,
 	}}
 }
 
@@ -231,19 +235,19 @@ func ofHost() []*disaster.Disaster {
 	return []*disaster.Disaster{{
 		Name:  "clock-behind",
 		Break: `halt; touch --date=tomorrow $data/member/wal/*.wal; systemctl start kubelet`,
-		Finds: []string{"clock_wrong"}, Cures: []string{"restart", "none"}, Loses: disaster.Nothing,
+		Finds: []string{"clock_wrong"}, Cures: mended, Loses: disaster.Nothing,
 		// The machine's own clock can't be set back, so time has to pass for the files.
 		Blocked: byHand(`timedatectl|date -s`, `touch /var/lib/etcd/member/wal/*.wal`),
 	}, {
 		Name:  "port-taken-by-a-process",
 		Break: `aside; setsid ` + taker + ` >/dev/null 2>&1 </dev/null & ` + inUse,
-		Finds: []string{"port_taken"}, Cures: []string{"restart"}, Loses: disaster.Nothing,
+		Finds: []string{"port_taken"}, Cures: mended, Loses: disaster.Nothing,
 		Blocked: byHand(`(kill (?:-\S+ )?\d+)`, ""),
 	}, {
 		Name: "port-taken-by-a-unit",
 		Break: `aside; printf '[Service]\nExecStart=` + taker + `\nRestart=always\n' >/etc/systemd/system/etcd.service
 			systemctl daemon-reload; systemctl start etcd.service; ` + inUse,
-		Finds: []string{"port_taken"}, Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"port_taken"}, Cures: mended, Loses: disaster.Nothing, Spoils: true,
 	}, {
 		Name:  "own-name-unknown-log-cut",
 		Break: `halt; sed -i /cp1/d /etc/hosts; echo nameserver 198.18.0.99 >/etc/resolv.conf; truncate --size=0 $data/member/wal/*.wal; systemctl start kubelet; said etcd panic`,
@@ -253,19 +257,19 @@ func ofHost() []*disaster.Disaster {
 		Setup: `disk size=400m`,
 		Break: `dd if=/dev/zero of=$data/core bs=1M count=200
 			while head -c 1000000 /dev/zero | tr '\0' x | etcdctl $keys put filler; do :; done; gone`,
-		Finds: []string{"disk_full"}, Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"disk_full"}, Cures: mended, Loses: disaster.Nothing, Spoils: true,
 		Blocked: byHand(`/var/lib/etcd`, `rm /var/lib/etcd/core`),
 	}, {
 		Name:  "inodes-used-up",
 		Setup: `disk size=400m,nr_inodes=64`,
 		Break: `i=0; while touch $data/$i; do i=$((i + 1)); done; crash 1`,
-		Finds: []string{"disk_full"}, Cures: []string{"restart"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"disk_full"}, Cures: mended, Loses: disaster.Nothing, Spoils: true,
 		Blocked: byHand(`/var/lib/etcd`, `rm /var/lib/etcd/[0-9]*`),
 	}, {
 		Name:  "quota-exceeded",
 		Setup: `sed -i 's,    - --name=,    - --quota-backend-bytes=20000000\n&,' $pods/etcd.yaml; until grep -q quota-backend-bytes=20000000 /proc/$(pgrep -x etcd)/cmdline; do sleep 0.2; done`,
 		Break: `while head -c 1000000 /dev/zero | tr '\0' x | etcdctl $keys put filler; do :; done`,
-		Finds: []string{"alarm"}, Cures: []string{"none", "restart"}, Loses: disaster.Nothing, Spoils: true,
+		Finds: []string{"alarm"}, Cures: mended, Loses: disaster.Nothing, Spoils: true,
 		Blocked: byHand(`alarm disarm`, `export ETCDCTL_ENDPOINTS=https://127.0.0.1:2379 ETCDCTL_CACERT=/etc/kubernetes/pki/etcd/ca.crt ETCDCTL_CERT=/etc/kubernetes/pki/etcd/server.crt ETCDCTL_KEY=/etc/kubernetes/pki/etcd/server.key
 			etcdctl compact $(etcdctl get / --write-out=fields | sed -n 's/"Revision" : //p') && etcdctl defrag && etcdctl alarm disarm`),
 	}}
