@@ -31,8 +31,12 @@ type (
 		Bytes int
 		Aside string
 	}
-	// StepStarted says that a step begins.
-	StepStarted struct{ Step StepInfo }
+	// StepStarted says that a step begins; PassedOver, that it is known already
+	// that StepSkipped follows.
+	StepStarted struct {
+		Step       StepInfo
+		PassedOver bool
+	}
 	// StepExamined says how far a step in doubt had got: Finding is "done",
 	// "not begun", "half-way" or "unknown".
 	StepExamined struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -40,6 +41,8 @@ type app struct {
 	ctx, stop context.Context
 	began     time.Time
 	in        io.Reader
+	lines     *bufio.Reader // of in, once somebody was asked
+	verbose   bool
 	out       *view.Output
 	err       *os.File
 	view      view.View
@@ -94,8 +97,8 @@ func (a *app) end(err error) exitCode {
 		a.view.Error(advised(err))
 	}
 	var stopped *stoppedError
-	if errors.As(err, &stopped) && !errors.Is(err, run.ErrWaiting) {
-		a.view.Stopped(stopped.id, stopped.phase)
+	if errors.As(err, &stopped) {
+		a.view.Stopped(stopped.id, stopped.phase, stopped.state)
 	}
 	if err == nil {
 		return a.code
@@ -132,6 +135,7 @@ func codeOf(err error) exitCode {
 type stoppedError struct {
 	id    string
 	phase run.Phase
+	state *run.State // nil where there is none yet
 	err   error
 }
 
@@ -159,8 +163,12 @@ finished one can be rolled back.`,
 		a.drillCommand(), a.explainCommand(),
 		a.runbooksCommand(), a.catCommand(), a.fmtCommand(), a.manCommand(), a.versionCommand(),
 	)
+	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "show everything: all steps, what the data sources say, what holds already")
 	a.log.flags(root)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.verbose {
+			a.view.Verbose()
+		}
 		if err := a.tellStateDir(); err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ func (a *app) showPlan(file string, given settings, out string) (changes bool, e
 	}
 	a.view.Plan(shown, a.store().Estimate(p))
 	a.warnExposed(append(filesOf(book.Sources), given.files...))
-	if err := blocked(shown); err != nil || out == "" {
+	if err := shown.BlockedBy(); err != nil || out == "" {
 		return !p.NothingToDo(), err
 	}
 	return !p.NothingToDo(), a.keepPlan(scope, p, out)

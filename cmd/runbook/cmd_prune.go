@@ -37,7 +37,7 @@ func (a *app) prune(id string, yes bool) error {
 		return nil
 	}
 	if !yes {
-		if err := a.confirm("Delete this for good? The run can't be rolled back then."); err != nil {
+		if err := a.confirm("Delete this for good? The run can't be rolled back then.", "Everything that run "+id+" keeps is still there"); err != nil {
 			return err
 		}
 	}

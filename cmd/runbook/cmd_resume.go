@@ -144,7 +144,7 @@ func (a *app) rollback(args []string, given settings, yes bool) error {
 	}
 	a.view.RollbackPlan(state)
 	if !yes {
-		if err := a.confirm("Undo this?"); err != nil {
+		if err := a.confirm("Undo this?", "Run "+id+" is as it was; `runbook show "+id+"` shows it"); err != nil {
 			return err
 		}
 	}

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/user"
-	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"runbook/engine"
@@ -19,25 +14,6 @@ import (
 	"runbook/engine/lang"
 	"runbook/engine/run"
 )
-
-// blocked is an error if preconditions of the plan are known not to hold.
-func blocked(p *run.Plan) error {
-	failing := p.Failing()
-	if len(failing) == 0 {
-		return nil
-	}
-	var lines []string
-	for _, c := range failing[""] {
-		lines = append(lines, fmt.Sprintf("  %s (%s)", c.Message, c.Condition))
-	}
-	for _, s := range p.Steps {
-		for _, c := range failing[s.Name] {
-			lines = append(lines, fmt.Sprintf("  step %s: %s (%s)", s.Name, c.Message, c.Condition))
-		}
-	}
-	return engine.Errorf("runbook "+p.Runbook, "preconditions don't hold:\n%s", strings.Join(lines, "\n")).
-		WithHint("Nothing has been changed. Put right what they ask for, and plan again")
-}
 
 func (a *app) runCommand() *cobra.Command {
 	var given settings
@@ -110,11 +86,15 @@ func (a *app) run(file string, given settings, drill, sum string, yes bool) erro
 	}
 	a.view.Plan(shown, a.store().Estimate(p))
 	a.warnExposed(append(filesOf(scope.Book.Sources), given.files...))
-	if err := blocked(shown); err != nil || p.GoalHolds() {
+	if err := shown.BlockedBy(); err != nil || p.GoalHolds() {
 		return err
 	}
 	if !yes && !p.NothingToDo() {
-		if err := a.confirm("Carry this out?"); err != nil {
+		a.view.Recall(shown)
+		if agreed, err := a.agreed("Carry this out?"); err != nil || !agreed {
+			if err == nil {
+				a.declined(file)
+			}
 			return err
 		}
 	}
@@ -145,7 +125,7 @@ func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Contex
 		return err
 	}
 	if phase := r.State().Phase; phase.Open() {
-		return &stoppedError{id: id, phase: phase, err: err}
+		return &stoppedError{id: id, phase: phase, state: r.State(), err: err}
 	}
 	return engine.Errorf("run "+id, "it is %s as before: %w", r.State().Phase, err).WithHint("%s", engine.HintOf(err))
 }
@@ -178,42 +158,6 @@ func (a *app) noneUnfinished() error {
 // gaveUp tells of a run that the one that begins takes the place of.
 func (a *app) gaveUp(sum run.Summary) {
 	a.view.Note("Run %s of %s was cut short. It may simply be begun anew, and is given up.", sum.ID, sum.State.Header.Plan.Runbook)
-}
-
-// terminal reports whether there is somebody to ask.
-func (a *app) terminal() bool {
-	f, ok := a.in.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd()) && a.view.Asks()
-}
-
-// confirm asks on a terminal; elsewhere --yes has to be given.
-func (a *app) confirm(question string) error {
-	if !a.terminal() {
-		return engine.Errorf("runbook", "this needs a yes, and there is no terminal to ask on").
-			WithHint("Look at the plan, then give --yes")
-	}
-	if yes, _ := a.ask(question); !yes {
-		return engine.Errorf("runbook", "not confirmed; nothing was changed")
-	}
-	return nil
-}
-
-// ask puts a question on the terminal, and returns who answered it. A Ctrl-C
-// is a no.
-func (a *app) ask(question string) (yes bool, who string) {
-	a.view.Ask(question)
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(a.in).ReadString('\n') // an unreadable answer is no yes
-		answer <- strings.TrimSpace(strings.ToLower(line))
-	}()
-	select {
-	case text := <-answer:
-		return slices.Contains([]string{"y", "yes"}, text), operator()
-	case <-a.stop.Done():
-		a.view.Note("")
-		return false, ""
-	}
 }
 
 // operator is the name of whoever gives the commands, also behind sudo.

@@ -36,6 +36,9 @@ type Scope struct {
 	// Until is the step that has to begin before Data is read; empty: it is
 	// read by now.
 	Until string
+	// hoped is what would be so if every step did what it should; nil where
+	// nobody asked for it.
+	hoped *Scope
 }
 
 // Each is one round of a step with for_each.
@@ -134,6 +137,9 @@ func (s *Scope) TakeOver(from *Scope) {
 // to the expressions that follow. Forget takes it back. A result that none refers
 // to isn't kept: a long run has many.
 func (s *Scope) Adopt(step string, result cty.Value) {
+	if s.hoped != nil {
+		s.AdoptIfWell(step, result)
+	}
 	if !s.Needs(step) {
 		return
 	}

@@ -152,7 +152,11 @@ func (s *Scope) Inner(st *Step) (*Scope, hcl.Diagnostics) {
 		return nil, diags
 	}
 	vars, diags := st.Sub.received(obj.AsValueMap(), where)
-	return NewScope(st.Sub, vars, s.Run), diags
+	inner := NewScope(st.Sub, vars, s.Run)
+	if s.hoped != nil {
+		inner.Hope()
+	}
+	return inner, diags
 }
 
 // received converts what was handed over to the variables' types.

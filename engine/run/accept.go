@@ -98,6 +98,7 @@ func (r *Runner) rescope(book *lang.Runbook) (*lang.Scope, error) {
 // others keep their place in the plan.
 func (r *Runner) replan(ctx context.Context, scope *lang.Scope) (*Plan, error) {
 	old := r.state.Header.Plan
+	defer scope.Hope()()
 	p := &planner{ctx: ctx, host: r.host, scope: scope, plan: &Plan{
 		Runbook: old.Runbook, OnFailure: scope.Book.OnFailure, Restartable: scope.Book.Restartable, Host: old.Host, Run: old.Run, Data: old.Data, secrets: r.secrets,
 	}}

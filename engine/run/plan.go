@@ -64,6 +64,10 @@ type StepPlan struct {
 	Skip      string `json:"skip,omitempty"`
 	When      string `json:"when,omitempty"`
 	WhenAfter string `json:"when_after,omitempty"`
+	// IfWell says of a step with When whether it is carried out if every step
+	// before does what it should: one of the IfWell constants; empty where that
+	// isn't known either.
+	IfWell string `json:"if_well,omitempty"`
 	// Approve is what somebody has to agree to before the step changes
 	// anything; "…" where the message isn't known yet.
 	Approve string `json:"approve,omitempty"`
@@ -156,6 +160,7 @@ func (p *Plan) step(name string) StepPlan {
 // MakePlan reads the data sources into scope and plans every step against the
 // host as the steps before will have left it. It changes nothing.
 func MakePlan(ctx context.Context, host engine.Host, scope *lang.Scope) (*Plan, hcl.Diagnostics) {
+	defer scope.Hope()()
 	p := &planner{
 		ctx: ctx, host: readOnce(host), scope: scope,
 		plan: &Plan{Runbook: scope.Book.Name, Host: host.Name(), Run: scope.Run, OnFailure: scope.Book.OnFailure,
@@ -257,7 +262,7 @@ func (p *planner) step(u *unit) hcl.Diagnostics {
 	}
 	if u.parent != nil {
 		outer := p.plan.step(u.parent.addr)
-		if sp.When, sp.WhenAfter = outer.When, outer.WhenAfter; outer.Skip != "" {
+		if sp.When, sp.WhenAfter, sp.IfWell = outer.When, outer.WhenAfter, outer.IfWell; outer.Skip != "" {
 			sp.Skip = "step " + u.parent.addr + " is passed over"
 		}
 	}
@@ -374,8 +379,12 @@ func (p *planner) endOf(u *unit) hcl.Diagnostics {
 		return nil
 	}
 	v, diags := u.outputs()
-	if !diags.HasErrors() && p.plan.step(u.addr).When == "" && !u.mayFail() {
+	switch sp := p.plan.step(u.addr); {
+	case diags.HasErrors():
+	case sp.When == "" && !u.mayFail():
 		u.adopt(v)
+	default:
+		adoptIfWell(u, sp, v)
 	}
 	return diags
 }
@@ -389,6 +398,7 @@ func (p *planner) wanted(u *unit, sp *StepPlan) hcl.Diagnostics {
 	switch {
 	case diags.HasErrors():
 	case !known:
+		perhaps(u, sp)
 		sp.When, sp.WhenAfter = u.scope.Source(u.When), because
 	case !wanted:
 		sp.Skip = "when is false: " + u.scope.Source(u.When)
@@ -463,7 +473,7 @@ func (p *planner) predict(u *unit, sp StepPlan) hcl.Diagnostics {
 		if !u.Spec.ReadOnly {
 			p.effects = append(p.effects, engine.Effect{Anything: true, Step: cmp.Or(after, u.addr)})
 		}
-		return nil
+		return p.hope(u, sp)
 	}
 	for _, e := range sp.Change.Effects {
 		e.Step = u.addr
@@ -471,14 +481,18 @@ func (p *planner) predict(u *unit, sp StepPlan) hcl.Diagnostics {
 	}
 	final := sp.Change.Empty() && len(sp.Change.Checks) == 0
 	if u.mayFail() && !final {
-		return nil // it may fail, and its result is null then
+		return p.hope(u, sp) // it may fail, and its result is null then
 	}
 	v, err := engine.ResultValue(u.Spec.Results, sp.Change.Results, !final)
 	if err != nil {
-		return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be planned", err)}
+		return cantPlan(u, err)
 	}
 	u.adopt(v)
 	return nil
+}
+
+func cantPlan(u *unit, err error) hcl.Diagnostics {
+	return hcl.Diagnostics{u.Config.Diagnose("Step "+u.addr+" can't be planned", err)}
 }
 
 // Describe lists a change's items, one a line, for messages.

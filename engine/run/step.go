@@ -25,9 +25,9 @@ type work struct {
 // step carries one step out: prepared afresh, or taken up where the journal
 // left it in doubt.
 func (r *Runner) step(ctx, stop context.Context, u *unit) error {
-	r.emit(engine.StepStarted{Step: u.info()})
 	w := &work{unit: u}
 	if st := r.state.Steps[u.addr]; st.InDoubt() {
+		r.emit(engine.StepStarted{Step: u.info()})
 		if err := r.examine(ctx, w, st); err != nil {
 			return err
 		}
@@ -52,7 +52,13 @@ func (r *Runner) step(ctx, stop context.Context, u *unit) error {
 // skip passes a step over that isn't wanted.
 func (r *Runner) skip(ctx context.Context, u *unit) (bool, error) {
 	u.look(ctx, r.host)
+	if u.begins() && u.Late { // to find out takes its time
+		r.emit(engine.StepStarted{Step: u.info()})
+	}
 	reason, d := r.unwanted(ctx, u)
+	if !u.begins() || !u.Late {
+		r.emit(engine.StepStarted{Step: u.info(), PassedOver: d == nil && reason != ""})
+	}
 	if d != nil {
 		return false, r.fail(kindFailed, u, d)
 	}

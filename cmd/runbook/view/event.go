@@ -1,11 +1,14 @@
 package view
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/hashicorp/hcl/v2"
 
 	"runbook/engine"
 	"runbook/engine/run"
@@ -13,6 +16,9 @@ import (
 
 // Event shows one event of a run.
 func (h *Human) Event(e engine.Event) {
+	if h.foldsAway(e) {
+		return
+	}
 	switch e := e.(type) {
 	case engine.RunStarted:
 		h.started(e)
@@ -34,7 +40,7 @@ func (h *Human) Event(e engine.Event) {
 	case engine.StepWaiting:
 		h.line("  %s %s", h.note.Sprint("waits for an approval:"), e.Message)
 	case engine.StepFailed:
-		h.line("  %s", h.bad.Sprint("failed"))
+		h.failed(e.Err)
 	case engine.Stopping:
 		h.line("\nStopping after the step in hand. Press Ctrl-C again to cut it short.")
 	case engine.RunFinished:
@@ -42,6 +48,30 @@ func (h *Human) Event(e engine.Event) {
 	default:
 		h.undoEvent(e)
 	}
+}
+
+// foldsAway reports whether an event is of a step that is passed over: such steps
+// are counted, and the number is shown before whatever follows.
+func (h *Human) foldsAway(e engine.Event) bool {
+	if h.verbose {
+		return false
+	}
+	switch e := e.(type) {
+	case engine.StepStarted:
+		if h.folding = e.PassedOver; h.folding {
+			h.passed++
+			return true
+		}
+	case engine.StepSkipped:
+		if h.folding {
+			return true
+		}
+	}
+	if h.passed > 0 {
+		h.line("\n%s", h.faint.Sprintf("%s passed over (-v shows them)", count(h.passed, "step")))
+		h.passed = 0
+	}
+	return false
 }
 
 func headline(s engine.StepInfo) string {
@@ -86,9 +116,7 @@ func (h *Human) progress(p engine.Progress) {
 }
 
 func (h *Human) done(e engine.StepDone) {
-	for _, it := range e.Change.Items {
-		h.item("  ", it)
-	}
+	h.items("  ", e.Change.Items)
 	for _, c := range e.Change.Checks {
 		h.line("  %s %s", h.good.Sprint("✓"), c)
 	}
@@ -116,6 +144,32 @@ func (h *Human) finished(e engine.RunFinished) {
 	h.line("Its report: runbook report %s", e.ID)
 }
 
+// failed says why a step failed, in a line or two. What to do follows where the run
+// stops for it.
+func (h *Human) failed(err error) {
+	why := err.Error()
+	var failure *run.Failure
+	if errors.As(err, &failure) {
+		why, _, _ = strings.Cut(cmp.Or(failure.Diag.Detail, failure.Diag.Summary), "\n\n")
+		h.told = failure.Diag
+	}
+	h.line("  %s %s", h.bad.Sprint("failed:"), h.brief(why, mostOfReason))
+}
+
+// mostOfReason is how much is said at once of why a step failed.
+const mostOfReason = 300
+
+// untold is why the run stopped, without what was said when its step failed.
+func (h *Human) untold(d *hcl.Diagnostic) *hcl.Diagnostic {
+	why, rest, more := strings.Cut(d.Detail, "\n\n")
+	if d != h.told || !more || len(why) > mostOfReason {
+		return d
+	}
+	short := *d
+	short.Detail = rest
+	return &short
+}
+
 func (h *Human) undoEvent(e engine.Event) {
 	switch e := e.(type) {
 	case engine.UndoStarted:
@@ -128,22 +182,8 @@ func (h *Human) undoEvent(e engine.Event) {
 		}
 		h.line("  %s", h.good.Sprint("undone"))
 	case engine.UndoFailed:
-		h.line("  %s", h.bad.Sprint("failed"))
+		h.failed(e.Err)
 	case engine.RolledBack:
 		h.rolledBack(e)
 	}
-}
-
-// Stopped says that a run stopped early, and how to go on.
-func (h *Human) Stopped(id string, phase run.Phase) {
-	h.Note("\nRun %s has stopped.", id)
-	howToGoOn(h.Note, id, phase)
-}
-
-func howToGoOn(say func(format string, args ...any), id string, phase run.Phase) {
-	say("  go on:    runbook resume %s", id)
-	if phase == run.Running {
-		say("  undo it:  runbook rollback %s", id)
-	}
-	say("  look:     runbook show %s", id)
 }

@@ -55,7 +55,7 @@ func (h *Human) explain(doc string, attrs, results []engine.Attribute, example, 
 		h.line("  %s  %s", h.bold.Sprint(r.Name), h.faint.Sprint(r.Type.FriendlyName()))
 		h.line("%s", h.wrap(r.Doc, "      "))
 	}
-	h.line("\n%s\n%s", h.bold.Sprint("Example"), strings.TrimSpace(example))
+	h.asIs("\n%s\n%s", h.bold.Sprint("Example"), strings.TrimSpace(example))
 }
 
 // kind is an attribute's type, and whether it has to be set.

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -24,14 +25,19 @@ import (
 // err.
 type Human struct {
 	out, err     io.Writer
-	width        uint
-	errWidth     uint // 0: err is no terminal
+	width        uint // for tables and explanations
+	outWidth     int  // at which lines are wrapped; 0 where out is no terminal
+	errWidth     int  // likewise
+	verbose      bool // all is shown
 	colors       bool
 	bold, faint  paint
 	good, bad    paint
 	change, note paint
 	plain        paint
-	doing        string // the last progress line, not to be repeated
+	told         *hcl.Diagnostic // why a step failed, which was said
+	passed       int             // steps passed over that were not told of
+	folding      bool            // and the one in hand is such
+	doing        string          // the last progress line, not to be repeated
 	shown        time.Time
 }
 
@@ -41,15 +47,21 @@ func NewHuman(out *Output, err *os.File) *Human {
 	width := columns(out.File)
 	colors := isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	h := newHuman(out, err, width, colors)
-	if isatty.IsTerminal(err.Fd()) {
-		h.errWidth = uint(columns(err))
+	if !isatty.IsTerminal(out.Fd()) {
+		h.outWidth = 0 // left as they are for whoever searches in them
+	}
+	if h.errWidth = 0; isatty.IsTerminal(err.Fd()) {
+		h.errWidth = columns(err)
 	}
 	return h
 }
 
+// narrowest is the narrowest terminal that is believed to be one.
+const narrowest = 20
+
 // columns is how wide a terminal is, and what is usual where it is none.
 func columns(f *os.File) int {
-	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
+	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w >= narrowest {
 		return w
 	}
 	return 80
@@ -57,7 +69,7 @@ func columns(f *os.File) int {
 
 func newHuman(out, err io.Writer, width int, colors bool) *Human {
 	h := &Human{
-		out: out, err: err, width: uint(width), colors: colors,
+		out: out, err: err, width: uint(width), outWidth: width, errWidth: width, colors: colors,
 		bold: paint{color.New(color.Bold)}, faint: paint{color.New(color.Faint)},
 		good: paint{color.New(color.FgGreen)}, bad: paint{color.New(color.FgRed)},
 		change: paint{color.New(color.FgYellow)}, note: paint{color.New(color.FgCyan)}, plain: paint{color.New()},
@@ -75,8 +87,16 @@ func newHuman(out, err io.Writer, width int, colors bool) *Human {
 // line writes a line to out. Output that can't be shown is not a reason to
 // leave a recovery half-way: the journal has it, so write errors are ignored.
 func (h *Human) line(format string, args ...any) {
-	_, _ = io.WriteString(h.out, sprintf(format+"\n", args...))
+	_, _ = io.WriteString(h.out, wrapped(sprintf(format, args...), h.outWidth)+"\n")
 }
+
+// asIs writes lines that mean something as they are, such as a piece of a runbook.
+func (h *Human) asIs(format string, args ...any) {
+	_, _ = io.WriteString(h.out, sprintf(format+"\n", args...)) // as with line
+}
+
+// Verbose has all shown that there is.
+func (h *Human) Verbose() { h.verbose = true }
 
 // inLargePieces has all that follows written together, until done is called.
 func (h *Human) inLargePieces() (done func()) {
@@ -91,7 +111,7 @@ func (h *Human) inLargePieces() (done func()) {
 
 // Note tells something beside the result.
 func (h *Human) Note(format string, args ...any) {
-	_, _ = io.WriteString(h.err, sprintf(format+"\n", args...))
+	_, _ = io.WriteString(h.err, wrapped(sprintf(format, args...), h.errWidth)+"\n")
 }
 
 // Asks says that a person reads this.
@@ -125,12 +145,15 @@ func (h *Human) Error(err error) {
 	var book *lang.Error
 	var failure *run.Failure
 	var locked *journal.LockedError
+	var blocked *run.BlockedError
 	switch {
 	case errors.As(err, &book):
 		h.diagnostics(book.Book, book.Diags)
 	case errors.As(err, &failure):
-		h.diagnostics(failure.Book, hcl.Diagnostics{failure.Diag})
+		h.diagnostics(failure.Book, hcl.Diagnostics{h.untold(failure.Diag)})
 	case errors.Is(err, run.ErrInterrupted), errors.Is(err, run.ErrWaiting):
+	case errors.As(err, &blocked):
+		h.plainError(blocked.Brief, engine.HintOf(blocked.Brief))
 	case errors.As(err, &locked):
 		h.plainError(locked, lockedHint)
 	default:
@@ -139,21 +162,10 @@ func (h *Human) Error(err error) {
 }
 
 func (h *Human) plainError(err error, hint string) {
-	const what = "Error:"
-	text := h.forErr(what + " " + err.Error())
-	h.Note("%s%s", h.bad.Sprint(what), strings.TrimPrefix(text, what))
+	h.Note("%s %s", h.bad.Sprint("Error:"), err)
 	if hint != "" {
-		h.Note("%s.", h.forErr(strings.TrimSuffix(hint, ".")))
+		h.Note("%s.", strings.TrimSuffix(hint, "."))
 	}
-}
-
-// forErr is a text as err takes it: wrapped on a terminal, and as it is for whoever
-// searches in it.
-func (h *Human) forErr(text string) string {
-	if h.errWidth == 0 {
-		return text
-	}
-	return atWords(text, h.errWidth)
 }
 
 func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
@@ -163,7 +175,10 @@ func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
 	}
 	for _, d := range diags {
 		shown, d := presentable(files, d)
-		_ = hcl.NewDiagnosticTextWriter(h.err, shown, h.width, h.colors).WriteDiagnostic(d) // as with line
+		d.Detail = unbroken(d.Detail)
+		var b strings.Builder
+		_ = hcl.NewDiagnosticTextWriter(&b, shown, uint(cmp.Or(h.errWidth, int(h.width))), h.colors).WriteDiagnostic(d) // a builder takes all
+		_, _ = io.WriteString(h.err, strings.TrimRight(broken(b.String()), "\n")+"\n")                                  // as with line
 	}
 }
 

@@ -108,6 +108,12 @@ func (j *JSON) Changed(diff, what string) {
 	j.emit("runbook_changed", body{"diff": diff, "message": what})
 }
 
+// Verbose changes nothing: all is there.
+func (j *JSON) Verbose() {}
+
+// Recall has nothing to say: nobody is asked.
+func (j *JSON) Recall(*run.Plan) {}
+
 // Asks says that nobody can be asked: a program says --yes beforehand.
 func (j *JSON) Asks() bool { return false }
 
@@ -138,7 +144,10 @@ func (j *JSON) Error(err error) {
 }
 
 // Stopped says that a run stopped early.
-func (j *JSON) Stopped(id string, phase run.Phase) {
+func (j *JSON) Stopped(id string, phase run.Phase, s *run.State) {
+	if s != nil && s.Waiting != nil {
+		return // which an event has said
+	}
 	j.emit("stopped", body{"run": id, "phase": word(phase)})
 }
 

@@ -101,6 +101,7 @@ type jsonStepPlan struct {
 	Skipped       string      `json:"skipped,omitempty"`
 	When          string      `json:"when,omitempty"`
 	WhenAfter     string      `json:"when_known_after,omitempty"`
+	IfWell        string      `json:"if_all_goes_well,omitempty"`
 	Approval      string      `json:"approval,omitempty"`
 	OnFailure     string      `json:"on_failure,omitempty"`
 	RollbackWith  string      `json:"rollback_with,omitempty"`
@@ -229,7 +230,7 @@ func defaultJSON(v *lang.Variable) json.RawMessage {
 }
 
 func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
-	n := countSteps(p)
+	n := countSteps(p, p.Steps)
 	out := &jsonPlan{
 		Runbook: p.Runbook, Host: p.Host, NothingToDo: p.NothingToDo(), Data: dataJSON(p), Steps: []jsonStepPlan{},
 		Summary: jsonSummary{Lines: orEmpty(p.Summary), Changing: n.changing, Checking: n.checking, KnownLater: n.later, Blocked: n.blocked},
@@ -246,12 +247,15 @@ func planJSON(p *run.Plan, e run.Estimate) *jsonPlan {
 		out.Steps = append(out.Steps, jsonStepPlan{
 			Index: i + 1, Name: s.Name, Action: s.Action, Description: s.Description, Status: planStatus(s),
 			KnownAfter: s.KnownAfter, Preconditions: checksJSON(s.Preconditions), Change: changeJSON(s.Change),
-			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, Approval: s.Approve, OnFailure: string(s.OnFailure),
+			Skipped: s.Skip, When: s.When, WhenAfter: s.WhenAfter, IfWell: ifWell[s.IfWell], Approval: s.Approve, OnFailure: string(s.OnFailure),
 			RollbackWith: s.Undo, CantUndo: s.CantUndo, Estimate: e.Steps[s.Name].Seconds(),
 		})
 	}
 	return out
 }
+
+// ifWell are the engine's words for programs.
+var ifWell = map[string]string{run.CarriedOut: "carried_out", run.PassedOver: "passed_over"}
 
 // planStatus is what a plan says of a step, in a word.
 func planStatus(s run.StepPlan) string {

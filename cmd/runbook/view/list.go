@@ -11,15 +11,15 @@ import (
 	"runbook/engine/run"
 )
 
-// listed is a run as the list has it: its columns, and what there is to say below
+// listRow is a run as the list has it: its columns, and what there is to say below
 // them.
-type listed struct {
+type listRow struct {
 	cells []string
 	notes []string
 	tone  tone // of the notes
 }
 
-var listHead = listed{cells: []string{"RUN", "RUNBOOK", "STATE", "STEPS", "TOOK", "UPDATED"}}
+var listHead = listRow{cells: []string{"RUN", "RUNBOOK", "STATE", "STEPS", "TOOK", "UPDATED"}}
 
 // tookColumn is the one that can best be done without.
 const tookColumn = 4
@@ -33,10 +33,10 @@ func (h *Human) list(runs []run.Summary, all bool, now time.Time) {
 		h.line("There are no runs yet.")
 		return
 	}
-	rows := []listed{listHead}
-	folded := folded(runs, all)
+	rows := []listRow{listHead}
+	earlier := earlierRuns(runs, all)
 	for _, r := range runs {
-		n := folded[r.ID]
+		n := earlier[r.ID]
 		if n < 0 {
 			continue
 		}
@@ -49,9 +49,9 @@ func (h *Human) list(runs []run.Summary, all bool, now time.Time) {
 	h.listing(rows)
 }
 
-// folded says of runs that come again and again and went well how many earlier ones
+// earlierRuns says of runs that come again and again and went well how many earlier ones
 // each stands for; of those that another stands for, -1.
-func folded(runs []run.Summary, all bool) map[string]int {
+func earlierRuns(runs []run.Summary, all bool) map[string]int {
 	newest, n := map[string]string{}, map[string]int{}
 	for _, r := range runs {
 		if all || !routine(r) {
@@ -74,16 +74,16 @@ func routine(r run.Summary) bool {
 	return r.State != nil && r.State.Phase == run.Finished && r.State.Header.Plan.Restartable && len(failedSteps(r.State)) == 0
 }
 
-func listedRun(r run.Summary, now time.Time) listed {
+func listedRun(r run.Summary, now time.Time) listRow {
 	if r.State == nil {
 		state := "unreadable"
 		if r.GivenUp {
 			state += ", given up"
 		}
-		return listed{cells: []string{clean(r.ID), "", state, "", "", ""}, notes: []string{r.Err.Error()}, tone: bad}
+		return listRow{cells: []string{clean(r.ID), "", state, "", "", ""}, notes: []string{r.Err.Error()}, tone: bad}
 	}
 	s := r.State
-	row := listed{tone: bad, cells: []string{
+	row := listRow{tone: bad, cells: []string{
 		clean(r.ID), clean(s.Header.Run.Runbook), shortStanding(s, r.Busy), stepsOf(s), took(s.Took()), day(s.Updated, now),
 	}}
 	switch failed := failedSteps(s); {
@@ -145,7 +145,7 @@ func day(t, now time.Time) string {
 
 // listing shows rows in columns, without the least of them where there is no room for
 // all; where there still is none, on lines of their own.
-func (h *Human) listing(rows []listed) {
+func (h *Human) listing(rows []listRow) {
 	wide := int(h.width)
 	inTable := rows
 	if tableWidth(columnWidths(rows)) > wide {
@@ -167,7 +167,7 @@ func (h *Human) listing(rows []listed) {
 	}
 }
 
-func withoutTook(rows []listed) []listed {
+func withoutTook(rows []listRow) []listRow {
 	short := slices.Clone(rows)
 	for i, r := range short {
 		short[i].cells = slices.Delete(slices.Clone(r.cells), tookColumn, tookColumn+1)
@@ -175,7 +175,7 @@ func withoutTook(rows []listed) []listed {
 	return short
 }
 
-func columnWidths(rows []listed) []int {
+func columnWidths(rows []listRow) []int {
 	widths := make([]int, len(rows[0].cells))
 	for _, r := range rows {
 		for i, cell := range r.cells {

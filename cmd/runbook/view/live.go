@@ -73,6 +73,7 @@ func (l *Live) Event(e engine.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asking = false
+	l.measure()
 	if l.status.take(e, l.now()) {
 		return // drawn within a frame
 	}
@@ -87,6 +88,13 @@ func (l *Live) Event(e engine.Event) {
 		l.end()
 	default:
 		l.draw()
+	}
+}
+
+// measure has lines wrapped at the terminal's width, which may have changed.
+func (l *Live) measure() {
+	if width, _ := l.region.size(); width >= narrowest && l.outWidth > 0 {
+		l.width, l.outWidth = uint(width), width
 	}
 }
 
@@ -197,11 +205,11 @@ func (l *Live) Error(err error) {
 }
 
 // Stopped ends the status and says how to go on.
-func (l *Live) Stopped(id string, phase run.Phase) {
+func (l *Live) Stopped(id string, phase run.Phase, s *run.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.close()
-	l.Human.Stopped(id, phase)
+	l.Human.Stopped(id, phase, s)
 }
 
 // Close takes the status away.

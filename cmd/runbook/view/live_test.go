@@ -88,7 +88,7 @@ try 3 of 9: no route
 0:04 of 5:00, 1 step left
 `)
 
-	s.Event(engine.StepFailed{Step: step(2, "two")})
+	s.Event(engine.StepFailed{Step: step(2, "two"), Err: errors.New("no\nroute")})
 	s.want(`
 Run r1 of rb on h.
 
@@ -97,7 +97,7 @@ Run r1 of rb on h.
   done in 2s
 
 [2/3] two  Copy two.
-  failed
+  failed: no route
 `)
 }
 

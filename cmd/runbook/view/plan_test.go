@@ -69,14 +69,30 @@ func show(colors bool, what func(*Human)) string {
 	return out.String()
 }
 
+// showAt is what is shown on a terminal of that width.
+func showAt(width int, what func(*Human)) string {
+	var out bytes.Buffer
+	what(newHuman(&out, &out, width, false))
+	return out.String()
+}
+
 func TestPlanForPeople(t *testing.T) {
 	plan := everyKindOfStep()
 	earlier := run.Estimate{
 		Steps: map[string]time.Duration{"plain": 200 * time.Millisecond, "final": 11800 * time.Millisecond},
 		Total: 12 * time.Second, Never: 1,
 	}
+	whole := func(e run.Estimate) func(*Human) {
+		return func(h *Human) {
+			h.Verbose()
+			h.Plan(plan, e)
+		}
+	}
+	golden(t, "plan_all.txt", show(false, whole(earlier)))
+	golden(t, "plan_color.txt", strings.ReplaceAll(show(true, whole(run.Estimate{})), "\x1b", "ESC"))
+	golden(t, "plan_blocked.txt", show(false, func(h *Human) { h.Plan(plan, earlier) }))
+	plan.Steps = plan.Steps[:len(plan.Steps)-1]
 	golden(t, "plan.txt", show(false, func(h *Human) { h.Plan(plan, earlier) }))
-	golden(t, "plan_color.txt", strings.ReplaceAll(show(true, func(h *Human) { h.Plan(plan, run.Estimate{}) }), "\x1b", "ESC"))
 	for name, p := range map[string]*run.Plan{
 		"plan_goal.txt":    {Runbook: "rb", Host: "h", Goal: &lang.CheckResult{OK: true, Message: "All is well."}},
 		"plan_nothing.txt": {Runbook: "rb", Host: "h", Steps: plan.Steps[6:7]},
@@ -108,7 +124,7 @@ func TestEstimate(t *testing.T) {
 		"Takes about 12 s by earlier runs, and 1 step that no earlier run has done.\n":                         {Steps: took, Total: 12 * time.Second, Never: 1},
 		"Takes about 12 s by earlier runs, and 2 steps that no earlier run has done, with 1.5 GiB to write.\n": {Steps: took, Total: 12 * time.Second, Never: 2, Bytes: 3 << 29},
 	} {
-		if got := show(false, func(h *Human) { h.estimate(e) }); got != want {
+		if got := showAt(0, func(h *Human) { h.estimate(e) }); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -30,7 +30,7 @@ func (h *Human) ExplainBlock(b lang.Block) {
 	h.line("%s  %s", h.bold.Sprint(b.Header), kind)
 	h.line("\n%s", h.wrap(b.Doc, ""))
 	h.attributes(b.Attributes)
-	h.line("\n%s\n%s", h.bold.Sprint("Example"), b.Example)
+	h.asIs("\n%s\n%s", h.bold.Sprint("Example"), b.Example)
 }
 
 func (h *Human) attributes(attrs []engine.Attribute) {
@@ -57,7 +57,7 @@ func (h *Human) ExplainFunction(f lang.Function) {
 	for _, p := range f.Parameters {
 		h.parameter(p)
 	}
-	h.line("\n%s\n%s\n  is %s", h.bold.Sprint("Example"), f.Example, f.Value)
+	h.asIs("\n%s\n%s\n  is %s", h.bold.Sprint("Example"), f.Example, f.Value)
 }
 
 func (h *Human) parameter(p lang.Parameter) {

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -67,7 +68,7 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	}
 	if s.Phase.Open() {
 		h.line("\nIt can be taken up again:")
-		howToGoOn(h.line, head.Run.ID, s.Phase)
+		howToGoOn(h.line, head.Run.ID, s.Phase, standsAt(s))
 	}
 }
 
@@ -214,7 +215,8 @@ func (h *Human) Kept(id string, paths []string) {
 // Changed shows how a runbook has changed since its run began, and what
 // follows.
 func (h *Human) Changed(diff, what string) {
-	h.Note("The runbook has changed since the run began:\n\n%s\n%s\n", diff, what)
+	_, _ = io.WriteString(h.err, sprintf("The runbook has changed since the run began:\n\n%s\n", diff)) // as with line
+	h.Note("%s\n", what)
 }
 
 // moment tells a time as the reader's clock does, and which clock that is.

@@ -39,6 +39,9 @@ func (s *status) take(e engine.Event, now time.Time) bool {
 	case engine.RunStarted:
 		s.run, s.began = e, now
 	case engine.StepStarted:
+		if e.PassedOver {
+			return false
+		}
 		s.begin(e, e.Step, fmt.Sprintf("[%d/%d] %s", e.Step.Index, e.Step.Total, e.Step.Name), now)
 		s.left = e.Step.Total - e.Step.Index
 		return true

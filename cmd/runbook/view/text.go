@@ -27,7 +27,16 @@ var quoted = regexp.MustCompile("`[^`\n]+`")
 
 // atWords wraps a text at words. What is to be typed stays on one line.
 func atWords(text string, width uint) string {
-	const unbroken = "\u00a0" // wordwrap takes it for a letter
-	whole := quoted.ReplaceAllStringFunc(text, func(typed string) string { return strings.ReplaceAll(typed, " ", unbroken) })
-	return strings.ReplaceAll(wordwrap.WrapString(whole, width), unbroken, " ")
+	return broken(wordwrap.WrapString(unbroken(text), width))
 }
+
+// hard is a space that wordwrap takes for a letter.
+const hard = "\u00a0"
+
+// unbroken is a text whose commands are one word each, and broken is it again as it
+// was.
+func unbroken(text string) string {
+	return quoted.ReplaceAllStringFunc(text, func(typed string) string { return strings.ReplaceAll(typed, " ", hard) })
+}
+
+func broken(text string) string { return strings.ReplaceAll(text, hard, " ") }

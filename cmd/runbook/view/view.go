@@ -38,6 +38,10 @@ type View interface {
 	// Changed shows how a runbook has changed since its run began, and what
 	// follows.
 	Changed(diff, what string)
+	// Verbose has all shown that there is, from now on.
+	Verbose()
+	// Recall shows once more, right above a question, what a plan says first.
+	Recall(p *run.Plan)
 	// Asks reports whether a person reads this, who can be asked. Ask puts a
 	// question; the answer follows on the same line.
 	Asks() bool
@@ -46,8 +50,9 @@ type View interface {
 	Note(format string, args ...any)
 	// Error shows what went wrong, where, and what to do now.
 	Error(err error)
-	// Stopped says that a run stopped early, and how to go on.
-	Stopped(id string, phase run.Phase)
+	// Stopped says that a run stopped early, what it has done so far, and how to go
+	// on. s is nil where that isn't known.
+	Stopped(id string, phase run.Phase, s *run.State)
 	// Logs is where the logs of libraries go.
 	Logs() io.Writer
 	// Close ends the output.

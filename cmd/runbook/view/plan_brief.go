@@ -1,0 +1,210 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+
+	"runbook/engine"
+	"runbook/engine/lang"
+	"runbook/engine/run"
+)
+
+// stepsToDo shows the steps that will do something, as far as anybody can tell,
+// and names those of which that depends on another one.
+func (h *Human) stepsToDo(p *run.Plan) {
+	var otherwise, open stepNames
+	shown, most := 0, 2
+	if len(p.Summary) > 0 {
+		most = 1
+	}
+	for i, s := range p.Steps {
+		switch status := planStatus(s); {
+		case status == "skipped", status == "already_so" && s.When == "":
+		case s.IfWell == run.PassedOver:
+			otherwise.add(s)
+			shown++
+		case s.When != "" && s.IfWell == "":
+			open.add(s)
+			shown++
+		case s.Action != lang.SubAction: // of a runbook, the steps are shown
+			h.dependent(&open)
+			h.toDo(i+1, s, most)
+			shown++
+		}
+	}
+	h.dependent(&open)
+	if otherwise.count > 0 {
+		h.line("    %s %s", h.note.Sprint("?"), otherwise.said(" only if one of these fails", h.room(6)))
+	}
+	if shown > 0 {
+		h.line("")
+	}
+}
+
+// dependent names steps of which the steps before decide whether they are carried
+// out.
+func (h *Human) dependent(open *stepNames) {
+	if open.count > 0 {
+		h.line("    %s %s", h.note.Sprint("?"), open.said(", depending on step "+open.after, h.room(6)))
+	}
+	*open = stepNames{}
+}
+
+// stepNames are steps that are named together.
+type stepNames struct {
+	after string // what the first of them depends on
+	names []string
+	count int
+}
+
+// add adds a step. Of a runbook, the name stands for all that is in it.
+func (a *stepNames) add(s run.StepPlan) {
+	if len(a.names) == 0 {
+		a.after = s.WhenAfter
+	}
+	if s.Action != lang.SubAction {
+		a.count++
+	}
+	if !slices.ContainsFunc(a.names, func(n string) bool { return strings.HasPrefix(s.Name, n+"/") }) {
+		a.names = append(a.names, s.Name)
+	}
+}
+
+func (a *stepNames) said(when string, room int) string {
+	return listed(count(a.count, "more step")+when+": ", a.names, room)
+}
+
+// toDo shows what a step will do in a few lines, with that many for its changes.
+func (h *Human) toDo(n int, s run.StepPlan, most int) {
+	head := h.bold.Sprintf("%2d  %s", n, s.Name)
+	switch {
+	case s.Change.Empty() && s.Approve != "":
+		h.line("%s  %s asks: %s", head, h.bad.Sprint("!"), h.brief(s.Approve, 2*mostOfLine))
+		return
+	case s.Change.Empty() && s.KnownAfter == "":
+		head += "  " + h.note.Sprint("?")
+		h.line("%s %s", head, middle(oneLine(strings.Join(s.Change.Checks, "; ")), h.room(columnsOf(string(head))+1)))
+		return
+	}
+	said := h.brief(cmp.Or(s.Description, s.Action), mostOfLine)
+	if s.KnownAfter != "" {
+		h.line("%s  %s %s", head, said, h.faint.Sprintf("(known after step %s)", s.KnownAfter))
+	} else {
+		h.line("%s  %s", head, said)
+	}
+	const indent = "    "
+	if s.Approve != "" {
+		h.line("%s%s asks: %s", indent, h.bad.Sprint("!"), h.brief(s.Approve, 2*mostOfLine))
+	}
+	h.changes(indent, s.Change.Items, most)
+	h.warnings(indent, s)
+}
+
+// warnings are what can't be told, or taken back.
+func (h *Human) warnings(indent string, s run.StepPlan) {
+	if s.Change.Unpredictable != "" {
+		h.line("%s%s %s", indent, h.bad.Sprint("! can't be predicted:"), h.brief(s.Change.Unpredictable, mostOfLine))
+	}
+	if s.CantUndo != "" {
+		h.line("%s%s %s", indent, h.bad.Sprint("! can't be undone:"), h.brief(s.CantUndo, mostOfLine))
+	}
+}
+
+// changes shows what changes on a few lines: each change, or the names of what is
+// changed where there are more than that.
+func (h *Human) changes(indent string, items []engine.Item, most int) {
+	mark := h.change.Sprint("~")
+	if len(items) <= most {
+		for _, it := range items {
+			h.line("%s%s %s", indent, mark, changed(it, h.roomForTwo(len(indent)+2)))
+		}
+		return
+	}
+	names := []string{strings.TrimSpace(middle(oneWord(items[0].Target), mostOfName) + " " + items[0].Attribute)}
+	for _, it := range items[1:] {
+		names = append(names, strings.TrimSpace(path.Base(oneWord(it.Target))+" "+it.Attribute))
+	}
+	h.line("%s%s %s", indent, mark, listed(count(len(names), "change")+": ", names, h.room(len(indent)+2)))
+}
+
+// mostOfName is how much is shown of a path that others follow.
+const mostOfName = 40
+
+// room is how many columns are left of a line behind some.
+func (h *Human) room(behind int) int {
+	if h.outWidth == 0 {
+		return math.MaxInt
+	}
+	return max(h.outWidth-behind, 1)
+}
+
+// roomForTwo is room where one line would be too little for what a change is.
+func (h *Human) roomForTwo(behind int) int {
+	room := h.room(behind)
+	if room >= enough {
+		return room
+	}
+	return 2*room - 10 // the first line may end early
+}
+
+// enough is how many columns a change needs.
+const enough = 60
+
+// listed is as many of the names as there is room for.
+func listed(what string, names []string, room int) string {
+	text := what + strings.Join(names, ", ")
+	if runewidth.StringWidth(text) <= room {
+		return text
+	}
+	return runewidth.Truncate(text, room, "…")
+}
+
+// changed is a change on one line: what is long loses its middle.
+func changed(it engine.Item, room int) string {
+	parts := []string{strings.TrimSpace(oneWord(it.Target) + " " + it.Attribute), oneWord(it.Before), oneWord(it.After)}
+	lines := ""
+	if added, removed := diffLength(it.Diff); added+removed > 0 {
+		lines = fmt.Sprintf(" (+%d −%d lines)", added, removed)
+	}
+	most := widestOf(parts, room-runewidth.StringWidth(":  → "+lines))
+	for i := range parts {
+		parts[i] = middle(parts[i], most)
+	}
+	return parts[0] + ": " + parts[1] + " → " + parts[2] + lines
+}
+
+// widestOf is how wide each of the parts may be for all of them to have room.
+func widestOf(parts []string, room int) int {
+	widths := make([]int, len(parts))
+	for i, p := range parts {
+		widths[i] = runewidth.StringWidth(p)
+	}
+	slices.Sort(widths)
+	for i, w := range widths {
+		if share := room / (len(widths) - i); w > share {
+			return max(share, 1)
+		}
+		room -= w
+	}
+	return math.MaxInt
+}
+
+// diffLength is how many lines a difference adds and takes away.
+func diffLength(diff string) (added, removed int) {
+	for line := range strings.SplitSeq(diff, "\n") {
+		switch {
+		case strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "---"):
+		case strings.HasPrefix(line, "+"):
+			added++
+		case strings.HasPrefix(line, "-"):
+			removed++
+		}
+	}
+	return added, removed
+}
