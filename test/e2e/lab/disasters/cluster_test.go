@@ -24,7 +24,7 @@ const (
 	recovery  = "runbook run etcd-recover.hcl"
 	look      = "runbook plan etcd-recover.hcl"
 	diagnosis = "runbook read etcd_diagnosis --json"
-	backup    = "runbook run etcd-backup.hcl --yes"
+	backup    = "runbook run etcd-backup.hcl --yes --var manifest=/etc/kubernetes/manifests/etcd.yaml"
 )
 
 // cluster is a control plane that is booted when there is none, and used for as
