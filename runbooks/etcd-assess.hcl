@@ -3,21 +3,21 @@ runbook "etcd-assess" {
 }
 
 variable "unit" {
-  description = "The systemd unit that runs etcd. Not used with manifest."
+  description = "The systemd unit that runs etcd, if it isn't the one that is found."
   type        = string
-  default     = "etcd.service"
+  default     = null
 }
 
 variable "manifest" {
-  description = "The manifest of etcd's static pod where the kubelet runs it, such as /etc/kubernetes/manifests/etcd.yaml."
+  description = "The manifest of etcd's static pod, if it isn't the one that is found."
   type        = string
   default     = null
 }
 
 variable "backup_dirs" {
-  description = "The directories that hold backups."
+  description = "The directories that hold backups. Without them, those of the schedule and the usual ones."
   type        = list(string)
-  default     = ["/var/backups/etcd"]
+  default     = null
 }
 
 variable "interval_seconds" {
@@ -26,14 +26,16 @@ variable "interval_seconds" {
   default     = 3600
 }
 
+data "etcd_installation" "here" {}
+
 data "etcd_diagnosis" "now" {
-  unit     = var.manifest == null ? var.unit : null
+  unit     = var.unit
   manifest = var.manifest
-  backups  = var.backup_dirs
+  backups  = local.backup_dirs
 }
 
 data "etcd_backups" "all" {
-  directories      = var.backup_dirs
+  directories      = local.backup_dirs
   interval_seconds = var.interval_seconds
   version          = data.etcd_diagnosis.now.version == "" ? null : data.etcd_diagnosis.now.version
 }
@@ -45,22 +47,15 @@ data "etcd_loss" "if_restored" {
 }
 
 locals {
-  # What has to be mended in place, of which etcd-recover.hcl can do two kinds.
-  to_mend = toset([for finding in data.etcd_diagnosis.now.findings : finding.class if finding.needs == "repair"])
+  backup_dirs = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
 
   # What to give etcd-recover.hcl so that it looks at the same.
-  given = join(" ", concat(
-    var.manifest == null ? (var.unit == "etcd.service" ? [] : ["--var unit=${var.unit}"]) : ["--var manifest=${var.manifest}"],
-    ["--var 'backup_dirs=${jsonencode(var.backup_dirs)}'"],
-  ))
-  recover = "runbook plan etcd-recover.hcl ${local.given}, then the same with run"
-  commands = {
-    ""      = data.etcd_diagnosis.now.running ? "none: etcd is running" : "none of the cures is possible: runbook read etcd_diagnosis data_dir=${data.etcd_diagnosis.now.data_dir}"
-    restart = data.etcd_diagnosis.now.running ? "none: etcd is running" : local.recover
-    repair  = length(setsubtract(local.to_mend, ["wal_torn", "ownership"])) == 0 ? local.recover : "mend by hand what the findings name"
-    salvage = local.recover
-    restore = local.recover
-  }
+  given = join("", [
+    var.unit == null ? "" : " --var unit=${var.unit}",
+    var.manifest == null ? "" : " --var manifest=${var.manifest}",
+    var.backup_dirs == null ? "" : " --var 'backup_dirs=${jsonencode(var.backup_dirs)}'",
+  ])
+  wanted = data.etcd_diagnosis.now.recommended != "" || length(data.etcd_diagnosis.now.causes) > 0 || !data.etcd_diagnosis.now.healthy
 }
 
 output "findings" {
@@ -88,5 +83,5 @@ output "advice" {
 }
 
 output "commands" {
-  value = local.commands[data.etcd_diagnosis.now.recommended]
+  value = local.wanted ? "runbook run etcd-recover.hcl${local.given}" : "none: etcd is running, and nothing wants a cure"
 }

@@ -47,13 +47,13 @@ variable "binary" {
 }
 
 variable "unit" {
-  description = "The systemd unit that runs etcd. It isn't looked at where manifest is set."
+  description = "The systemd unit that runs etcd, if it isn't the one that is found."
   type        = string
-  default     = "etcd.service"
+  default     = null
 }
 
 variable "manifest" {
-  description = "The manifest of etcd's static pod, such as /etc/kubernetes/manifests/etcd.yaml, where kubelet runs etcd."
+  description = "The manifest of etcd's static pod, if it isn't the one that is found."
   type        = string
   default     = null
 }
@@ -71,7 +71,7 @@ variable "copies" {
 }
 
 variable "archive" {
-  description = "Files and directories to save beside the snapshot. Where manifest is set it is /etc/kubernetes, otherwise nothing."
+  description = "Files and directories to save beside the snapshot. Without it, /etc/kubernetes where etcd is a static pod, otherwise nothing."
   type        = list(string)
   default     = null
 }
@@ -118,7 +118,11 @@ variable "keep_weekly" {
   default     = 4
 }
 
+data "etcd_installation" "here" {}
+
 locals {
+  unit = var.unit != null ? var.unit : var.manifest != null ? null : data.etcd_installation.here.unit
+
   # What etcd-backup.hcl is given, now and by the service.
   variables = {
     unit            = var.unit
@@ -152,7 +156,7 @@ locals {
     # Written by runbook etcd-backup-schedule.
     [Unit]
     Description=Save a snapshot of etcd
-    After=${var.manifest == null ? var.unit : "kubelet.service"}
+    After=${local.unit != null ? local.unit : "kubelet.service"}
 
     [Service]
     Type=oneshot

@@ -7,21 +7,21 @@ runbook "etcd-backup" {
 }
 
 variable "unit" {
-  description = "The systemd unit that runs etcd. It isn't looked at where manifest is set."
+  description = "The systemd unit that runs etcd, if it isn't the one that is found."
   type        = string
-  default     = "etcd.service"
+  default     = null
 }
 
 variable "manifest" {
-  description = "The manifest of etcd's static pod, such as /etc/kubernetes/manifests/etcd.yaml, where kubelet runs etcd."
+  description = "The manifest of etcd's static pod, if it isn't the one that is found."
   type        = string
   default     = null
 }
 
 variable "backup_dir" {
-  description = "Directory that holds the snapshots."
+  description = "Directory that holds the snapshots. Without it, that of the schedule, or else /var/backups/etcd. It is made where there is none."
   type        = string
-  default     = "/var/backups/etcd"
+  default     = null
 }
 
 variable "copies" {
@@ -31,7 +31,7 @@ variable "copies" {
 }
 
 variable "archive" {
-  description = "Files and directories to save beside the snapshot: certificates, and the configuration of encryption, without which secrets can't be read. Where manifest is set it is /etc/kubernetes, otherwise nothing."
+  description = "Files and directories to save beside the snapshot: certificates, and the configuration of encryption, without which secrets can't be read. Without it, /etc/kubernetes where etcd is a static pod, otherwise nothing."
   type        = list(string)
   default     = null
 }
@@ -84,14 +84,18 @@ variable "drill_scratch" {
   default     = "/var/tmp"
 }
 
+data "etcd_installation" "here" {}
+
 data "etcd_member" "this" {
-  unit     = var.manifest == null ? var.unit : null
+  unit     = var.unit
   manifest = var.manifest
 }
 
 locals {
   name    = "backup-${run.id}"
-  archive = var.archive != null ? var.archive : var.manifest != null ? ["/etc/kubernetes"] : []
+  dir     = coalesce(var.backup_dir, data.etcd_installation.here.backup_dirs[0])
+  pod     = var.manifest != null || var.unit == null && data.etcd_installation.here.runs_as == "static_pod"
+  archive = var.archive != null ? var.archive : local.pod ? ["/etc/kubernetes"] : []
   prune   = var.keep_within != null || var.keep_last + var.keep_hourly + var.keep_daily + var.keep_weekly > 0
 }
 
@@ -101,19 +105,21 @@ step "etcd_health" "healthy" {
   tls         = data.etcd_member.this.tls
 }
 
+step "make_directory" "backup_dir" {
+  description = "A directory for the snapshots, which only root may read."
+  path        = local.dir
+  parents     = true
+  mode        = path(local.dir).exists ? null : "0700"
+}
+
 step "etcd_snapshot_save" "save" {
   description = "Save the snapshot beside its name, verify it, then give it its name; likewise the copies."
   endpoints   = data.etcd_member.this.client_urls
   tls         = data.etcd_member.this.tls
   data_dir    = data.etcd_member.this.data_dir
-  path        = "${var.backup_dir}/${local.name}.db"
+  path        = "${local.dir}/${local.name}.db"
   copies      = var.copies
   timeout     = "10m"
-
-  precondition {
-    condition     = path(var.backup_dir).type == "directory"
-    error_message = "The backup directory ${var.backup_dir} doesn't exist. Create it, or name another with --var backup_dir=…"
-  }
 }
 
 step "etcd_snapshot_verify" "verify" {
@@ -133,7 +139,7 @@ step "etcd_snapshot_drill" "rehearse" {
 step "archive" "keys" {
   description = "Save certificates, keys and the like beside it. The archive is as secret as they are."
   when        = length(local.archive) > 0
-  path        = "${var.backup_dir}/${local.name}.tar.gz"
+  path        = "${local.dir}/${local.name}.tar.gz"
   sources     = local.archive
   exclude     = var.archive_exclude
   copies      = var.copies
@@ -142,7 +148,7 @@ step "archive" "keys" {
 # The backup is done by now: if there is no room to be made, it stays good.
 step "etcd_snapshot_prune" "prune" {
   description = "Delete old snapshots, and never the last good one."
-  for_each    = toset(concat([var.backup_dir], var.copies))
+  for_each    = toset(concat([local.dir], var.copies))
   when        = local.prune
   on_failure  = "continue"
   directory   = each.value

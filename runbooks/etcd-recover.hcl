@@ -1,70 +1,84 @@
 runbook "etcd-recover" {
-  description = "Bring a broken single-member etcd back with the cure that loses least, and fall to the next where one doesn't work: restart, repair, salvage, and a backup last."
+  description = "Bring a broken single-member etcd back: find out by itself what is wrong, and take the cure that loses least. A backup comes last."
   time_budget = "50m"
 
   goal {
-    condition = data.etcd_status.now.healthy && local.well && !local.behind
-    message   = "etcd is healthy, nothing in its files wants a cure, and it is not behind its newest backup."
+    condition = local.calm && local.served && length(local.now.causes) == 0
+    message   = "etcd is healthy${local.pod ? " and the API server is ready" : ""}; nothing that was found wants a cure."
+  }
+
+  summary {
+    lines = concat(local.found, local.cure == null || length(local.by_hand) > 0 ? [] : [
+      "→ Cure: ${join(", ", concat(local.mends, [local.does[local.cure]]))}.",
+      "  It loses ${local.loss}.",
+      "  If it fails, this looks again and takes the next gentlest${var.ask ? ", and asks before one that loses something" : ""}.",
+    ])
+  }
+
+  precondition {
+    condition     = length(local.by_hand) == 0
+    error_message = "This has to be put right by hand, and then this run again:\n${join("\n", local.by_hand)}\nNo cure of the data is taken because of it."
+  }
+
+  precondition {
+    condition     = local.cure != null
+    error_message = "No cure is possible with what is on this host. ${local.now.advice} All that was found: runbook read etcd_diagnosis"
+  }
+
+  precondition {
+    condition     = var.alone || !contains(["salvage", "restore"], coalesce(local.cure, "none")) || length(local.members) < 2
+    error_message = "The cluster has ${length(local.members)} members (${join(", ", local.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This cure would make a cluster of one beside them. If they are lost for good, give --var alone=true."
   }
 }
 
-variable "unit" {
-  description = "The systemd unit that runs etcd. Not used with manifest."
-  type        = string
-  default     = "etcd.service"
-}
-
-variable "manifest" {
-  description = "The manifest of etcd's static pod where the kubelet runs it, such as /etc/kubernetes/manifests/etcd.yaml."
-  type        = string
-  default     = null
-}
-
-variable "pods" {
-  description = "The static pods to stop with a manifest, in this order; etcd has to be the last."
-  type        = list(string)
-  default     = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"]
-}
-
 variable "ask" {
-  description = "Whether to ask before each cure. Without that, the gentlest that is possible is taken, and the next where it doesn't work."
+  description = "Whether to ask before a cure that loses something, where the one in the plan has failed."
   type        = bool
   default     = true
 }
 
 variable "alone" {
-  description = "Make a cluster of this one member from a backup of several members. The others have to be lost, or stopped for good."
+  description = "Make a cluster of this one member from data of several. The others have to be lost, or stopped for good."
   type        = bool
   default     = false
 }
 
+variable "backup" {
+  description = "Whether to take a backup at once where the cluster has become another one."
+  type        = bool
+  default     = true
+}
+
+variable "unit" {
+  description = "The systemd unit that runs etcd, if it isn't the one that is found."
+  type        = string
+  default     = null
+}
+
+variable "manifest" {
+  description = "The manifest of etcd's static pod, if it isn't the one that is found."
+  type        = string
+  default     = null
+}
+
 variable "backup_dirs" {
-  description = "The directories that hold backups. The newest that verifies is the last resort."
+  description = "The directories that hold backups. Without them, those of the schedule and the usual ones."
   type        = list(string)
-  default     = ["/var/backups/etcd"]
+  default     = null
 }
 
 # All of this is read before anything is stopped, and changes nothing.
+data "etcd_installation" "here" {}
+
 data "etcd_member" "this" {
-  unit     = var.manifest == null ? var.unit : null
+  unit     = var.unit
   manifest = var.manifest
 }
 
 data "etcd_diagnosis" "now" {
-  unit     = var.manifest == null ? var.unit : null
+  unit     = var.unit
   manifest = var.manifest
-  backups  = var.backup_dirs
-}
-
-data "etcd_backups" "all" {
-  directories = var.backup_dirs
-  version     = data.etcd_member.this.version
-}
-
-data "etcd_loss" "if_restored" {
-  data_dir = data.etcd_member.this.data_dir
-  wal_dir  = data.etcd_diagnosis.now.wal_dir
-  snapshot = local.backup
+  backups  = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
 }
 
 data "etcd_status" "now" {
@@ -73,377 +87,132 @@ data "etcd_status" "now" {
 }
 
 locals {
-  pod      = var.manifest != null
-  folder   = var.manifest == null ? "/" : dirname(var.manifest)
-  stopped  = "${local.folder}.stopped"
-  backup   = data.etcd_backups.all.newest == "" ? null : data.etcd_backups.all.newest
-  possible = [for rung in data.etcd_diagnosis.now.ladder : rung.cure if rung.possible]
+  here   = data.etcd_installation.here
+  now    = data.etcd_diagnosis.now
+  pod    = var.manifest != null || var.unit == null && local.here.runs_as == "static_pod"
+  served = local.now.served != false
 
-  # An etcd that came up empty is healthy too, and far behind its backup.
-  behind = data.etcd_status.now.healthy && data.etcd_status.now.revision < data.etcd_backups.all.newest_revision
-
-  restart = !local.behind && contains(local.possible, "restart")
-  repair  = !local.behind && contains(local.possible, "repair") && length(setsubtract(local.to_mend, ["wal_torn", "ownership"])) == 0
-  salvage = !local.behind && contains(local.possible, "salvage")
+  # An etcd that answers, and whose data wants no cure, is left alone, whatever else
+  # is wrong.
+  calm = data.etcd_status.now.healthy && contains(["", "restart"], local.now.recommended)
+  left = [for rung in local.now.ladder : rung if rung.possible]
+  cure = local.calm ? "none" : length(local.left) == 0 ? null : local.left[0].cure
+  path = local.cure == "none" || local.cure == null ? "" : coalesce(local.left[0].path, "?")
+  loss = local.cure == "none" || local.cure == null ? "nothing" : local.left[0].loss
 
   # By its own files, or by its newest backup where these don't tell.
-  members = length(data.etcd_diagnosis.now.members) > 0 ? data.etcd_diagnosis.now.members[*].name : data.etcd_backups.all.newest_members
+  members = local.now.members[*].name
+  by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.command == "" ? cause.advice : "Type: ${cause.command}"}" if cause.remedy == ""]
 
-  # What a restart mends wants none where etcd runs.
-  well = length([for finding in data.etcd_diagnosis.now.findings : finding if !contains(["", "restart"], finding.needs)]) == 0
-
-  # What has to be mended in place, of which this runbook can do two kinds.
-  to_mend  = toset([for finding in data.etcd_diagnosis.now.findings : finding.class if finding.needs == "repair"])
-  tail     = contains(local.to_mend, "wal_torn")
-  owner    = contains(local.to_mend, "ownership")
-  mend     = join(", and ", compact([local.tail ? "cut the torn tail off the log" : "", local.owner ? "give the files to the user that etcd runs as" : ""]))
-  of_owner = "${data.etcd_member.this.uid}:${data.etcd_member.this.gid}"
-
-  # What each cure loses, for the questions.
-  lost   = { for rung in data.etcd_diagnosis.now.ladder : rung.cure => rung.loss }
-  losses = { for cure, loss in local.lost : cure => "It would lose ${loss}." }
-  others = [for pod in var.pods : pod if pod != "etcd"]
-}
-
-step "systemd_unit" "stop_etcd" {
-  description = "Stop etcd, and with it the loop that keeps starting it."
-  when        = !local.pod
-  unit        = var.unit
-  state       = "stopped"
-
-  precondition {
-    condition     = local.restart || local.repair || local.salvage || local.backup != null
-    error_message = "No cure that this runbook knows is possible. ${data.etcd_diagnosis.now.advice} runbook read etcd_diagnosis tells the findings."
+  # What the screen says first, and again before the question.
+  worst = [for finding in local.now.findings : finding.finding if finding.severity != "note"]
+  found = concat([for text in slice(local.worst, 0, min(4, length(local.worst))) : "✗ ${text}"],
+  length(local.worst) > 4 ? ["✗ … and ${length(local.worst) - 4} more: runbook read etcd_diagnosis"] : [])
+  remedies = {
+    start_kubelet      = "start kubelet"
+    start_runtime      = "start the container runtime"
+    start_unit         = "unmask etcd's unit"
+    stop_unit          = "stop the service that holds a port"
+    put_back           = "put back what is lost"
+    renew_certificate  = "renew certificates"
+    set_aside_manifest = "set the second manifest aside"
+    rename_flag        = "correct the flag"
   }
-
-  precondition {
-    condition     = var.alone || length(local.members) < 2
-    error_message = "The cluster has ${length(local.members)} members (${join(", ", local.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
+  mends = distinct([for cause in local.now.causes : local.remedies[cause.remedy] if cause.remedy != ""])
+  does = {
+    none    = local.served ? "leave etcd as it is" : "leave etcd as it is, and start the control plane anew"
+    restart = "start etcd on its data as it is"
+    repair  = "mend etcd's files in place"
+    adopt   = "use the data in ${local.path}"
+    salvage = "make a new data directory from the database and the log in ${local.path}"
+    restore = "restore ${local.path}"
   }
 }
 
-step "static_pod_move" "stop_pods" {
-  description = "Stop the control plane, etcd last."
-  when        = local.pod
-  from        = local.folder
-  to          = local.stopped
-  pods        = var.pods
-
-  precondition {
-    condition     = local.restart || local.repair || local.salvage || local.backup != null
-    error_message = "No cure that this runbook knows is possible. ${data.etcd_diagnosis.now.advice} runbook read etcd_diagnosis tells the findings."
-  }
-
-  precondition {
-    condition     = var.alone || length(local.members) < 2
-    error_message = "The cluster has ${length(local.members)} members (${join(", ", local.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
-  }
+step "runbook" "mend" {
+  description = "Put right what is around etcd."
+  when        = length(local.now.causes) > 0
+  source      = "recover/mend.hcl"
+  variables   = { here = local.here, causes = local.now.causes }
 }
 
-# Which rung is to be tried, and which one has been agreed to.
-locals {
-  try_restart = local.restart
-  try_repair  = local.repair && step.restarted == null
-  try_salvage = local.salvage && step.restarted == null && step.repaired == null
-  try_restore = local.backup != null && step.restarted == null && step.repaired == null && step.salvaged == null
-
-  go_restart = step.agree_restart != null || !var.ask && local.try_restart
-  go_repair  = step.agree_repair != null || !var.ask && local.try_repair
-  go_salvage = step.agree_salvage != null || !var.ask && local.try_salvage
-  go_restore = step.agree_restore != null || !var.ask && local.try_restore
-}
-
-# First rung: nothing keeps etcd from starting, it loses nothing.
-step "confirm" "agree_restart" {
-  description = "Ask before this cure. To pass it over: runbook resume --skip agree_restart --reason …"
-  when        = var.ask && local.try_restart
-  message     = "Start etcd on its data as it is? ${local.losses.restart}"
-}
-
-step "systemd_unit" "start_restarted" {
-  description = "Start etcd on its data as it is."
-  when        = local.go_restart && !local.pod
+step "runbook" "first" {
+  description = "Take the cure."
+  source      = "recover/attempt.hcl"
   on_failure  = "continue"
-  unit        = var.unit
-  state       = "started"
-  timeout     = "3m"
+  variables   = { unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs }
 }
 
-step "static_pod_move" "start_pod_restarted" {
-  description = "Start etcd on its data as it is."
-  when        = local.go_restart && local.pod
+# A cure is given up once its own etcd has been seen to fail.
+step "runbook" "second" {
+  description = "Look again, and take the next gentlest cure."
+  when        = step.first == null
+  source      = "recover/attempt.hcl"
+  late        = true
   on_failure  = "continue"
-  from        = local.stopped
-  to          = local.folder
-  pods        = ["etcd"]
-  timeout     = "5m"
-}
-
-step "etcd_health" "restarted" {
-  description = "Wait until etcd answers reads that need a leader, and see that it is this data."
-  when        = step.start_restarted != null || step.start_pod_restarted != null
-  on_failure  = "continue"
-  endpoints   = data.etcd_member.this.client_urls
-  tls         = data.etcd_member.this.tls
-
-  retry {
-    attempts = 60
-    delay    = "1s"
-  }
-
-  postcondition {
-    condition     = self.revision >= data.etcd_diagnosis.now.revision
-    error_message = "etcd is healthy at revision ${self.revision}, and its data had revision ${data.etcd_diagnosis.now.revision}: it isn't that data."
+  variables = {
+    unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = var.ask
+    tried = [local.cure, "${local.cure == null ? "" : local.cure} ${local.path}"]
   }
 }
 
-# Second rung: a torn tail of the log, files that belong to somebody else.
-step "confirm" "agree_repair" {
-  description = "Ask before this cure. To pass it over: runbook resume --skip agree_repair --reason …"
-  when        = var.ask && local.try_repair
-  message     = "Mend etcd's files (${local.mend})? ${local.losses.repair}"
-}
-
-step "systemd_unit" "stop_before_repair" {
-  description = "Stop what the cure before has started in vain."
-  when        = local.go_repair && !local.pod
-  unit        = var.unit
-  state       = "stopped"
-}
-
-step "static_pod_move" "stop_pod_before_repair" {
-  description = "Stop what the cure before has started in vain."
-  when        = local.go_repair && local.pod
-  from        = local.folder
-  to          = local.stopped
-  pods        = ["etcd"]
-}
-
-step "etcd_wal_repair" "repair" {
-  description = "Cut the tail off, on a copy that takes the file's place."
-  when        = local.go_repair && local.tail
-  on_failure  = "continue"
-  member      = data.etcd_member.this
-}
-
-step "chown" "own_data" {
-  description = "Give the data to the user that etcd runs as."
-  when        = local.go_repair && local.owner
-  on_failure  = "continue"
-  path        = data.etcd_member.this.data_dir
-  owner       = local.of_owner
-  recursive   = true
-}
-
-step "chown" "own_log" {
-  description = "Likewise the log, where it has a directory of its own."
-  when        = local.go_repair && local.owner
-  on_failure  = "continue"
-  path        = data.etcd_diagnosis.now.wal_dir
-  owner       = local.of_owner
-  recursive   = true
-}
-
-step "systemd_unit" "start_repaired" {
-  description = "Start etcd on the repaired files."
-  when        = (step.repair != null || step.own_data != null) && !local.pod
-  on_failure  = "continue"
-  unit        = var.unit
-  state       = "started"
-  timeout     = "3m"
-}
-
-step "static_pod_move" "start_pod_repaired" {
-  description = "Start etcd on the repaired files."
-  when        = (step.repair != null || step.own_data != null) && local.pod
-  on_failure  = "continue"
-  from        = local.stopped
-  to          = local.folder
-  pods        = ["etcd"]
-  timeout     = "5m"
-}
-
-step "etcd_health" "repaired" {
-  description = "Wait until etcd answers reads that need a leader, and see that it is this data."
-  when        = step.start_repaired != null || step.start_pod_repaired != null
-  on_failure  = "continue"
-  endpoints   = data.etcd_member.this.client_urls
-  tls         = data.etcd_member.this.tls
-
-  retry {
-    attempts = 60
-    delay    = "1s"
+step "runbook" "third" {
+  description = "Look again, for a backup or other data."
+  when        = step.first == null && step.second == null
+  source      = "recover/attempt.hcl"
+  late        = true
+  variables = {
+    unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = var.ask
+    tried = ["restart", "repair", "salvage", "${local.cure == null ? "" : local.cure} ${local.path}"]
   }
-
-  postcondition {
-    condition     = self.revision >= data.etcd_diagnosis.now.revision
-    error_message = "etcd is healthy at revision ${self.revision}, and its data had revision ${data.etcd_diagnosis.now.revision}: it isn't that data."
-  }
-}
-
-# Third rung: the database itself, with what the log still adds to it.
-step "confirm" "agree_salvage" {
-  description = "Ask before this cure. To pass it over: runbook resume --skip agree_salvage --reason …"
-  when        = var.ask && local.try_salvage
-  message     = "Make a new data directory from the database and the log? ${local.losses.salvage}"
-}
-
-step "systemd_unit" "stop_before_salvage" {
-  description = "Stop what the cure before has started in vain."
-  when        = local.go_salvage && !local.pod
-  unit        = var.unit
-  state       = "stopped"
-}
-
-step "static_pod_move" "stop_pod_before_salvage" {
-  description = "Stop what the cure before has started in vain."
-  when        = local.go_salvage && local.pod
-  from        = local.folder
-  to          = local.stopped
-  pods        = ["etcd"]
-}
-
-step "etcd_salvage" "salvage" {
-  description = "Build a new data directory from the old one's database, replay the log, and swap the two."
-  when        = local.go_salvage
-  on_failure  = "continue"
-  member      = data.etcd_member.this
-}
-
-step "systemd_unit" "start_salvaged" {
-  description = "Start etcd on the salvaged data."
-  when        = step.salvage != null && !local.pod
-  on_failure  = "continue"
-  unit        = var.unit
-  state       = "started"
-  timeout     = "3m"
-}
-
-step "static_pod_move" "start_pod_salvaged" {
-  description = "Start etcd on the salvaged data."
-  when        = step.salvage != null && local.pod
-  on_failure  = "continue"
-  from        = local.stopped
-  to          = local.folder
-  pods        = ["etcd"]
-  timeout     = "5m"
-}
-
-step "etcd_health" "salvaged" {
-  description = "Wait until etcd answers reads that need a leader, and see that it is this data."
-  when        = step.start_salvaged != null || step.start_pod_salvaged != null
-  on_failure  = "continue"
-  endpoints   = data.etcd_member.this.client_urls
-  tls         = data.etcd_member.this.tls
-
-  retry {
-    attempts = 60
-    delay    = "1s"
-  }
-
-  postcondition {
-    condition     = self.revision >= step.salvage.revision
-    error_message = "etcd is healthy at revision ${self.revision}, and its data had revision ${step.salvage.revision}: it isn't that data."
-  }
-}
-
-# Last rung: the newest good backup.
-step "confirm" "agree_restore" {
-  description = "Ask before this cure. To pass it over: runbook resume --skip agree_restore --reason …"
-  when        = var.ask && local.try_restore
-  message     = "Restore ${data.etcd_backups.all.newest}, and lose what was written since? ${local.losses.restore} Lost: ${data.etcd_loss.if_restored.summary}"
-}
-
-step "systemd_unit" "stop_before_restore" {
-  description = "Stop what the cure before has started in vain."
-  when        = local.go_restore && !local.pod
-  unit        = var.unit
-  state       = "stopped"
-}
-
-step "static_pod_move" "stop_pod_before_restore" {
-  description = "Stop what the cure before has started in vain."
-  when        = local.go_restore && local.pod
-  from        = local.folder
-  to          = local.stopped
-  pods        = ["etcd"]
-}
-
-step "etcd_snapshot_restore" "restore" {
-  description = "Build a new data directory from the backup, check it, and swap the two."
-  when        = local.go_restore
-  snapshot    = data.etcd_backups.all.newest
-  member      = data.etcd_member.this
-}
-
-step "systemd_unit" "start_restored" {
-  description = "Start etcd on the restored data."
-  when        = step.restore != null && !local.pod
-  unit        = var.unit
-  state       = "started"
-  timeout     = "3m"
-}
-
-step "static_pod_move" "start_pod_restored" {
-  description = "Start etcd on the restored data."
-  when        = step.restore != null && local.pod
-  from        = local.stopped
-  to          = local.folder
-  pods        = ["etcd"]
-  timeout     = "5m"
-}
-
-# Whatever the cure was.
-step "etcd_health" "healthy" {
-  description = "etcd answers, with whichever cure."
-  endpoints   = data.etcd_member.this.client_urls
-  tls         = data.etcd_member.this.tls
-
-  retry {
-    attempts = 60
-    delay    = "1s"
-  }
-}
-
-step "etcd_compare" "all_keys_back" {
-  description = "Healthy does not mean that the data is back: compare every key with the backup."
-  when        = step.restore != null
-  endpoints   = data.etcd_member.this.client_urls
-  tls         = data.etcd_member.this.tls
-  snapshot    = data.etcd_backups.all.newest
-  revision    = step.restore.revision
-}
-
-step "static_pod_move" "start_pods" {
-  description = "Start the rest of the control plane."
-  when        = local.pod && length(var.pods) > 1
-  from        = local.stopped
-  to          = local.folder
-  pods        = local.others
-  timeout     = "10m"
 }
 
 locals {
-  cure = (step.restarted != null ? "restart" : step.repaired != null ? "repair" :
-  step.salvaged != null ? "salvage" : "restore")
+  worked = step.first != null ? step.first : step.second != null ? step.second : step.third
+}
+
+step "kubernetes_ready" "cluster_is_ready" {
+  description     = "The API server is ready, and the nodes report to it again."
+  when            = local.pod && local.here.kubeconfig != null && contains(local.here.pods, "kube-apiserver")
+  kubeconfig      = local.here.kubeconfig
+  timeout_seconds = 600
+}
+
+step "runbook" "backup" {
+  description = "The cluster is another one now: take the first of its backups."
+  when        = var.backup && contains(["salvage", "restore"], local.worked.cure)
+  source      = "etcd-backup.hcl"
+  late        = true
+  on_failure  = "continue"
+  variables   = { unit = var.unit, manifest = var.manifest }
 }
 
 output "found" {
-  description = "The classes of damage that the diagnosis found."
-  value       = data.etcd_diagnosis.now.classes
+  description = "The classes of what the diagnosis found."
+  value       = local.now.classes
 }
 
 output "cure" {
   description = "The cure that worked."
-  value       = local.cure
+  value       = local.worked.cure
 }
 
 output "lost" {
   description = "What it lost, in words."
-  value       = local.cure == "restore" ? data.etcd_loss.if_restored.summary : lookup(local.lost, local.cure, "nothing")
+  value       = local.worked.loss
 }
 
 output "revision" {
   description = "The revision at which etcd serves."
-  value       = step.healthy.revision
+  value       = local.worked.revision
+}
+
+output "backup" {
+  description = "The backup that was taken afterwards."
+  value       = step.backup == null ? null : step.backup.snapshot
+}
+
+output "next" {
+  description = "What to type now."
+  value       = step.backup == null ? "runbook run etcd-backup.hcl" : null
 }

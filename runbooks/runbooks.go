@@ -8,7 +8,7 @@ import (
 
 // FS holds the shipped runbooks.
 //
-//go:embed *.hcl drills/*.hcl
+//go:embed *.hcl drills/*.hcl recover/*.hcl
 var FS embed.FS
 
 // Names lists the shipped runbooks.

@@ -44,8 +44,16 @@ func (p *parser) sub(s *Step, b *hcl.Block) {
 	p.rb.Steps = append(p.rb.Steps, s)
 }
 
-// subBook reads and parses the runbook that a source attribute names, relative
-// to the directory of the file that the run is of.
+// beside is a file that the one in hand names, relative to its own directory, as
+// it is called from that of the file that the run is of.
+func (p *parser) beside(name string) string {
+	if len(p.trail) == 1 || filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(filepath.Dir(p.trail[len(p.trail)-1]), name)
+}
+
+// subBook reads and parses the runbook that a source attribute names.
 func (p *parser) subBook(source *hcl.Attribute) *Runbook {
 	v, ok := p.literal(source, cty.String)
 	if !ok {
@@ -56,14 +64,14 @@ func (p *parser) subBook(source *hcl.Attribute) *Runbook {
 		p.errorf(source.Expr.Range(), "No such runbook", "source is empty: name the file of the runbook.")
 		return nil
 	}
-	name = filepath.Clean(name)
+	name = p.beside(name)
 	if trail := append(slices.Clone(p.trail), name); slices.ContainsFunc(p.trail, func(t string) bool { return filepath.Base(t) == filepath.Base(name) }) {
 		p.errorf(source.Expr.Range(), "A runbook that carries itself out", "Each of these is a step of the one before: %s.", strings.Join(trail, " → "))
 		return nil
 	}
 	text, err := p.rb.Sources.read(name)
 	if err != nil {
-		p.errorf(source.Expr.Range(), "No such runbook", "%s. The name is relative to the directory of %s.", err, p.trail[0])
+		p.errorf(source.Expr.Range(), "No such runbook", "%s. The name is relative to the directory of %s.", err, p.trail[len(p.trail)-1])
 		return nil
 	}
 	if p.books, p.bytes = p.books+1, p.bytes+len(text); p.books > mostBooks || p.bytes > mostTexts {
