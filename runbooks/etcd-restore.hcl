@@ -151,7 +151,7 @@ step "static_pod_move" "stop_control_plane" {
 
   # Without an etcd that answers, an API server would use all the time it gets, and
   # there is nothing that etcd would have to outlive it for.
-  grace_seconds = data.etcd_status.now.healthy ? 10 : 1
+  grace_seconds = data.etcd_status.now.healthy ? 10 : 0
   together      = !data.etcd_status.now.healthy
 }
 

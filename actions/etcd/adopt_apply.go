@@ -45,16 +45,21 @@ type move struct {
 	below string // its name in the swap's directory; empty where it is that
 }
 
+// dataMove is the move of the directory "member".
+func (r *restored) dataMove() move {
+	m := move{origin: r.Adopt.Data, from: r.Adopt.Data.From, swap: &r.Data, inner: "member"}
+	if !r.onlyMember() {
+		m.below = "member"
+	}
+	return m
+}
+
 // moves are the log's, if one comes with the data, and the data's.
 func (r *restored) moves() []move {
-	data := move{origin: r.Adopt.Data, from: r.Adopt.Data.From, swap: &r.Data, inner: "member"}
-	if !r.onlyMember() {
-		data.below = "member"
-	}
 	if r.Adopt.Log == nil {
-		return []move{data}
+		return []move{r.dataMove()}
 	}
-	return []move{{origin: *r.Adopt.Log, from: r.Adopt.Log.From, swap: r.WAL, inner: stagedLog}, data}
+	return []move{{origin: *r.Adopt.Log, from: r.Adopt.Log.From, swap: r.WAL, inner: stagedLog}, r.dataMove()}
 }
 
 // at is where the directory is now, however far a call got.
@@ -127,7 +132,12 @@ func (r *restored) finishMove(m move, pin *durable.Pin) error {
 		if err != nil {
 			return engine.Errorf(m.from, "recording the adoption: %w", err)
 		}
-		if err := durable.WriteFile(filepath.Join(pin.Path, m.inner, adoptName), record, 0o600); err != nil {
+		// Beside it first: what is moved back later is to be as it was.
+		beside := filepath.Join(pin.Path, adoptName)
+		if err := durable.WriteFile(beside, record, 0o600); err != nil {
+			return err
+		}
+		if err := durable.Replace(beside, filepath.Join(pin.Path, m.inner, adoptName)); err != nil {
 			return err
 		}
 	}

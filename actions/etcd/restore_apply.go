@@ -67,10 +67,15 @@ func (r *restored) apply(ctx context.Context, rep engine.Reporter) error {
 // clearAway removes what was left of the making. Where a directory was moved
 // there, it may still be in it: what is in place is somebody else's then.
 func (r *restored) clearAway() error {
-	if r.Adopt == nil || r.Adopt.Copy {
+	if r.Adopt == nil {
 		return durable.RemoveAll(r.staging())
 	}
-	return removeEmpty(r.staging())
+	for _, s := range r.swaps() {
+		if err := removeEmpty(s.Partial); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Undo implements engine.Action.

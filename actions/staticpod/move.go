@@ -255,7 +255,7 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 	for i, f := range found {
 		its := rec.Kubelet.of(all, f.pod)
 		switch states[i].up = slices.ContainsFunc(its, sandbox.up); {
-		case !f.asItIs:
+		case !f.asItIs || rec.Pods[i].There && !rec.Out: // the latter is only waited for
 			states[i] = state{text: "known once the earlier steps are done"}
 		case !states[i].up:
 			states[i].text = "not running"

@@ -347,12 +347,17 @@ func (w *waiter) unready(ctx context.Context, s sandbox, c manifest.Container) s
 		return fmt.Sprintf("container %s is %s", c.Name, stateOf(now))
 	}
 	for _, p := range c.Probes {
-		if err := w.ask(ctx, p, now.id); err != nil {
+		if err := w.ask(ctx, p, now.id, w.patience()); err != nil {
 			return fmt.Sprintf("container %s runs and is not ready: %v", c.Name, err)
 		}
 	}
 	return ""
 }
+
+// patience is how long a probe may take to answer: a small part of the wait so far.
+// A server that is starting up takes requests that it doesn't come to, and would
+// hide for as long as a probe may take that it is ready by now.
+func (w *waiter) patience() time.Duration { return max(answersSoon, time.Since(w.began)/4) }
 
 // crash tells of a container that has ended although it was to run.
 func (w *waiter) crash(ctx context.Context, c container) string {

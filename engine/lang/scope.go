@@ -66,8 +66,8 @@ func (s *Scope) Rounds(st *Step) ([]*Each, hcl.Diagnostics) {
 		return nil, diags
 	}
 	t := v.Type()
-	// A known set has known elements without marks, and going through a large one
-	// takes its time.
+	// A known set has elements without marks, and going through a large one takes
+	// its time.
 	set := t.IsSetType() && t.ElementType() == cty.String && v.IsKnown()
 	switch {
 	case v.IsMarked() || !set && v.ContainsMarked():
@@ -82,6 +82,9 @@ func (s *Scope) Rounds(st *Step) ([]*Each, hcl.Diagnostics) {
 		key, val := it.Element()
 		if t.IsSetType() {
 			key = val
+		}
+		if !key.IsKnown() {
+			return nil, diags.Append(exprDiag(st.ForEach, "No value for for_each", "Its texts have to be known before the run."))
 		}
 		if key.IsNull() {
 			return nil, diags.Append(exprDiag(st.ForEach, "No value for for_each", "There is null among the texts."))

@@ -68,6 +68,10 @@ func findKin(spec string) ([][]Kinship, error) {
 	if err := json.Unmarshal([]byte(spec), &paths); err != nil {
 		return nil, err
 	}
+	return kinships(paths)
+}
+
+func kinships(paths []string) ([][]Kinship, error) {
 	all := make([]*history, len(paths))
 	for i, path := range paths {
 		f, err := unseen.Open(path)
