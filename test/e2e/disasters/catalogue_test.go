@@ -83,7 +83,7 @@ func ofUnit() []*disaster.Disaster {
 		Break: `sed -i s/--listen-peer-urls/--listen-peers-urls/ $unit; systemctl daemon-reload; systemctl stop etcd; fails`, Quick: true,
 		Cures:   mended,
 		Loses:   disaster.Nothing,
-		Blocked: byHand(`--listen-peers-urls`, `sed -i s/--listen-peers-urls/--listen-peer-urls/ /usr/lib/systemd/system/etcd.service && systemctl daemon-reload`),
+		Blocked: byHand(`Type: (sed -i .* && systemctl daemon-reload)`, ""),
 	}, {
 		Name:    "program-missing",
 		Break:   `systemctl stop etcd; mv /usr/bin/etcd /root/etcd; fails`,

@@ -42,7 +42,9 @@ const fresh = `
 	systemctl reset-failed
 	if id etcd >/dev/null 2>&1; then pkill -KILL -u etcd || true; fi
 	rm -rf /var/lib/runbook /var/lib/etcd* /srv/etcd /var/backups/etcd
-	install -d -m 0700 /var/backups/etcd`
+	install -d -m 0700 /var/backups/etcd
+	journalctl --quiet --rotate
+	journalctl --quiet --vacuum-time=1us`
 
 func (m *machine) Reset(ctx context.Context) error {
 	binary, err := program.Build()

@@ -73,6 +73,8 @@ const fresh = `
 	rm -rf /var/lib/runbook /var/lib/etcd?* /var/backups/etcd /srv/etcd* /etc/kubernetes/manifests.stopped
 	find /etc/kubernetes -name '*.before-*' -delete
 	install -d -m 0700 /var/backups/etcd
+	journalctl --quiet --rotate
+	journalctl --quiet --vacuum-time=1us
 	systemctl restart kubelet`
 
 // wholeWithin is how long a cluster may take until all of it is ready.
