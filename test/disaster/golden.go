@@ -19,6 +19,7 @@ var varying = []struct {
 	pattern *regexp.Regexp
 	kept    string
 }{
+	{regexp.MustCompile(`[^\s:,()]*…[^\s:,()]*`), "…"}, // what of it is left depends on its length
 	{regexp.MustCompile(`\b20\d{6}-\d{6}-[a-z0-9]{4}\b`), "ID"},
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(Z| UTC)?`), "TIME"},
 	{regexp.MustCompile(`\b\d+:\d\d(:\d\d)?\b`), "TIME"},
