@@ -318,7 +318,7 @@ func observeContent(path string, info fs.FileInfo) (string, error) {
 		return observeHead(path)
 	}
 	data, err := os.ReadFile(path)
-	if filepath.Base(path) == "runbook-restore.json" {
+	if strings.HasPrefix(filepath.Base(path), "runbook-") {
 		data = inodes.ReplaceAll(data, []byte("$1 N")) // the scene's own
 	}
 	return fmt.Sprintf("%x %v", sha256.Sum256(data), info.ModTime().Equal(sceneTime)), err
@@ -413,10 +413,15 @@ func flipBit(t *testing.T, path string) {
 func failingRestore() []contract.Bad {
 	return []contract.Bad{
 		{Name: "database in use", Message: "the data directory is in use", Set: func(t *testing.T, _ config) {
-			f := held(t, filepath.Join(dataAt, "member", "snap", "db"))
-			must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+			lockWhole(t, held(t, filepath.Join(dataAt, "member", "snap", "db")))
 		}},
 	}
+}
+
+// lockWhole takes the lock that bbolt takes.
+func lockWhole(t *testing.T, f *os.File) {
+	t.Helper()
+	must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
 }
 
 func held(t *testing.T, path string) *os.File {

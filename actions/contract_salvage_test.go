@@ -159,13 +159,19 @@ var databaseSize = regexp.MustCompile(`("/etcd/member/snap/db" \S+ \S+) \d+ `)
 
 func salvagedKeys(t *testing.T, want int64) {
 	t.Helper()
+	keysAt(t, want)
+	exists(t, dataAt+".before-20260102-030405-abcd-salvaged/member/snap/db")
+}
+
+// keysAt counts the keys in the data directory, which has to be its owner's.
+func keysAt(t *testing.T, want int64) {
+	t.Helper()
 	info, err := inspect.File(t.Context(), filepath.Join(dataAt, "member", "snap", "db"))
 	must(t, err)
 	if info.Keys != want {
 		t.Errorf("%d keys were salvaged, want %d", info.Keys, want)
 	}
 	owned(t, dataAt, 1, 4000)
-	exists(t, dataAt+".before-20260102-030405-abcd-salvaged/member/snap/db")
 }
 
 func badSalvage() []contract.Bad {

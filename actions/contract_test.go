@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // the host, those of two don't.
 func families() map[string][]contract.Case {
 	return map[string][]contract.Case{
-		"file": slices.Concat(fileCases(), remedyCases()), "systemd": unitCases(), "etcd": slices.Concat(etcdCases(), salvageCases()), "command": commandCases(),
+		"file": slices.Concat(fileCases(), remedyCases()), "systemd": unitCases(), "etcd": slices.Concat(etcdCases(), salvageCases(), adoptCases()), "command": commandCases(),
 		"wait": waitCases(), "http": httpCases(), "staticpod": staticPodCases(), "fault": faultCases(), "kube": kubeCases(),
 		"drill": drillCases(),
 	}

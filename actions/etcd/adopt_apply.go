@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -45,16 +46,21 @@ type move struct {
 	below string // its name in the swap's directory; empty where it is that
 }
 
+// dataMove is the move of the directory "member".
+func (r *restored) dataMove() move {
+	m := move{origin: r.Adopt.Data, from: r.Adopt.Data.From, swap: &r.Data, inner: "member"}
+	if !r.onlyMember() {
+		m.below = "member"
+	}
+	return m
+}
+
 // moves are the log's, if one comes with the data, and the data's.
 func (r *restored) moves() []move {
-	data := move{origin: r.Adopt.Data, from: r.Adopt.Data.From, swap: &r.Data, inner: "member"}
-	if !r.onlyMember() {
-		data.below = "member"
-	}
 	if r.Adopt.Log == nil {
-		return []move{data}
+		return []move{r.dataMove()}
 	}
-	return []move{{origin: *r.Adopt.Log, from: r.Adopt.Log.From, swap: r.WAL, inner: stagedLog}, data}
+	return []move{{origin: *r.Adopt.Log, from: r.Adopt.Log.From, swap: r.WAL, inner: stagedLog}, r.dataMove()}
 }
 
 // at is where the directory is now, however far a call got.
@@ -112,12 +118,26 @@ func (r *restored) stageMove(ctx context.Context, m move, rep engine.Reporter) (
 	case r.Adopt.Copy:
 		err = r.copyWhole(ctx, m.from, filepath.Join(pin.Path, m.inner), rep)
 	case at == m.from:
-		err = durable.Rename(m.from, inner)
+		err = m.moveTo(inner)
 	}
 	if err != nil {
 		return err
 	}
 	return r.finishMove(m, pin)
+}
+
+// moveTo moves the directory, and what isn't the one that was planned with back.
+func (m move) moveTo(path string) error {
+	if err := durable.Rename(m.from, path); err != nil {
+		return err
+	}
+	id, err := identityOf(path)
+	if err == nil && id != m.ID {
+		err = engine.Errorf(m.from, "somebody has put another directory in its place").
+			WithHint("Nothing was changed. Find out who may write to %s, and plan again.", filepath.Dir(m.from))
+		return errors.Join(err, durable.Rename(path, m.from))
+	}
+	return err
 }
 
 // finishMove gives the directory its record, owner and mode, and its name.
@@ -127,7 +147,12 @@ func (r *restored) finishMove(m move, pin *durable.Pin) error {
 		if err != nil {
 			return engine.Errorf(m.from, "recording the adoption: %w", err)
 		}
-		if err := durable.WriteFile(filepath.Join(pin.Path, m.inner, adoptName), record, 0o600); err != nil {
+		// Beside it first: what is moved back later is to be as it was.
+		beside := filepath.Join(pin.Path, adoptName)
+		if err := durable.WriteFile(beside, record, 0o600); err != nil {
+			return err
+		}
+		if err := durable.Replace(beside, filepath.Join(pin.Path, m.inner, adoptName)); err != nil {
 			return err
 		}
 	}
@@ -176,6 +201,10 @@ func copyIn(ctx context.Context, tree *os.Root, path, to string, rep engine.Repo
 	info, err := f.Stat()
 	if err != nil {
 		return &engine.Error{Where: path, Err: err}
+	}
+	if st := info.Sys().(*syscall.Stat_t); !info.Mode().IsRegular() || st.Nlink != 1 {
+		return engine.Errorf(f.Name(), "it is no file, or has another name, under which it may be somebody else's").
+			WithHint("Find out what it is, and take it away.")
 	}
 	_, err = durable.CopyFile(ctx, f, to, info.Size(), func(done int64) {
 		rep.Progress(engine.Progress{Doing: "copying " + path, Done: done, Total: info.Size()})

@@ -58,7 +58,7 @@ func diagnosisDataSpec() engine.DataSpec {
 			{Name: "keys", Type: cty.Number, Doc: "How many keys there should be at least: fewer are a finding."},
 			{Name: "search", Type: texts, Default: cty.ListVal([]cty.Value{cty.StringVal("/")}), Doc: "Where data that was moved is looked for, if what is in place isn't whole or was begun lately: in these directories, five levels deep, on local file systems alone, and for 0.3 seconds at most. What is beside the data directory is always looked at."},
 		},
-		Results: diagnosisResults(),
+		Results: inBrief(diagnosisResults()),
 		Example: `data "etcd_diagnosis" "now" {}
 
 data "etcd_diagnosis" "of_a_copy" {

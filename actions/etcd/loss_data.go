@@ -44,7 +44,7 @@ func lossDataSpec() engine.DataSpec {
 			{Name: "summary", Type: cty.String, Doc: "The loss in a sentence."},
 			{Name: "complete", Type: cty.Bool, Doc: "Whether this is all: both the database and the log are whole."},
 			{Name: "hidden", Type: cty.List(cty.String), Doc: "What can't be seen, and so isn't counted."},
-			{Name: "revisions", Type: cty.Number, Doc: "How many revisions would be lost."},
+			{Name: "writes", Type: cty.Number, Doc: "How many writes would be lost: revisions, but for those that a restore has left out."},
 			{Name: "revision", Type: cty.Number, Doc: "The newest revision that the directory shows."},
 			{Name: "snapshot_revision", Type: cty.Number, Doc: "The newest revision in the backup; 0 without one."},
 			{Name: "keys", Type: cty.Number, Doc: "How many live keys the directory shows."},
@@ -98,7 +98,7 @@ func (d *lossData) Read(ctx context.Context, w engine.World) (engine.Result, err
 	}
 	return engine.Result{
 		"summary": lossSummary(l), "complete": l.Complete, "hidden": l.Hidden,
-		"revisions": max(l.Revision-l.SnapshotRevision, 0), "revision": l.Revision, "snapshot_revision": l.SnapshotRevision,
+		"writes": l.Writes, "revision": l.Revision, "snapshot_revision": l.SnapshotRevision,
 		"keys": l.Keys, "snapshot_keys": l.SnapshotKeys, "replayed": l.Replayed,
 		"created": l.Created, "changed": l.Changed, "deleted": l.Deleted, "kinds": l.Kinds, "lost": l.Lost,
 	}, nil
@@ -141,7 +141,7 @@ func lossSummary(l diagnose.Loss) string {
 	if l.Revision == 0 {
 		return "The directory shows nothing, so what would be lost can't be told: everything since the backup."
 	}
-	s := fmt.Sprintf("%d revisions, with %d keys created, %d changed and %d deleted since the backup", max(l.Revision-l.SnapshotRevision, 0), l.Created, l.Changed, l.Deleted)
+	s := fmt.Sprintf("%s, with %d keys created, %d changed and %d deleted since the backup", diagnose.CountWrites(l.Writes), l.Created, l.Changed, l.Deleted)
 	var kinds []string
 	for _, k := range l.Kinds {
 		if k.Resource != "" && len(kinds) < 5 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
+	"runbook/actions/etcd/diagnose"
 	"runbook/engine"
 	"runbook/engine/durable"
 )
@@ -168,6 +169,12 @@ type restored struct {
 	// separate log.
 	number          int
 	oldAt, oldLogAt string
+	// kin is how the old data is related to what is restored, once that is known,
+	// and lost is what of it is left behind.
+	kin  *diagnose.Kinship
+	lost string
+	// dataNow and logNow are where what is adopted is found while planning.
+	dataNow, logNow string
 	// pin holds the directory in which the new data is made while it is made,
 	// and walPin that of a separate log.
 	pin, walPin *durable.Pin

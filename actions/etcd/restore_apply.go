@@ -67,10 +67,15 @@ func (r *restored) apply(ctx context.Context, rep engine.Reporter) error {
 // clearAway removes what was left of the making. Where a directory was moved
 // there, it may still be in it: what is in place is somebody else's then.
 func (r *restored) clearAway() error {
-	if r.Adopt == nil || r.Adopt.Copy {
+	if r.Adopt == nil {
 		return durable.RemoveAll(r.staging())
 	}
-	return removeEmpty(r.staging())
+	for _, s := range r.swaps() {
+		if err := removeEmpty(s.Partial); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Undo implements engine.Action.
@@ -330,7 +335,11 @@ const stagedLog = "log"
 // finish gives the tree called name in the pinned directory, which is at
 // partial, to its owner, makes it durable and names it done.
 func (r *restored) finish(pin *durable.Pin, partial, name, done string) error {
-	if err := durable.Give(filepath.Join(pin.Path, name), r.UID, r.GID, r.Mode); err != nil {
+	give := durable.Give
+	if r.Adopt != nil && !r.Adopt.Copy {
+		give = durable.Take // it is what its owner has made of it
+	}
+	if err := give(filepath.Join(pin.Path, name), r.UID, r.GID, r.Mode); err != nil {
 		return err
 	}
 	partial = filepath.Join(partial, name)

@@ -209,3 +209,31 @@ func TestBumpOverWhatWentFurther(t *testing.T) {
 		t.Errorf("begins at %d: %s", begins, note)
 	}
 }
+
+// The plan says what of the old data it leaves behind, whether etcd runs or
+// not.
+func TestRestoreTellsWhatItLeavesBehind(t *testing.T) {
+	f := newFixture(t)
+	note := func() string {
+		t.Helper()
+		for _, item := range plan(t, request(t, "etcd_snapshot_restore", f.attrs())).Items {
+			if strings.HasPrefix(item.Target, f.data+".before-") {
+				return item.Note
+			}
+		}
+		return "there is no such item"
+	}
+	if n := note(); !strings.Contains(n, "10 writes that the snapshot lacks") {
+		t.Error(n)
+	}
+	s := start(t, f.data, "m1", "")
+	n := note()
+	s.stop()
+	if !strings.Contains(n, "writes that the snapshot lacks") {
+		t.Errorf("while etcd runs: %s", n)
+	}
+	must(t, os.Remove(filepath.Join(f.data, "member", "snap", "db")))
+	if n := note(); n != "" {
+		t.Error(n)
+	}
+}

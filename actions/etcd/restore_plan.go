@@ -46,6 +46,9 @@ func (a *restore) Plan(ctx context.Context, w engine.World) (engine.Change, erro
 	if err := a.chooseBump(ctx, w, r); err != nil {
 		return engine.Change{}, err
 	}
+	if r.lost, err = a.wouldLose(ctx, w, r); err != nil {
+		return engine.Change{}, err
+	}
 	if err := a.identify(r, w.Run()); err != nil {
 		return engine.Change{}, err
 	}
@@ -375,7 +378,7 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 		Note: fmt.Sprintf("%d keys, %s", r.Keys, humanize.IBytes(uint64(info.Size))),
 	})
 	if s.Existed {
-		c.Items = append(c.Items, engine.Item{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target})
+		c.Items = append(c.Items, engine.Item{Target: s.Kept, Before: "absent", After: "the data that was in " + s.Target, Note: r.lost})
 		c.Effects = append(c.Effects, engine.Effect{Moved: &engine.Moved{From: s.Target, To: s.Kept}})
 		c.Kept = append(c.Kept, s.Kept)
 	}

@@ -172,6 +172,9 @@ func (a *salvage) find(ctx context.Context, w engine.World, r *restored) error {
 		return nil
 	}
 	member, err := findMember(ctx, w, r.Snapshot, r.DataDir)
+	if err == nil && member == "" {
+		err = noMember(r.Snapshot)
+	}
 	r.Salvage.From, r.Salvage.Log = member, filepath.Join(member, "wal")
 	return err
 }

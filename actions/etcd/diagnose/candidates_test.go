@@ -127,14 +127,20 @@ func begin(t *testing.T, d etcddir.Dirs, dir string, n int) {
 	must(t, m.Stop())
 }
 
+func (r remnant) make(t *testing.T, d etcddir.Dirs) string {
+	t.Helper()
+	dir := copyOf(t, d.Clean)
+	must(t, etcddir.Copy(d.Backups, filepath.Join(filepath.Dir(dir), "backups")))
+	r.lay(t, d, dir)
+	return dir
+}
+
 func TestCandidates(t *testing.T) {
 	d := dirs(t, "3.7")
 	for name, r := range remnants() {
 		t.Run(name, func(t *testing.T) {
-			dir := copyOf(t, d.Clean)
+			dir := r.make(t, d)
 			root := filepath.Dir(dir)
-			must(t, etcddir.Copy(d.Backups, filepath.Join(root, "backups")))
-			r.lay(t, d, dir)
 			o := optionsFor(d, dir, filepath.Join(root, "backups"))
 			o.Roots = []string{root}
 			before := traces(t, root)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
@@ -117,6 +118,30 @@ func TestCures(t *testing.T) {
 	}
 }
 
+// Whatever is left, the cure that is recommended takes it, and ends with all
+// that was ever written.
+func TestCandidateCures(t *testing.T) {
+	const version = "3.7"
+	actions := map[string]string{diagnose.Adopt: "etcd_adopt", diagnose.Salvage: "etcd_salvage", diagnose.Restore: "etcd_snapshot_restore"}
+	for name, r := range diagnose.Remnants() {
+		t.Run(name, func(t *testing.T) {
+			dir, d := r.Make(t, version)
+			values := map[string]cty.Value{
+				"data_dir": cty.StringVal(dir), "name": cty.StringVal(etcddir.Name), "initial_advertise_peer_urls": texts(d.PeerURL),
+			}
+			path := filepath.Join(filepath.Dir(dir), r.Path)
+			switch {
+			case r.Cure == diagnose.Restore:
+				values["snapshot"] = cty.StringVal(path)
+			case path != dir:
+				values["from"] = cty.StringVal(path)
+			}
+			cure(t, actions[r.Cure], values)
+			serves(t, version, dir, d.PeerURL, etcddir.Keys)
+		})
+	}
+}
+
 // A run may salvage, see that it didn't help, and restore: what each of them
 // replaced is kept.
 func TestSalvageThenRestore(t *testing.T) {
@@ -178,4 +203,64 @@ func serves(t *testing.T, version, dir, peer string, want int) {
 			t.Errorf("%s is not what was written", key)
 		}
 	}
+}
+
+// What people read counts what was written, and not what a restore left out:
+// by the restore's record, or by the database, or by the log alone.
+func TestLossCountsWrites(t *testing.T) {
+	const version, after = "3.7", 7
+	dir, backups, d := diagnose.Rows(version)["nothing"].Make(t, version)
+	backup := filepath.Join(backups, "backup-1.db")
+	cure(t, "etcd_snapshot_restore", map[string]cty.Value{
+		"data_dir": cty.StringVal(dir), "name": cty.StringVal(etcddir.Name), "initial_advertise_peer_urls": texts(d.PeerURL),
+		"snapshot": cty.StringVal(backup), "bump_revision": cty.NumberIntVal(1_000_000_000),
+	})
+	m, err := etcddir.StartAt(t.Context(), version, dir, d.PeerURL)
+	must(t, err)
+	must(t, errors.Join(m.Put(t.Context(), 0, after), m.Stop()))
+	for _, without := range []string{"", "its record", "its record and the database's"} {
+		switch without {
+		case "its record":
+			must(t, os.Remove(filepath.Join(dir, "member", diagnose.MarkerName)))
+		case "its record and the database's":
+			compact(t, version, dir, d.PeerURL)
+		}
+		loss := look(t, "etcd_loss", map[string]cty.Value{"data_dir": cty.StringVal(dir), "snapshot": cty.StringVal(backup)})
+		most := int64(after)
+		if without == "its record and the database's" {
+			most += 10 // the log has entries of etcd's own
+		}
+		if n := loss["writes"].(int64); n < after || n > most {
+			t.Errorf("without %s: %d writes: %v", without, n, loss["summary"])
+		}
+		if s := loss["summary"].(string); strings.Contains(s, "1,000,000") || strings.Contains(s, "1000000") {
+			t.Error(s)
+		}
+		now := look(t, "etcd_diagnosis", map[string]cty.Value{"data_dir": cty.StringVal(dir), "backups": texts(backups), "search": cty.ListValEmpty(cty.String)})
+		for _, rung := range now["ladder"].([]diagnose.Rung) {
+			if rung.Cure == diagnose.Restore && (!strings.Contains(rung.Loss, "writes") || strings.Contains(rung.Loss, "0,000")) {
+				t.Errorf("without %s: %+v", without, rung)
+			}
+		}
+	}
+}
+
+// compact has etcd compact all but its newest revision.
+func compact(t *testing.T, version, dir, peer string) {
+	t.Helper()
+	m, err := etcddir.StartAt(t.Context(), version, dir, peer)
+	must(t, err)
+	got, err := m.Client.Get(t.Context(), "x")
+	must(t, err)
+	_, err = m.Client.Compact(t.Context(), got.Header.Revision, clientv3.WithCompactPhysical())
+	must(t, errors.Join(err, m.Stop()))
+}
+
+// look reads a data source.
+func look(t *testing.T, source string, values map[string]cty.Value) engine.Result {
+	t.Helper()
+	spec, _ := registry.DataSource(source)
+	res, err := host.NewLocal(&registry).Read(t.Context(), engine.DataRequest{Run: engine.RunInfo{ID: "run1"}, Type: source, Config: config(t, spec.Attributes, values)})
+	must(t, err)
+	return res
 }

@@ -48,3 +48,25 @@ func (r Row) Make(t *testing.T, version string) (dir, backups string, d etcddir.
 
 // Directories are the directories of a version.
 func Directories(t *testing.T, version string) etcddir.Dirs { return dirs(t, version) }
+
+// Remnant is a host on which more is left than what is in place, for tests of
+// the cures.
+type Remnant struct {
+	Cure, Path string
+	r          remnant
+}
+
+// Remnants are those hosts.
+func Remnants() map[string]Remnant {
+	all := map[string]Remnant{}
+	for name, r := range remnants() {
+		all[name] = Remnant{Cure: r.cure, Path: r.path, r: r}
+	}
+	return all
+}
+
+// Make lays a host out, and returns its data directory.
+func (r Remnant) Make(t *testing.T, version string) (dir string, d etcddir.Dirs) {
+	d = dirs(t, version)
+	return r.r.make(t, d), d
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -34,6 +35,7 @@ type Loss struct {
 	// the backup's.
 	Revision         int64        `json:"revision"`
 	SnapshotRevision int64        `json:"snapshot_revision"`
+	Writes           int64        `json:"writes"` // between the two
 	Keys             int64        `json:"keys"`
 	SnapshotKeys     int64        `json:"snapshot_keys"`
 	Replayed         int64        `json:"replayed"` // entries of the log
@@ -102,8 +104,24 @@ func findLoss(spec string) (Loss, error) {
 		return l, err
 	}
 	l.Complete, l.Revision, l.Keys = len(l.Hidden) == 0, now.revision, int64(len(now.keys))
+	l.Writes = writes(l.SnapshotRevision, l.Revision, raises(now.db, readMarker(filepath.Dir(filepath.Dir(o.DB)))))
+	if o.Snapshot != "" {
+		if err := l.sameHistory(o); err != nil {
+			return l, err
+		}
+	}
 	l.compare(then, now, o.Limit)
 	return l, nil
+}
+
+// sameHistory says where what is compared has nothing to do with the other.
+func (l *Loss) sameHistory(o LossOptions) error {
+	kin, err := kinships([]string{o.Snapshot, o.DB})
+	if err == nil && kin[0][1] == Stranger {
+		l.hide("the directory is of another history than the backup: another cluster was begun in it, and this counts what that holds")
+		l.Complete = false
+	}
+	return err
 }
 
 // now is what the directory shows.

@@ -45,8 +45,13 @@ func readMarker(member string) *Marker {
 // raise is a stretch of revisions that a restore left out.
 type raise struct{ from, to int64 }
 
-// raises are those that are known of a database: of its restore's record, and
-// of the record that stands in it until it is compacted.
+// manyRevisions are more than any cluster has that was never raised: restores
+// raise by twice as many.
+const manyRevisions = 500_000_000
+
+// raises are those that are known of a database: of its restore's record, of
+// the record that stands in it until it is compacted, and else by its log, which
+// a restore begins anew and which has an entry for each revision since.
 func raises(d DB, m *Marker) []raise {
 	var all []raise
 	if m != nil && m.Bump > 0 {
@@ -54,6 +59,9 @@ func raises(d DB, m *Marker) []raise {
 	}
 	if c := d.Contents; c.Bump > 0 && (m == nil || m.To() != c.Bump) {
 		all = append(all, raise{c.BumpFrom, c.Bump})
+	}
+	if began := d.Revision - int64(d.ConsistentIndex); len(all) == 0 && d.ConsistentIndex > 0 && began > manyRevisions {
+		all = append(all, raise{0, began})
 	}
 	return all
 }

@@ -3,6 +3,8 @@ package diagnose
 import (
 	"fmt"
 	"slices"
+
+	"github.com/dustin/go-humanize"
 )
 
 // tell lists the candidates, the one that loses least first and what can't be
@@ -122,9 +124,13 @@ func (r *Report) lossWith(l *left) string {
 
 // count tells how many writes are between two revisions of the history.
 func (r *Report) count(from, to int64) string {
-	n := writes(from, to, r.raised())
+	return CountWrites(writes(from, to, r.raised()))
+}
+
+// CountWrites is so many writes, in words.
+func CountWrites(n int64) string {
 	if n == 1 {
 		return "1 write"
 	}
-	return fmt.Sprintf("%d writes", n)
+	return humanize.Comma(n) + " writes"
 }

@@ -39,6 +39,11 @@ type Tip struct {
 // database's, and one more for each entry of its log behind that.
 func (t Tip) Reach() int64 { return reach(t.DB, t.WAL) }
 
+// WritesSince is how many writes there can have been since a revision, in words.
+func (t Tip) WritesSince(revision int64) string {
+	return CountWrites(writes(revision, t.Reach(), raises(t.DB, t.Marker)))
+}
+
 func reach(d DB, w WAL) int64 {
 	if w.SeenIndex > d.ConsistentIndex && d.ConsistentIndex > 0 {
 		return d.Revision + int64(w.SeenIndex-d.ConsistentIndex)
