@@ -274,8 +274,10 @@ func badPodStop() []contract.Bad {
 		{Name: "no runtime", Set: set("runtime_endpoint", "unix:///no/such.sock"), Attribute: "runtime_endpoint", Message: "doesn't answer"},
 		{Name: "no socket", Set: set("runtime_endpoint", "tcp://h:1"), Attribute: "runtime_endpoint", Message: "absolute path"},
 		{Name: "another node", Set: set("node", "cp7"), Attribute: "node", Message: "on node cp7 it would be named"},
-		{Name: "no time", Attribute: "grace_seconds", Message: "1 or more",
-			Set: func(_ *testing.T, c config) { c["grace_seconds"] = cty.NumberIntVal(0) }},
+		{Name: "no time", Attribute: "timeout_seconds", Message: "1 or more",
+			Set: func(_ *testing.T, c config) { c["timeout_seconds"] = cty.NumberIntVal(0) }},
+		{Name: "less than no grace", Attribute: "grace_seconds", Message: "0 or more",
+			Set: func(_ *testing.T, c config) { c["grace_seconds"] = cty.NumberIntVal(-1) }},
 	}
 }
 

@@ -100,6 +100,12 @@ type Attribute struct {
 	// null.
 	Default cty.Value
 	Doc     string // a sentence, with the unit where it is a quantity
+	// Line says of a result that is a list of objects how an element is told in a
+	// line, where nobody asks for all. Its parts are divided by "|", and each is shown
+	// where the members that it names in braces say something: "{path}|: {reason}".
+	Line string
+	// Detail says of a result that it is of use to few, who ask for all.
+	Detail bool
 	// Check tells what is wrong with a known, non-null value, or nil. The
 	// error's text is shown under the source line.
 	Check func(cty.Value) error

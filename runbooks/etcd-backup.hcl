@@ -148,7 +148,21 @@ step "archive" "keys" {
 # The backup is done by now: if there is no room to be made, it stays good.
 step "etcd_snapshot_prune" "prune" {
   description = "Delete old snapshots, and never the last good one."
-  for_each    = toset(concat([local.dir], var.copies))
+  when        = local.prune
+  on_failure  = "continue"
+  directory   = local.dir
+  pattern     = "backup-*.db"
+  companions  = [".tar.gz"]
+  keep_within = var.keep_within
+  keep_last   = var.keep_last
+  keep_hourly = var.keep_hourly
+  keep_daily  = var.keep_daily
+  keep_weekly = var.keep_weekly
+}
+
+step "etcd_snapshot_prune" "prune_copies" {
+  description = "Likewise where the copies are."
+  for_each    = toset(var.copies)
   when        = local.prune
   on_failure  = "continue"
   directory   = each.value

@@ -3,15 +3,15 @@ runbook "etcd-recover" {
   time_budget = "50m"
 
   goal {
-    condition = local.calm && local.served && length(local.now.causes) == 0
+    condition = local.well
     message   = "etcd is healthy${local.pod ? " and the API server is ready" : ""}; nothing that was found wants a cure."
   }
 
   summary {
-    lines = concat(local.found, local.cure == null || length(local.by_hand) > 0 ? [] : [
-      "→ Cure: ${join(", ", concat(local.mends, [local.does[local.cure]]))}.",
-      "  It loses ${local.loss}.",
-      "  If it fails, this looks again and takes the next gentlest${var.ask ? ", and asks before one that loses something" : ""}.",
+    lines = concat(local.found, local.cure == null || local.well || length(local.by_hand) > 0 ? [] : [
+      "Cure: ${join(", ", concat(local.mends, [local.does[local.cure]]))}.",
+      "It loses ${local.loss}.",
+      "If it fails: look again and take the next gentlest${var.ask ? "; ask before one that loses something" : ""}.",
     ])
   }
 
@@ -95,6 +95,7 @@ locals {
   # An etcd that answers, and whose data wants no cure, is left alone, whatever else
   # is wrong.
   calm = data.etcd_status.now.healthy && contains(["", "restart"], local.now.recommended)
+  well = local.calm && local.served && length(local.now.causes) == 0
   left = [for rung in local.now.ladder : rung if rung.possible]
   cure = local.calm ? "none" : length(local.left) == 0 ? null : local.left[0].cure
   path = local.cure == "none" || local.cure == null ? "" : coalesce(local.left[0].path, "?")
@@ -106,8 +107,8 @@ locals {
 
   # What the screen says first, and again before the question.
   worst = [for finding in local.now.findings : finding.finding if finding.severity != "note"]
-  found = concat([for text in slice(local.worst, 0, min(4, length(local.worst))) : "✗ ${text}"],
-  length(local.worst) > 4 ? ["✗ … and ${length(local.worst) - 4} more: runbook read etcd_diagnosis"] : [])
+  found = concat(slice(local.worst, 0, min(4, length(local.worst))),
+  length(local.worst) > 4 ? ["And ${length(local.worst) - 4} more: runbook read etcd_diagnosis"] : [])
   remedies = {
     start_kubelet      = "start kubelet"
     start_runtime      = "start the container runtime"
@@ -151,7 +152,7 @@ step "runbook" "second" {
   late        = true
   on_failure  = "continue"
   variables = {
-    unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = var.ask
+    unit  = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = var.ask
     tried = [local.cure, "${local.cure == null ? "" : local.cure} ${local.path}"]
   }
 }
@@ -162,7 +163,7 @@ step "runbook" "third" {
   source      = "recover/attempt.hcl"
   late        = true
   variables = {
-    unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = var.ask
+    unit  = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = var.ask
     tried = ["restart", "repair", "salvage", "${local.cure == null ? "" : local.cure} ${local.path}"]
   }
 }

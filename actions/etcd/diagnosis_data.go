@@ -58,7 +58,7 @@ func diagnosisDataSpec() engine.DataSpec {
 			{Name: "keys", Type: cty.Number, Doc: "How many keys there should be at least: fewer are a finding."},
 			{Name: "search", Type: texts, Default: cty.ListVal([]cty.Value{cty.StringVal("/")}), Doc: "Where data that was moved is looked for, if what is in place isn't whole or was begun lately: in these directories, five levels deep, on local file systems alone, and for 0.3 seconds at most. What is beside the data directory is always looked at."},
 		},
-		Results: diagnosisResults(),
+		Results: inBrief(diagnosisResults()),
 		Example: `data "etcd_diagnosis" "now" {}
 
 data "etcd_diagnosis" "of_a_copy" {
@@ -150,8 +150,10 @@ func (d *diagnosisData) Read(ctx context.Context, w engine.World) (engine.Result
 	}
 	var around causes.Report
 	var looks sync.WaitGroup
-	looks.Go(func() { around = lookAround(ctx, o) })
+	read := make(chan struct{})
+	looks.Go(func() { around = lookAround(ctx, o, read) })
 	r, err := diagnose.Look(ctx, o)
+	close(read)
 	looks.Wait()
 	if err != nil {
 		return nil, err
@@ -160,15 +162,15 @@ func (d *diagnosisData) Read(ctx context.Context, w engine.World) (engine.Result
 	return diagnosisResult(r), nil
 }
 
-// lookAround looks at what is around an etcd of this host. A directory that
-// nothing starts an etcd on has nothing around it.
-func lookAround(ctx context.Context, o diagnose.Options) causes.Report {
+// lookAround looks at what is around an etcd of this host, while the data is being
+// read. A directory that nothing starts an etcd on has nothing around it.
+func lookAround(ctx context.Context, o diagnose.Options, read <-chan struct{}) causes.Report {
 	if o.Manifest == "" && o.Unit == "" && o.Config == "" {
 		return causes.Report{}
 	}
 	return causes.Look(ctx, causes.Options{
 		Manifest: o.Manifest, Unit: o.Unit, Config: o.Config, DataDir: o.DataDir, WALDir: o.WALDir, Version: o.Version,
-		Archives: archivesIn(o.Backups),
+		Archives: archivesIn(o.Backups), Meanwhile: read,
 	})
 }
 

@@ -21,7 +21,7 @@ var archiveSpec = engine.Spec{
 	Doc: "Packs files and directories into a compressed archive (tar.gz) and reads it back. " +
 		"It appears in one atomic operation, with mode 0600, and so does each copy. What it replaces is kept. " +
 		"Names, owners, modes, times and symbolic links are packed; sockets, pipes and devices are left out. " +
-		"An archive of keys is as secret as they are: mind where its copies go. To unpack it: tar -xpzf FILE -C /.",
+		"An archive of keys is as secret as they are: mind where its copies go. The action archive_extract puts parts of it back; to unpack all: tar -xpzf FILE -C /.",
 	Attributes: []engine.Attribute{
 		{Name: "path", Type: cty.String, Required: true, Check: checkPath, Doc: "The archive to write; its directory has to exist."},
 		{Name: "sources", Type: cty.List(cty.String), Required: true, Check: checkPaths,

@@ -23,7 +23,7 @@ var renewSpec = engine.Spec{
 		"Where the certificate is of that CA and of its key, has the names, and is valid for longer than renew_before, the step has nothing to do. " +
 		"One of kubeadm's that is gone or can't be read is made by kubeadm's rules, if its key is still there. " +
 		"The file is replaced in one atomic operation, with the mode and owner it had. The old one is kept beside it as `.NAME.replaced-RUN`, and undoing the step brings it back. " +
-		"No key is changed, shown or recorded. Nothing is restarted: etcd and the API server read their certificates again by themselves; whoever uses a kubeconfig has to be restarted, the kubelet aside.",
+		"No key is changed, shown or recorded. Nothing is restarted: etcd and the API server read their certificates again by themselves; whoever uses a kubeconfig has to be restarted.",
 	Attributes: []engine.Attribute{
 		{Name: "path", Type: cty.String, Required: true, Check: checkPath,
 			Doc: "Absolute path of the certificate or kubeconfig. It must not be a symbolic link."},

@@ -131,12 +131,11 @@ func (u *unpacked) add(name string, head *tar.Header, content io.Reader) error {
 	case len(u.members) == maxMembers:
 		return fmt.Errorf("it holds more than %s of what is to be put back", entries(maxMembers))
 	}
-	m := &member{name: name, head: head}
 	if u.size += head.Size; head.Size > maxUnpacked || u.size > maxUnpacked {
 		return fmt.Errorf("%s is too large: no more than %s are put back at once", name, humanize.IBytes(maxUnpacked))
 	}
-	var err error
-	if m.content, err = io.ReadAll(content); err != nil {
+	m := &member{name: name, head: head, content: make([]byte, head.Size)}
+	if _, err := io.ReadFull(content, m.content); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	u.members[name] = m

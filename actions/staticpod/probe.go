@@ -23,9 +23,10 @@ var local = http.Client{
 }
 
 // ask asks a probe once. The runtime doesn't know of probes, and kubelet tells
-// what it knows only to an API server.
-func (r *runtime) ask(ctx context.Context, p manifest.Probe, container string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.Timeout)*time.Second)
+// what it knows only to an API server. The answer has to come within the time that
+// the probe has, and no later than is said.
+func (r *runtime) ask(ctx context.Context, p manifest.Probe, container string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, min(within, time.Duration(p.Timeout)*time.Second))
 	defer cancel()
 	switch p.Scheme {
 	case "exec":

@@ -1,8 +1,14 @@
 package staticpod
 
 import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"runbook/test/fakecri"
@@ -85,6 +91,54 @@ func TestPutInPlace(t *testing.T) {
 	if n := s.Starts(); n != 2 {
 		t.Errorf("%d containers were started", n)
 	}
+}
+
+// What the runtime stops without kubelet, kubelet starts again where it was.
+func TestSandboxIsUsedAgain(t *testing.T) {
+	s := newScene(t, fakecri.Behaviour{Down: true}, map[string]string{"etcd": ""})
+	stop := s.stop("etcd")
+	got, err := stop.Apply(t.Context(), plan(t, stop), new(listener))
+	must(t, err)
+	if left := s.Running(); left != "" || len(got["stopped"].([]map[string]any)) != 1 {
+		t.Errorf("it stopped %v, and there is\n%s", got["stopped"], left)
+	}
+	if again := plan(t, stop); !again.Empty() {
+		t.Errorf("planned again it is %+v", again.Items)
+	}
+	a := s.start("etcd")
+	a.Wait = false
+	_, err = a.Apply(t.Context(), plan(t, a), new(listener))
+	must(t, err)
+	must(t, s.Behave(fakecri.Behaviour{}))
+	a.Wait = true
+	_, err = a.Apply(t.Context(), plan(t, a), new(listener))
+	must(t, err)
+	wait, err := newWaiter(kubelet{Socket: s.Socket}, 0, 0, nil)
+	must(t, err)
+	defer wait.close()
+	all, err := wait.sandboxes(t.Context())
+	must(t, err)
+	if len(all) != 1 || len(all[0].containers) != 2 {
+		t.Errorf("there is %+v", all)
+	}
+}
+
+// A server that is starting takes a request that it never comes to. Asked again it
+// answers, however long its probe would have it.
+func TestReadyAfterARequestThatHung(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			<-r.Context().Done()
+		}
+	}))
+	defer server.Close()
+	s := newScene(t, fakecri.Behaviour{}, nil)
+	probe := fmt.Sprintf("startupProbe: {timeoutSeconds: 3600, httpGet: {host: 127.0.0.1, port: %d}}", server.Listener.Addr().(*net.TCPAddr).Port)
+	must(t, os.WriteFile(s.Manifests+"/kube-apiserver.yaml", fmt.Appendf(nil, text, "kube-apiserver", probe), 0o600))
+	a := s.start("kube-apiserver")
+	_, err := a.Apply(t.Context(), plan(t, a), new(listener))
+	must(t, err)
 }
 
 // An etcd that serves nobody is stopped together with its API server.

@@ -29,8 +29,8 @@ func hostAttributes() []engine.Attribute {
 			Doc: "Socket of the container runtime, as a path or unix:///path. Without it, the one that kubelet's configuration names, or else that of containerd, CRI-O or cri-dockerd, whichever is there."},
 		{Name: "node", Type: cty.String,
 			Doc: "The node's name, which kubelet puts behind the names of static pods. Without it, kubelet's --hostname-override, or this host's name."},
-		{Name: "grace_seconds", Type: cty.Number, Default: cty.NumberIntVal(3), Check: checkWhole,
-			Doc: "How long, in seconds, kubelet has to stop a pod before the runtime is asked to; a container that the runtime stops has as long again to end before it is killed. An API server often uses all of it, and holds nothing that could be lost."},
+		{Name: "grace_seconds", Type: cty.Number, Default: cty.NumberIntVal(3), Check: checkCount,
+			Doc: "How long, in seconds, kubelet has to stop a pod before the runtime is asked to; a container that the runtime stops has as long again to end before it is killed. An API server often uses all of it, and holds nothing that could be lost. With 0 the runtime is asked at once, and kills."},
 		{Name: "timeout_seconds", Type: cty.Number, Default: cty.NumberIntVal(300), Check: checkWhole,
 			Doc: "How long to wait, in seconds, for pods that are stopped or started together."},
 	}

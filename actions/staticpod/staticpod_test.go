@@ -17,6 +17,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"runbook/actions/file"
 	"runbook/actions/staticpod/manifest"
 	"runbook/engine"
 	"runbook/engine/host"
@@ -328,7 +329,7 @@ func TestPlanUnderEffects(t *testing.T) {
 	h := host.NewLocal(reg)
 	steps := []struct{ action, config string }{
 		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside)},
-		{"static_pod_edit", s.configOf(`"manifest":%q,"container":null,"flags":{"name":"a"},"host_paths":null,"image":null`, s.aside+"/etcd.yaml")},
+		{"static_pod_edit", s.configOf(`"manifest":%q,"container":null,"rename_flags":null,"flags":{"name":"a"},"host_paths":null,"image":null`, s.aside+"/etcd.yaml")},
 		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"],"together":false,"wait":true,"most_failures":0`, s.aside, s.Manifests)},
 	}
 	var effects []engine.Effect
@@ -349,6 +350,54 @@ func TestPlanUnderEffects(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A second file of a pod is moved out of kubelet's folder by the action move,
+// and what follows is planned as if it were gone.
+func TestSecondManifest(t *testing.T) {
+	s := newScene(t, fakecri.Behaviour{}, map[string]string{"etcd": "", "kube-apiserver": ""})
+	second, away := s.Manifests+"/etcd.yaml.bak", s.dir+"/etcd.yaml.second"
+	must(t, os.WriteFile(second, fmt.Appendf(nil, text, "etcd", "image: other"), 0o600))
+	for t.Context().Err() == nil && !s.Settled() {
+		time.Sleep(time.Millisecond)
+	}
+	h := host.NewLocal(&engine.Registry{Actions: append(file.Actions(), Actions()...), Facts: noUnits{}})
+	request := func(action, config string) engine.StepRequest {
+		return engine.StepRequest{Run: engine.RunInfo{ID: "run1"}, Action: action, Config: []byte(config)}
+	}
+	stop := request("static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside))
+	if _, err := h.Plan(t.Context(), stop); err == nil || !strings.Contains(err.Error(), "describes the pod etcd, and so does") {
+		t.Fatalf("beside a second file: %v", err)
+	}
+	move := request("move", fmt.Sprintf(`{"from":%q,"to":%q}`, second, away))
+	first, err := h.Plan(t.Context(), move)
+	must(t, err)
+	stop.Effects = first.Effects
+	then, err := h.Plan(t.Context(), stop)
+	must(t, err)
+	if got := then.Items[len(then.Items)-1].Target; got != s.Manifests+"/etcd.yaml" {
+		t.Errorf("it would move %s", got)
+	}
+	stop.Effects = nil
+	steps := []struct {
+		request engine.StepRequest
+		change  engine.Change
+	}{{move, first}, {stop, then}}
+	for _, step := range steps {
+		_, err := h.Apply(t.Context(), step.request, step.change, &listener{})
+		must(t, err)
+	}
+	if running := s.Running(); strings.Contains(running, "etcd") {
+		t.Errorf("it still runs:\n%s", running)
+	}
+	for _, step := range slices.Backward(steps) {
+		must(t, h.Undo(t.Context(), step.request, step.change, &listener{}))
+	}
+	for _, path := range []string{second, s.Manifests + "/etcd.yaml"} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("undone: %v", err)
+		}
 	}
 }
 

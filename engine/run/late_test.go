@@ -111,3 +111,15 @@ func TestLateRunbookWithNothingToDo(t *testing.T) {
 	do(t, b.begin().Run)
 	b.want("c other true")
 }
+
+// A late runbook's for_each can't go by what its data sources will have read, and
+// that is told.
+func TestLateRunbookWithRoundsNotKnownYet(t *testing.T) {
+	b := withLate(t)
+	b.more[0].Text = strings.Replace(lateInner, `step "move" "mend" {`, `step "move" "mend" {
+  for_each = toset(["x", data.file.broken.content])`, 1)
+	_, _, diags := b.plan("r1")
+	if len(diags) != 1 || !strings.Contains(diags[0].Detail, "known before the run") {
+		t.Errorf("%v", diags)
+	}
+}

@@ -192,13 +192,13 @@ step "systemd_unit" "start_kubelet" {
 }
 
 step "static_pod_move" "start_etcd_pod" {
-  description   = "Wait until etcd is up."
-  when          = local.pod && local.etcd
-  from          = local.stopped
-  to            = local.folder
-  pods          = ["etcd"]
-  most_failures = 3
-  timeout       = "10m"
+  description     = "Wait until etcd is up."
+  when            = local.pod && local.etcd
+  from            = local.stopped
+  to              = local.folder
+  pods            = ["etcd"]
+  most_failures   = 3
+  timeout_seconds = 600
 }
 
 step "systemd_unit" "start_etcd" {
@@ -241,12 +241,12 @@ step "etcd_compare" "all_keys_back" {
 }
 
 step "static_pod_move" "start_pods" {
-  description = "Wait until the API server is up, and what works through it."
-  when        = length(local.pods) > 0 && length(local.others) > 0
-  from        = local.stopped
-  to          = local.folder
-  pods        = local.others
-  timeout     = "10m"
+  description     = "Wait until the API server is up, and what works through it."
+  when            = length(local.pods) > 0 && length(local.others) > 0
+  from            = local.stopped
+  to              = local.folder
+  pods            = local.others
+  timeout_seconds = 600
 }
 
 output "cure" {

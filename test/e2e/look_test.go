@@ -39,7 +39,7 @@ func changes(trace string) []string {
 	return slices.DeleteFunc(strings.Split(strings.TrimSpace(trace), "\n"), func(line string) bool {
 		_, call, _ := strings.Cut(line, " ") // after the process's number
 		name, rest, ok := strings.Cut(strings.TrimSpace(call), "(")
-		if !ok {
+		if !ok || strings.HasPrefix(name, "<... ") {
 			return true // a signal, an exit, the end of an unfinished call
 		}
 		if name == "???" {

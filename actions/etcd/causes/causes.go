@@ -23,6 +23,9 @@ type Options struct {
 	Version string
 	// Archives are the archives of backups, the newest first.
 	Archives []string
+	// Meanwhile is closed once whoever asked has nothing else to do: until then an
+	// API server that is slow to answer isn't given up. It may be nil.
+	Meanwhile <-chan struct{}
 }
 
 // Report is what was found.
@@ -33,8 +36,13 @@ type Report struct {
 	Served *bool
 }
 
-// within bounds everything that waits for somebody else.
-const within = 700 * time.Millisecond
+// within bounds what this host is asked, and answersWithin what may well not
+// answer: a container runtime, an API server that waits for its etcd, a name
+// service. None of them is waited for after another.
+const (
+	within        = 3 * time.Second
+	answersWithin = 600 * time.Millisecond
+)
 
 // look is one look at a host. What several parts of it need is read once.
 type look struct {
@@ -48,6 +56,7 @@ type look struct {
 	archives func() archives
 	runtime  func() runtimeState
 	served   func() *bool
+	said     func() []string // etcd's last words
 }
 
 // parts are the looks at one thing each, nearest to the cause first.

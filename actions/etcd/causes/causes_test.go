@@ -94,13 +94,15 @@ func TestKubeletAndRuntime(t *testing.T) {
 			set(kubeletUnit, loop)(m)
 			m.said[kubeletUnit] = []string{`E0728 03:00:00.1 1 run.go:72] "command failed" err="failed to load kubelet config file, path: /var/lib/kubelet/config.yaml"`, "kubelet.service: Failed with result 'exit-code'."}
 		}, class: classKubeletFails, says: "failed to load kubelet config file"},
-		"runtime stopped": {do: set(containerdUnit, stop), class: classRuntimeDown, path: containerdUnit, remedy: diagnose.StartRuntime},
-		"runtime masked":  {do: set(containerdUnit, mask), class: classRuntimeMasked, remedy: diagnose.StartRuntime, command: "unmask --now containerd"},
+		"kubelet ends soon after each start": {do: set(kubeletUnit, func(u *unit) { u.restarts, u.since = 9, time.Now().Add(-time.Second) }), class: classKubeletFails},
+		"masked, and still running":          {do: set(kubeletUnit, func(u *unit) { u.load, u.file = "masked", "masked" }), class: classKubeletOff, path: kubeletUnit, says: "is masked", more: classUnserved, note: true},
+		"runtime stopped":                    {do: set(containerdUnit, stop), class: classRuntimeDown, path: containerdUnit, remedy: diagnose.StartRuntime},
+		"runtime masked":                     {do: set(containerdUnit, mask), class: classRuntimeMasked, remedy: diagnose.StartRuntime, command: "unmask --now containerd"},
 		"runtime crashing": {do: func(m *machine) {
 			set(containerdUnit, loop)(m)
 			m.said[containerdUnit] = []string{`containerd: failed to load TOML: /etc/containerd/config.toml`, `level=fatal msg="config: broken"`}
 		}, class: classRuntimeFails, says: "config: broken"},
-		"runtime's socket gone": {do: func(m *machine) { m.remove(containerdSocket) }, class: classRuntimeSocket, path: containerdSocket, remedy: diagnose.StartRuntime, command: "restart containerd"},
+		"runtime's socket gone": {do: func(m *machine) { m.remove(containerdSocket) }, class: classRuntimeSocket, path: containerdUnit, remedy: diagnose.StartRuntime, command: "restart containerd"},
 		"nobody at the socket":  {do: func(m *machine) { m.runtime.Close(); listenAndLeave(m) }, class: classRuntimeSocket, remedy: diagnose.StartRuntime},
 		"both down, told once":  {do: func(m *machine) { set(containerdUnit, stop)(m); set(kubeletUnit, loop)(m) }, class: classRuntimeDown, remedy: diagnose.StartRuntime},
 	})
@@ -134,8 +136,12 @@ func TestManifests(t *testing.T) {
 		"invalid YAML":              {do: func(m *machine) { m.edit(etcd, "kind: Pod", "kind: Pod\n\t- x: [") }, class: classBadManifest, path: etcd, remedy: diagnose.PutBack, source: archive, says: "line 3"},
 		"no pod":                    {do: func(m *machine) { m.write(etcd, "a: b"); m.remove(archive) }, class: classBadManifest, path: etcd, says: "no pod"},
 		"kubelet reads another":     {do: func(m *machine) { m.edit(kubeletConfigAt, "kubernetes/manifests", "kubernetes/manifest") }, class: classStaticPodPath, path: kubeletConfigAt, command: "staticPodPath: /etc/kubernetes/manifests"},
-		"kubelet reads none":        {do: func(m *machine) { m.edit(kubeletConfigAt, "staticPodPath: /etc/kubernetes/manifests\n", "") }, class: classStaticPodPath, path: kubeletConfigAt, command: ">> " + kubeletConfigAt},
-		"data in the container":     {do: func(m *machine) { m.edit(etcd, "--data-dir=/var/lib/etcd", "--data-dir=/var/lib/etdc") }, class: classElsewhere, path: etcd, says: "below no volume"},
+		"kubelet reads an empty one": {do: func(m *machine) {
+			m.edit(kubeletConfigAt, "kubernetes/manifests", "kubernetes/manifest")
+			m.options.Manifest = "/etc/kubernetes/manifest/etcd.yaml"
+		}, class: classStaticPodPath, path: kubeletConfigAt, command: "staticPodPath: /etc/kubernetes/manifests"},
+		"kubelet reads none":    {do: func(m *machine) { m.edit(kubeletConfigAt, "staticPodPath: /etc/kubernetes/manifests\n", "") }, class: classStaticPodPath, path: kubeletConfigAt, command: ">> " + kubeletConfigAt},
+		"data in the container": {do: func(m *machine) { m.edit(etcd, "--data-dir=/var/lib/etcd", "--data-dir=/var/lib/etdc") }, class: classElsewhere, path: etcd, says: "below no volume"},
 		"volume of what isn't there": {do: func(m *machine) {
 			m.edit(etcd, "{path: /var/lib/etcd, type: DirectoryOrCreate}", "{path: /srv/etcd, type: Directory}")
 		}, class: classElsewhere, path: etcd, says: "/srv/etcd"},
@@ -194,6 +200,7 @@ func TestCertificates(t *testing.T) {
 		"key of another":              {do: func(m *machine) { m.write(server+".key", m.text("/etc/kubernetes/pki/etcd/peer.key")) }, class: classOtherKey, path: server + ".crt", remedy: diagnose.RenewCertificate},
 		"API server's client expired": {do: func(m *machine) { m.certificate("/etc/kubernetes/pki/apiserver-etcd-client", old(m)) }, class: classExpired, path: "/etc/kubernetes/pki/apiserver-etcd-client.crt", remedy: diagnose.RenewCertificate},
 		"kubeconfig expired":          {do: func(m *machine) { m.kubeconfig("controller-manager.conf", old(m)) }, class: classExpired, path: "/etc/kubernetes/controller-manager.conf", remedy: diagnose.RenewCertificate, command: "controller-manager.conf"},
+		"kubeconfig empty":            {do: func(m *machine) { m.write("/etc/kubernetes/scheduler.conf", "") }, class: classUnreadable, path: "/etc/kubernetes/scheduler.conf", remedy: diagnose.PutBack, source: archive},
 		"kubeconfig lost":             {do: func(m *machine) { m.remove("/etc/kubernetes/scheduler.conf") }, class: classPKILost, path: "/etc/kubernetes/scheduler.conf", remedy: diagnose.PutBack, source: archive},
 	})
 }
@@ -211,7 +218,7 @@ func TestClockAndName(t *testing.T) {
 		t.Errorf("%+v", r.Findings)
 	}
 	m = newMachine(t)
-	m.unknown = errors.New("no such host")
+	m.unknown = map[string]error{"cp1": errors.New("no such host")}
 	if r := m.look(); len(r.Findings) != 1 || r.Findings[0].Class != classNameUnknown || r.Findings[0].Severity != diagnose.Note || !strings.Contains(r.Findings[0].Command, ownIP+" cp1") {
 		t.Errorf("%+v", r.Findings)
 	}
@@ -247,6 +254,30 @@ func TestOrder(t *testing.T) {
 	m.certificate("/etc/kubernetes/pki/apiserver", leaf{from: m.now.Add(-2 * time.Hour), to: m.now.Add(-time.Hour), hosts: []string{ownIP}})
 	if got := classes(m.look()); got != "kubelet_stopped manifest_missing certificate_expired" {
 		t.Error(got)
+	}
+}
+
+// An API server that is slow is waited for as long as there is something else to
+// do, and one that answers nobody unknown is asked as somebody known.
+func TestServed(t *testing.T) {
+	m := newMachine(t)
+	meanwhile, asked := make(chan struct{}), make(chan struct{})
+	m.answer = func(w http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-meanwhile
+		<-r.Context().Done()
+	}
+	m.options.Meanwhile = meanwhile
+	go func() { <-asked; close(meanwhile) }()
+	if r := m.look(); r.Served == nil || *r.Served {
+		t.Error("served, and it never answered")
+	}
+	m = newMachine(t)
+	m.answer = func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(map[bool]int{true: http.StatusUnauthorized, false: http.StatusInternalServerError}[len(r.TLS.PeerCertificates) == 0])
+	}
+	if r := m.look(); *r.Served {
+		t.Error("served, and it told an administrator that it isn't ready")
 	}
 }
 

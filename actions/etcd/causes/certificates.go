@@ -17,7 +17,6 @@ type pair struct {
 	within    string // the kubeconfig that cert and key stand in, with certText and keyText
 	certText  []byte
 	keyText   []byte
-	caText    []byte
 }
 
 // path is what is told and renewed.
@@ -54,7 +53,7 @@ func (l *look) etcdPairs() []pair {
 	ca, peerCA := s.file("trusted-ca-file"), s.file("peer-trusted-ca-file")
 	var pairs []pair
 	if cert := s.file("cert-file"); cert != "" {
-		hosts := hostsOf(slices.Concat(s.urls("listen-client-urls"), s.urls("advertise-client-urls")))
+		hosts := hostsOf(slices.Concat(s.urls("advertise-client-urls"), l.etcdServers()))
 		pairs = append(pairs, pair{what: "etcd's server certificate", cert: cert, key: s.file("key-file"), ca: ca, issuer: ca, hosts: hosts})
 	}
 	if cert := s.file("peer-cert-file"); cert != "" {
@@ -118,12 +117,25 @@ func (l *look) otherFiles() []string {
 	return slices.DeleteFunc(files, func(path string) bool { return path == "" })
 }
 
-// hostsOf are the hosts in URLs, without those that stand for every address.
+// etcdServers are the addresses by which the API server reaches etcd.
+func (l *look) etcdServers() []string {
+	m, ok := l.pods().found["kube-apiserver"]
+	if !ok || l.etcd().pod == nil {
+		return nil
+	}
+	_, words := m.words("kube-apiserver")
+	return slices.DeleteFunc(strings.Split(setting(words, "etcd-servers"), ","), func(server string) bool {
+		return l.misses(server, l.etcd().urls("listen-client-urls"))
+	})
+}
+
+// hostsOf are the hosts in URLs with TLS, without those that stand for every
+// address.
 func hostsOf(urls []string) []string {
 	var hosts []string
 	for _, u := range urls {
 		host := hostOf(u)
-		if host != "" && !strings.HasPrefix(host, "0.0.0.0") && host != "::" && !slices.Contains(hosts, host) {
+		if strings.HasPrefix(u, "https:") && host != "" && !strings.HasPrefix(host, "0.0.0.0") && host != "::" && !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -36,12 +37,13 @@ const ownIP = "198.18.0.11"
 
 // machine is a made-up control plane of one host, on which all is well.
 type machine struct {
-	t       *testing.T
+	t       testing.TB
 	root    string
-	ready   int // what the API server answers
+	ready   int // what the API server answers, unless answer does
+	answer  http.HandlerFunc
 	units   map[string]unit
 	said    map[string][]string
-	unknown error // why its own name doesn't resolve
+	unknown map[string]error // why names don't resolve
 	now     time.Time
 	ca      map[string]*authority
 	options Options
@@ -52,14 +54,14 @@ type machine struct {
 	running map[string][][]string // the arguments of processes, by their program
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t testing.TB) *machine {
 	t.Helper()
 	root, err := os.MkdirTemp("", "c") // a socket's path is short
 	must(t, err)
@@ -139,7 +141,15 @@ spec:
 
 // serveAPI answers as an API server does, and returns the port.
 func (m *machine) serveAPI() string {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(m.ready) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.answer != nil {
+			m.answer(w, r)
+			return
+		}
+		w.WriteHeader(m.ready)
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
 	m.t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	must(m.t, err)
@@ -221,8 +231,8 @@ func (m *machine) edit(path, from, to string) {
 func (m *machine) look() Report {
 	h := host{root: m.root, now: m.now, name: "cp1",
 		systemd:   func(context.Context, []string) (map[string]unit, error) { return m.units, nil },
-		journal:   func(_ context.Context, unit string) []string { return m.said[unit] },
-		resolve:   func(context.Context, string) error { return m.unknown },
+		journal:   func(_ context.Context, unit, _ string) []string { return m.said[unit] },
+		resolve:   func(_ context.Context, name string) error { return m.unknown[name] },
 		addresses: func() ([]net.Addr, error) { return []net.Addr{&net.IPNet{IP: net.ParseIP(ownIP)}}, nil },
 		listeners: func() []listener { return m.sockets },
 		processes: func(program string) [][]string { return m.running[program] },

@@ -14,7 +14,7 @@ import (
 
 // lookAtFlags looks for flags that etcd doesn't take: it prints its usage then,
 // and ends. One that serves has taken all of its flags.
-func lookAtFlags(ctx context.Context, l *look) []finding {
+func lookAtFlags(_ context.Context, l *look) []finding {
 	s := l.etcd()
 	if !s.known() || l.works() {
 		return nil
@@ -22,11 +22,11 @@ func lookAtFlags(ctx context.Context, l *look) []finding {
 	var found []finding
 	used := flagNames(s.words)
 	for _, name := range used {
-		if f, ok := l.unknownFlag(ctx, s, name, used); ok {
+		if f, ok := l.unknownFlag(s, name, used); ok {
 			found = append(found, f)
 		}
 	}
-	return append(found, l.refusedValues(ctx, s)...)
+	return append(found, refusedValues(s)...)
 }
 
 // works reports whether etcd does its work: the API is served, or its unit runs.
@@ -51,8 +51,8 @@ func flagNames(words []string) []string {
 
 // unknownFlag judges a flag. Of a version that isn't known here etcd itself has
 // to have said it, unless there is one that was meant.
-func (l *look) unknownFlag(ctx context.Context, s etcdSettings, name string, used []string) (finding, bool) {
-	line := fatalLine(l.lastWords(ctx))
+func (l *look) unknownFlag(s etcdSettings, name string, used []string) (finding, bool) {
+	line := fatalLine(l.said())
 	said := strings.TrimSpace(line) == "flag provided but not defined: -"+name
 	to := nearestFlag(name, l.o.Version, used)
 	switch {
@@ -100,7 +100,7 @@ func gateOf(name string) string {
 }
 
 // refusedValues has etcd's own flags take the values that are set.
-func (l *look) refusedValues(_ context.Context, s etcdSettings) []finding {
+func refusedValues(s etcdSettings) []finding {
 	flags := flag.NewFlagSet("etcd", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	embed.NewConfig().AddFlags(flags)

@@ -20,7 +20,7 @@ type host struct {
 	// resolve looks a name up, listeners are the sockets that listen and ownerOf
 	// who holds one, processes the arguments of a program's processes.
 	systemd   func(context.Context, []string) (map[string]unit, error)
-	journal   func(ctx context.Context, unit string) []string
+	journal   func(ctx context.Context, unit, pattern string) []string
 	resolve   func(ctx context.Context, name string) error
 	addresses func() ([]net.Addr, error)
 	listeners func() []listener

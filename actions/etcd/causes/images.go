@@ -21,6 +21,8 @@ func lookAtImages(ctx context.Context, l *look) []finding {
 		return nil // what is wrong with the runtime is told of it
 	}
 	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
 	client := cri.NewImageServiceClient(conn)
 	var found []finding
 	for _, name := range controlPlane {
@@ -49,13 +51,17 @@ func (l *look) imageMissing(ctx context.Context, client cri.ImageServiceClient, 
 		command = fmt.Sprintf("sed -i 's#image: %s#image: %s#' %s", c.Image, other, m.path)
 	}
 	line := l.pullFailed(ctx, c.Image)
-	if c.ImagePullPolicy != corev1.PullNever && line == "" {
+	switch {
+	case c.ImagePullPolicy == corev1.PullNever:
+		what += " kubelet is told never to pull it (imagePullPolicy)."
+	case line != "":
+		what += saying("kubelet", line)
+	case l.unreachable(ctx, c.Image):
+		what += " The name of its registry doesn't resolve."
+	default:
 		return note(classImageMissing, m.path, what+" kubelet pulls it, where it can.", advice, command)
 	}
-	if c.ImagePullPolicy == corev1.PullNever {
-		what += " kubelet is told never to pull it (imagePullPolicy)."
-	}
-	return cause(classImageMissing, diagnose.Damage, m.path, what+saying("kubelet", line), advice, remedy{Command: command})
+	return cause(classImageMissing, diagnose.Damage, m.path, what, advice, remedy{Command: command})
 }
 
 // otherTag is an image of the same name that the runtime has.
@@ -86,10 +92,17 @@ func repository(image string) string {
 // pullFailed is kubelet's line on an image that it couldn't pull; empty where it
 // hasn't tried.
 func (l *look) pullFailed(ctx context.Context, image string) string {
-	for _, line := range l.journal(ctx, kubeletUnit) {
-		if strings.Contains(line, image) && (strings.Contains(line, "PullImage") || strings.Contains(line, "ErrImage") || strings.Contains(line, "ImagePullBackOff")) {
+	for _, line := range l.journal(ctx, kubeletUnit, "ErrImage|PullImage|ImagePullBackOff") {
+		if strings.Contains(line, image) {
 			return line
 		}
 	}
 	return ""
+}
+
+// unreachable reports whether the name of an image's registry doesn't resolve.
+func (l *look) unreachable(ctx context.Context, image string) bool {
+	registry, _, _ := strings.Cut(image, "/")
+	name, _, _ := strings.Cut(registry, ":")
+	return strings.Contains(name, ".") && l.resolve(ctx, name) != nil
 }

@@ -13,9 +13,14 @@ import (
 // linesRead is how many lines of a log count.
 const linesRead = 300
 
-// journalOf are the last lines of a unit's journal. Without one there are none.
-func journalOf(ctx context.Context, unit string) []string {
-	cmd := exec.CommandContext(ctx, "journalctl", "-u", unit, "-o", "cat", "-n", fmt.Sprint(linesRead), "--no-pager", "-q")
+// journalOf are the last lines of a unit's journal: those that match a pattern, of
+// the last quarter of an hour, where one is given. Without a journal there are none.
+func journalOf(ctx context.Context, unit, pattern string) []string {
+	args := []string{"-u", unit, "-o", "cat", "-n", fmt.Sprint(linesRead), "--no-pager", "-q"}
+	if pattern != "" {
+		args = append(args, "--since=-15min", "--grep="+pattern)
+	}
+	cmd := exec.CommandContext(ctx, "journalctl", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.Output()
 	if err != nil {

@@ -7,8 +7,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kubeconfigs are those with which the parts of a control plane reach its API.
-var kubeconfigs = []string{"admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"}
+// kubeconfigs are those with which the parts of a control plane reach its API, and
+// runbooks.
+var kubeconfigs = []string{"admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"}
 
 const (
 	kubernetesCA        = "/etc/kubernetes/pki/ca.crt"
@@ -20,26 +21,35 @@ func (l *look) kubeconfigPairs() []pair {
 	var pairs []pair
 	for _, name := range kubeconfigs {
 		path := "/etc/kubernetes/" + name
-		text, err := l.read(path)
-		if err != nil {
-			continue // told by judgeFile where it has to be there
-		}
-		var c clientcmdapi.Config
-		if yaml.Unmarshal(text, &c) != nil || len(c.AuthInfos) == 0 {
-			continue // likewise
-		}
-		user := c.AuthInfos[0].AuthInfo
+		user := l.userOf(path)
 		p := pair{what: "the certificate in " + path, ca: kubernetesCA, issuer: kubernetesCA, within: path,
 			certText: user.ClientCertificateData, keyText: user.ClientKeyData}
 		if user.ClientCertificate != "" {
 			p = pair{what: kubeletsCertificate, ca: kubernetesCA, issuer: kubernetesCA, cert: user.ClientCertificate, key: user.ClientKey}
 		}
 		if p.cert == "" && len(p.certText) == 0 {
-			continue // it proves itself with a token or a program
+			continue // it isn't there, or proves itself with a token or a program
 		}
 		pairs = append(pairs, p)
 	}
 	return pairs
+}
+
+// userOf is the first user of a kubeconfig; nobody where it can't be read, which
+// is told with the files that are needed.
+func (l *look) userOf(path string) clientcmdapi.AuthInfo {
+	var c clientcmdapi.Config
+	text, err := l.read(path)
+	if err != nil || yaml.Unmarshal(text, &c) != nil || len(c.AuthInfos) == 0 {
+		return clientcmdapi.AuthInfo{}
+	}
+	return c.AuthInfos[0].AuthInfo
+}
+
+// isKubeconfig reports whether there is a user in a kubeconfig.
+func isKubeconfig(text []byte) bool {
+	var c clientcmdapi.Config
+	return yaml.Unmarshal(text, &c) == nil && len(c.AuthInfos) > 0
 }
 
 // hostOf is the host in a URL; empty where there is none.

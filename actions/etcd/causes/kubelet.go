@@ -26,21 +26,21 @@ func kubeletUnitOf(ctx context.Context, l *look) []finding {
 		return nil
 	case !u.known():
 		return []finding{cause(classKubeletGone, diagnose.Damage, kubeletUnit, "There is no unit kubelet.service on this host: nothing starts the static pods.", "Install kubelet, of the version that this host had.", remedy{Command: "apt-get install kubelet # or: dnf install kubelet"})}
-	case u.masked():
+	case u.masked() && !u.running():
 		start.Command = "systemctl unmask --now kubelet"
 		return []finding{cause(classKubeletMasked, diagnose.Mistake, kubeletUnit, "kubelet is masked: systemd doesn't start it."+without, "Unmask and start it.", start)}
-	case u.failing():
+	case u.failing(), u.looping(l.now):
 		return []finding{kubeletFails(ctx, l, u)}
 	case !u.running() && u.active != "activating":
 		return []finding{cause(classKubeletDown, diagnose.Mistake, kubeletUnit, fmt.Sprintf("kubelet is stopped%s.%s", u.offToo(), without), "Start it.", start)}
-	case u.file == "disabled":
-		return []finding{note(classKubeletOff, kubeletUnit, "kubelet runs and is disabled: after the next boot it won't.", "Enable it.", "systemctl enable kubelet")}
+	case u.off() != "":
+		return []finding{note(classKubeletOff, kubeletUnit, "kubelet runs and is "+u.off()+": after the next boot it won't.", "Have it started at boot.", "systemctl unmask kubelet; systemctl enable kubelet")}
 	}
 	return nil
 }
 
 func kubeletFails(ctx context.Context, l *look, u unit) finding {
-	line := fatalLine(l.journal(ctx, kubeletUnit))
+	line := fatalLine(l.journal(ctx, kubeletUnit, ""))
 	advice := "Put right what it says; systemd then starts it again."
 	if strings.Contains(line, "swap") {
 		advice = "Switch swap off (swapoff -a), or let kubelet run with it (failSwapOn: false)."

@@ -62,6 +62,8 @@ func (l *look) podMemory(ctx context.Context) []finding {
 		return nil // what is wrong with the runtime is told of it
 	}
 	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
 	client := cri.NewRuntimeServiceClient(conn)
 	list, err := client.ListContainers(ctx, &cri.ListContainersRequest{Filter: &cri.ContainerFilter{LabelSelector: map[string]string{"io.kubernetes.container.name": s.in.Name}}})
 	if err != nil {

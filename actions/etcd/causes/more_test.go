@@ -1,6 +1,7 @@
 package causes
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -92,6 +93,10 @@ func TestImagesAndMemory(t *testing.T) {
 			m.images.images = nil
 			m.said[kubeletUnit] = []string{`E0728 remote_image.go:180] "PullImage from image service failed" err="dial tcp: lookup registry.k8s.io: no such host" image="registry.k8s.io/etcd:3.6.16-0"`}
 		}, class: classImageMissing, path: etcd, says: "no such host", command: "crictl pull"},
+		"its registry unknown": {do: func(m *machine) {
+			m.images.images = nil
+			m.unknown = map[string]error{"registry.k8s.io": errors.New("no such host")}
+		}, class: classImageMissing, path: etcd, says: "registry doesn't resolve"},
 		"a limit": {do: func(m *machine) {
 			m.edit(etcd, "    command:", "    resources: {limits: {memory: 64Mi}}\n    command:")
 			m.images.ended = "OOMKilled"

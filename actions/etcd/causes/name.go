@@ -4,15 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"time"
 )
-
-// nameWithin bounds the look-up of the host's own name.
-const nameWithin = 400 * time.Millisecond
 
 // lookUp looks a name up as programs of this host do.
 func lookUp(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, nameWithin)
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
 	defer cancel()
 	_, err := net.DefaultResolver.LookupHost(ctx, name)
 	return err

@@ -57,6 +57,9 @@ func (l *look) judgeCertificate(p pair, cert *x509.Certificate, certText, keyTex
 		return l.wrong(p, classOtherCA, diagnose.Mistake, fmt.Sprintf("%s isn't signed by the CA in %s.", l.named(p), ca)), true
 	}
 	for _, host := range p.hosts {
+		if l.works() {
+			break // whoever reaches it by that name isn't put off
+		}
 		if cert.VerifyHostname(host) != nil {
 			f := l.wrong(p, classOtherName, diagnose.Mistake, fmt.Sprintf("%s isn't valid for %s, by which it is reached; it is for %s.", l.named(p), host, strings.Join(namesIn(cert), ", ")))
 			f.To = host
@@ -130,20 +133,24 @@ var renewals = map[string]string{
 	"/etc/kubernetes/scheduler.conf":                   "scheduler.conf",
 }
 
-// judgeFile says where a file that is needed isn't there.
+// judgeFile says where a file that is needed isn't there, or is no kubeconfig.
 func (l *look) judgeFile(path string) (finding, bool) {
 	if path == "" {
 		return finding{}, false
 	}
-	_, err := l.read(path)
-	if !errors.Is(err, fs.ErrNotExist) {
+	text, err := l.read(path)
+	conf := strings.HasSuffix(path, ".conf")
+	class, what := classPKILost, fmt.Sprintf("%s isn't there: what needs it doesn't start.", path)
+	switch {
+	case conf && err == nil && !isKubeconfig(text):
+		class, what = classUnreadable, fmt.Sprintf("%s can't be read as a kubeconfig: what needs it doesn't start.", path)
+	case !errors.Is(err, fs.ErrNotExist):
 		return finding{}, false
 	}
-	what := fmt.Sprintf("%s isn't there: what needs it doesn't start.", path)
-	f := cause(classPKILost, diagnose.Damage, path, what, "Put it back from a backup of "+filepath.Dir(path)+"; a new CA would be another one for everybody.",
+	f := cause(class, diagnose.Damage, path, what, "Put it back from a backup of "+filepath.Dir(path)+"; a new CA would be another one for everybody.",
 		remedy{Command: "find / -xdev -name " + filepath.Base(path)})
-	if name, ok := strings.CutSuffix(filepath.Base(path), ".conf"); ok {
-		f.Advice, f.Command = "Make it anew.", "kubeadm init phase kubeconfig "+name
+	if conf {
+		f.Advice, f.Command = "Make it anew.", "kubeadm init phase kubeconfig "+strings.TrimSuffix(filepath.Base(path), ".conf")
 	}
 	if in, ok := l.archives()[path]; ok {
 		f.Finding = fmt.Sprintf("%s %s holds it.", what, in.archive)

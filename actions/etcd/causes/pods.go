@@ -3,7 +3,6 @@ package causes
 import (
 	"cmp"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,6 +188,3 @@ func sameFile(a, b string) bool {
 	y, err := os.Stat(b)
 	return err == nil && os.SameFile(x, y)
 }
-
-// gone reports whether an error says that there is nothing.
-func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -2,6 +2,7 @@ package causes
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,11 @@ func (l *look) prepare(ctx context.Context) {
 	l.archives = sync.OnceValue(func() archives { return l.readArchives(ctx) })
 	l.runtime = sync.OnceValue(func() runtimeState { return l.connectRuntime(ctx, l.kubelet().socket) })
 	l.served = sync.OnceValue(func() *bool { return l.askServed(ctx) })
+	l.said = sync.OnceValue(func() []string { return l.lastWords(ctx) })
+	// Where kubelet reads an empty folder, that is wrong, and not the usual one.
+	if usual := filepath.Join(usualManifests, "etcd.yaml"); l.o.Manifest != "" && !l.exists(l.o.Manifest) && l.exists(usual) {
+		l.o.Manifest = usual
+	}
 }
 
 // settle puts what was found in one list, and leaves out what only follows from

@@ -43,18 +43,18 @@ func lookAtRuntime(ctx context.Context, l *look) []finding {
 	switch {
 	case !u.known():
 		return nil // it is started by something else, or systemd can't be asked
-	case u.masked():
+	case u.masked() && !u.running():
 		start.Command = "systemctl unmask --now " + name
 		return []finding{cause(classRuntimeMasked, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) is masked: systemd doesn't start it.%s", name, without), "Unmask and start it.", start)}
-	case u.failing():
-		line := fatalLine(l.journal(ctx, name))
+	case u.failing(), u.looping(l.now):
+		line := fatalLine(l.journal(ctx, name, ""))
 		return []finding{cause(classRuntimeFails, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) can't start: it ended with %s.%s%s", name, u.end(), saying("It", line), without), "Put right what it says, then start it.",
 			remedy{Command: "journalctl -u " + name + " -n 50 --no-pager"})}
 	case !u.running() && u.active != "activating":
 		return []finding{cause(classRuntimeDown, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) is stopped%s.%s", name, u.offToo(), without), "Start it.", start)}
 	case u.running() && r.down():
 		start.Command = "systemctl restart " + name
-		return []finding{cause(classRuntimeSocket, diagnose.Mistake, r.socket, fmt.Sprintf("The container runtime (%s) runs, and nothing listens at its socket %s.%s", name, r.socket, without), "Restart it: it makes its socket anew, and containers go on running.", start)}
+		return []finding{cause(classRuntimeSocket, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) runs, and nothing listens at its socket %s.%s", name, r.socket, without), "Restart it: it makes its socket anew, and containers go on running.", start)}
 	}
 	return nil
 }
@@ -68,6 +68,17 @@ func (u unit) end() string {
 		return "no error of its own"
 	}
 	return "the result " + u.result
+}
+
+// off is how a unit is kept from being started at boot; empty if it isn't.
+func (u unit) off() string {
+	switch {
+	case u.masked():
+		return "masked"
+	case u.file == "disabled":
+		return "disabled"
+	}
+	return ""
 }
 
 // offToo says that a unit isn't started at boot either.

@@ -25,7 +25,7 @@ func lookAtSaid(ctx context.Context, l *look) []finding {
 // data's findings tell more.
 func (l *look) etcdSaid(ctx context.Context) []finding {
 	s := l.etcd()
-	line := fatalLine(l.lastWords(ctx))
+	line := fatalLine(l.said())
 	if s.pod == nil || line == "" || l.runs("etcd") {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (l *look) lastWords(ctx context.Context) []string {
 	case s.pod != nil:
 		return l.podLog("etcd", s.path)
 	case l.o.Unit != "":
-		return l.journal(ctx, l.o.Unit)
+		return l.journal(ctx, l.o.Unit, "")
 	}
 	return nil
 }

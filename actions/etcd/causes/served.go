@@ -8,20 +8,36 @@ import (
 	"time"
 )
 
-// servedWithin bounds the question whether the API server is ready. One that
-// waits for its etcd answers after two seconds.
-const servedWithin = 500 * time.Millisecond
-
 // askServed asks this host's API server whether it is ready; nil where there is
 // none.
 func (l *look) askServed(ctx context.Context) *bool {
 	if !l.hasAPIServer() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, servedWithin)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	served := ready(ctx, "https://"+net.JoinHostPort(l.apiServerAddress())+"/readyz")
+	go func() {
+		defer cancel()
+		l.patience(ctx)
+	}()
+	served := l.ready(ctx, "https://"+net.JoinHostPort(l.apiServerAddress())+"/readyz")
 	return &served
+}
+
+// patience is how long an API server is waited for: a moment, and as long as
+// there is something else to do anyway. On a busy host everything takes longer.
+func (l *look) patience(ctx context.Context) {
+	select {
+	case <-time.After(answersWithin):
+	case <-ctx.Done():
+	}
+	if l.o.Meanwhile == nil {
+		return
+	}
+	select {
+	case <-l.o.Meanwhile:
+	case <-ctx.Done():
+	}
 }
 
 // apiServerAddress is where this host's API server listens.
@@ -39,20 +55,35 @@ func (l *look) apiServerAddress() (host, port string) {
 	return host, port
 }
 
-// ready asks without proving who answers: nothing is told, and what is wrong
-// with the certificate is told elsewhere.
-func ready(ctx context.Context, url string) bool {
+// ready asks without proving who answers: nothing is told, and what is wrong with
+// the certificate is told elsewhere. An API server that answers nobody unknown is
+// asked again as an administrator; where it then answers at all, it serves.
+func (l *look) ready(ctx context.Context, url string) bool {
+	status := ask(ctx, url, nil)
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		user := l.userOf("/etc/kubernetes/admin.conf")
+		pair, err := tls.X509KeyPair(user.ClientCertificateData, user.ClientKeyData)
+		if err != nil {
+			return true
+		}
+		status = ask(ctx, url, []tls.Certificate{pair})
+	}
+	return status == http.StatusOK || status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// ask returns the status of an answer; 0 where there is none.
+func ask(ctx context.Context, url string, as []tls.Certificate) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return false
+		return 0
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: as}, DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return false
+		return 0
 	}
 	_ = resp.Body.Close() // only its status counts
-	return resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
+	return resp.StatusCode
 }
 
 // unserved tells that the API isn't served, where nothing else tells why.

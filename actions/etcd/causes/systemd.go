@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
@@ -12,12 +13,13 @@ import (
 type unit struct {
 	name              string
 	load, active, sub string
-	file              string // enabled, disabled, static, masked …; empty where there is no unit file
-	result            string // how it last ended
-	status            int    // its main process's exit status
-	restarts, files   uint64 // how often systemd restarted it, and how many files it may open
-	memory            uint64 // how many bytes it may use; as large as can be where there is no limit
-	fragment          string // its file
+	file              string    // enabled, disabled, static, masked …; empty where there is no unit file
+	result            string    // how it last ended
+	status            int       // its main process's exit status
+	restarts, files   uint64    // how often systemd restarted it, and how many files it may open
+	memory            uint64    // how many bytes it may use; as large as can be where there is no limit
+	since             time.Time // it runs
+	fragment          string    // its file
 	dropIns           []string
 }
 
@@ -30,6 +32,11 @@ func (u unit) running() bool { return u.active == "active" || u.active == "reloa
 // failing reports whether it ends again and again, or systemd has given up.
 func (u unit) failing() bool {
 	return u.active == "failed" || u.sub == "auto-restart" || u.active == "activating" && u.restarts > 0
+}
+
+// looping reports whether it runs and, going by what it did before, not for long.
+func (u unit) looping(now time.Time) bool {
+	return u.running() && u.restarts >= 3 && now.Sub(u.since) < 10*time.Second
 }
 
 // units are the states of units; nil where there is no systemd to ask.
@@ -74,6 +81,8 @@ func unitOf(name string, props map[string]any) unit {
 	} {
 		*to, _ = props[property].(string) // a type of unit without it has none
 	}
+	since, _ := props["ActiveEnterTimestamp"].(uint64) // in microseconds
+	u.since = time.UnixMicro(int64(since))
 	status, _ := props["ExecMainStatus"].(int32)
 	restarts, _ := props["NRestarts"].(uint32)
 	u.status, u.restarts = int(status), uint64(restarts)

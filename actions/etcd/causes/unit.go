@@ -11,7 +11,7 @@ import (
 )
 
 // lookAtUnit looks at the unit that starts etcd, where one does.
-func lookAtUnit(ctx context.Context, l *look) []finding {
+func lookAtUnit(_ context.Context, l *look) []finding {
 	name := l.o.Unit
 	u, asked := l.units()[name]
 	if name == "" || !asked {
@@ -23,24 +23,24 @@ func lookAtUnit(ctx context.Context, l *look) []finding {
 	case !u.known():
 		f := cause(classUnitGone, diagnose.Damage, name, fmt.Sprintf("systemd knows no unit %s: nothing starts etcd.", name), "Put its file back, then: systemctl daemon-reload.", remedy{Command: "systemctl cat " + name})
 		return append(found, l.fromArchive(f, "/etc/systemd/system/"+name))
-	case u.masked():
+	case u.masked() && !u.running():
 		start.Command = "systemctl unmask --now " + name
 		return append(found, cause(classUnitMasked, diagnose.Mistake, name, fmt.Sprintf("%s is masked: systemd doesn't start etcd.", name), "Unmask it.", start))
 	case u.failing():
-		return append(found, l.unitFails(ctx, u))
+		return append(found, l.unitFails(u))
 	case !u.running() && u.active != "activating":
 		f := mistake(classUnitDown, name, diagnose.Restart, fmt.Sprintf("%s is stopped%s: nobody has started etcd.", name, u.offToo()), "Start it, once its data is well.", start.Command)
 		return append(found, f)
-	case u.file == "disabled":
-		return append(found, note(classUnitOff, name, fmt.Sprintf("%s runs and is disabled: after the next boot it won't.", name), "Enable it.", "systemctl enable "+name))
+	case u.off() != "":
+		return append(found, note(classUnitOff, name, fmt.Sprintf("%s runs and is %s: after the next boot it won't.", name, u.off()), "Have it started at boot.", "systemctl unmask "+name+"; systemctl enable "+name))
 	}
 	return found
 }
 
 // unitFails tells of a unit that ends again and again. Its data may be why, so
 // that it needs no more than another start.
-func (l *look) unitFails(ctx context.Context, u unit) finding {
-	line := fatalLine(l.lastWords(ctx))
+func (l *look) unitFails(u unit) finding {
+	line := fatalLine(l.said())
 	what := fmt.Sprintf("%s ended with %s", u.name, u.end())
 	if u.active == "failed" {
 		what += ", and systemd starts it no more"

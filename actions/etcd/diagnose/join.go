@@ -48,6 +48,8 @@ func weight(f Finding) int {
 // tells are the classes that tell what another class only repeats, where the
 // two haven't the same name.
 var tells = map[string][]string{
+	"version_too_new":   {"image_missing"}, // one that was mistyped tells of no version
+	"backup_too_new":    {"image_missing"},
 	"config_unreadable": {"manifest_missing", "manifest_invalid", "unit_missing", "env_file_missing"},
 	"log_permission":    {"ownership"},
 	"log_nospace":       {"alarm", "stale_alarm", "quota_reached"},

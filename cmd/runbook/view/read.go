@@ -9,19 +9,38 @@ import (
 	"runbook/engine"
 )
 
-// Read shows what a data source says, in the order in which it is documented.
+// Read shows what a data source says, in the order in which it is documented, and
+// what is of use to few to who asks for all.
 func (h *Human) Read(s engine.DataSpec, r engine.Result) {
 	h.line("%s", h.bold.Sprint(s.Name))
-	width := 0
-	for _, a := range s.Results {
-		width = max(width, len(a.Name))
-	}
+	var shown []pair
+	lines := map[string]string{}
+	hidden, width := 0, 0
 	for _, a := range s.Results {
 		v, err := json.Marshal(r[a.Name])
 		if err != nil {
 			continue // what a data source says is JSON
 		}
-		h.value(a.Name, inOrder(v), "  ", width)
+		value := inOrder(v)
+		switch {
+		case !said(value):
+		case a.Detail && !h.verbose:
+			hidden++
+		default:
+			shown = append(shown, pair{a.Name, value})
+			lines[a.Name] = a.Line
+			width = max(width, len(a.Name))
+		}
+	}
+	for _, p := range shown {
+		if list, ok := p.value.([]any); ok && lines[p.name] != "" && !h.verbose {
+			h.inLines(p.name, list, lines[p.name])
+		} else {
+			h.value(p.name, p.value, "  ", width)
+		}
+	}
+	if hidden > 0 {
+		h.line("%s", h.faint.Sprintf("%s (-v shows them)", count(hidden, "more value")))
 	}
 }
 
@@ -73,7 +92,7 @@ func (h *Human) value(name string, v any, indent string, width int) {
 		h.members(v, indent+"  ", indent+"  ")
 	case []any:
 		if !structured(v) {
-			h.single(name, flat(v), indent, width)
+			h.single(name, h.folded(v), indent, width)
 			return
 		}
 		h.line("%s%s", indent, name)
