@@ -157,11 +157,11 @@ func sameMount(a, b string) (bool, error) {
 // adoptChange is the plan that the record describes.
 func (r *restored) adoptChange(note string) (engine.Change, error) {
 	s, from := r.Data, r.Adopt.Data.From
-	c := engine.Change{Results: r.adoptResult()}
+	c := engine.Change{Results: r.adoptResult(), UndoNote: s.undoNote(from)}
 	before, goes := "absent", "moved to "+s.Target
 	if r.Adopt.Copy {
 		goes = "copied to " + s.Target
-		c.UndoKept = []string{s.Undone}
+		c.UndoKept, c.UndoNote = []string{s.Undone}, s.undoNote(s.Undone)
 	}
 	switch {
 	case r.dataNow != from:
