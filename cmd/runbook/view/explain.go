@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -79,5 +80,5 @@ func constant(v cty.Value) string {
 	case cty.Bool:
 		return fmt.Sprint(v.True())
 	}
-	return "empty"
+	return cmp.Or(string(constantJSON(v)), "empty")
 }
