@@ -4,15 +4,21 @@ runbook "cluster-validate" {
 }
 
 variable "kubeconfig" {
-  description = "The kubeconfig of the cluster's administrator."
+  description = "The kubeconfig of the cluster's administrator, if it isn't the one that is found."
   type        = string
-  default     = "/etc/kubernetes/admin.conf"
+  default     = null
+}
+
+variable "unit" {
+  description = "The systemd unit that runs etcd, if it isn't the one that is found."
+  type        = string
+  default     = null
 }
 
 variable "manifest" {
-  description = "The manifest of etcd's static pod on this host."
+  description = "The manifest of etcd's static pod, if it isn't the one that is found."
   type        = string
-  default     = "/etc/kubernetes/manifests/etcd.yaml"
+  default     = null
 }
 
 variable "members" {
@@ -51,17 +57,24 @@ variable "access" {
   default = {}
 }
 
+data "etcd_installation" "here" {}
+
+locals {
+  kubeconfig = coalesce(var.kubeconfig, data.etcd_installation.here.kubeconfig, "/etc/kubernetes/admin.conf")
+}
+
 data "etcd_member" "this" {
+  unit     = var.unit
   manifest = var.manifest
 }
 
 data "kubernetes_events" "warnings" {
-  kubeconfig = var.kubeconfig
+  kubeconfig = local.kubeconfig
   minutes    = 15
 }
 
 data "kubernetes_pods" "all" {
-  kubeconfig = var.kubeconfig
+  kubeconfig = local.kubeconfig
 }
 
 step "etcd_health" "etcd" {
@@ -79,7 +92,7 @@ step "etcd_members" "members" {
 
 step "kubernetes_ready" "api_server_and_nodes" {
   description     = "The API server is ready, and so are the nodes."
-  kubeconfig      = var.kubeconfig
+  kubeconfig      = local.kubeconfig
   nodes           = var.nodes
   timeout_seconds = 60
 }
@@ -87,7 +100,7 @@ step "kubernetes_ready" "api_server_and_nodes" {
 step "kubernetes_wait" "pods" {
   description     = "The pods of the namespaces that matter are ready."
   for_each        = toset(var.namespaces)
-  kubeconfig      = var.kubeconfig
+  kubeconfig      = local.kubeconfig
   kind            = "Pod"
   namespace       = each.key
   condition       = "Ready"
@@ -97,7 +110,7 @@ step "kubernetes_wait" "pods" {
 step "kubernetes_wait" "deployments" {
   description     = "The Deployments that matter are rolled out."
   for_each        = var.deployments
-  kubeconfig      = var.kubeconfig
+  kubeconfig      = local.kubeconfig
   api_version     = "apps/v1"
   kind            = "Deployment"
   namespace       = split("/", each.key)[0]
@@ -109,7 +122,7 @@ step "kubernetes_wait" "deployments" {
 step "kubernetes_access" "access" {
   description     = "The access rules that matter are in force."
   for_each        = var.access
-  kubeconfig      = var.kubeconfig
+  kubeconfig      = local.kubeconfig
   service_account = each.value.service_account
   verb            = each.value.verb
   resource        = each.value.resource

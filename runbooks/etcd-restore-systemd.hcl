@@ -6,18 +6,42 @@ runbook "etcd-restore-systemd" {
     condition = !var.force && data.etcd_status.now.healthy && local.recovered
     message   = "etcd is healthy and holds the data of ${data.etcd_snapshot.backup.path}. To go back to that snapshot all the same, give --var force=true."
   }
+
+  summary {
+    lines = concat(local.found, [
+      "Restore ${data.etcd_snapshot.backup.path}, written ${data.etcd_snapshot.backup.modified}: ${data.etcd_snapshot.backup.keys} keys at revision ${data.etcd_snapshot.backup.revision}.",
+      "It loses ${local.loss}.",
+      local.gentler == null ? null : "A gentler cure is left: ${local.does[local.gentler.cure]}. It loses ${local.gentler.loss}.",
+      "What is in ${data.etcd_member.this.data_dir} now is kept.",
+    ])
+  }
+
+  precondition {
+    condition     = var.force || !local.serves
+    error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose ${local.loss}. If that is what you want, give --var force=true."
+  }
+
+  precondition {
+    condition     = var.force || local.serves || local.gentler == null
+    error_message = local.gentler == null ? "" : "A gentler cure is left: ${local.does[local.gentler.cure]}. It loses ${local.gentler.loss}. This restore would lose ${local.loss}. For the gentler one: runbook run etcd-recover.hcl. If you want to restore all the same, give --var force=true."
+  }
+
+  precondition {
+    condition     = var.alone || length(data.etcd_snapshot.backup.members) < 2
+    error_message = "The backup is of a cluster of ${length(data.etcd_snapshot.backup.members)} members (${join(", ", data.etcd_snapshot.backup.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
+  }
 }
 
 variable "unit" {
-  description = "The systemd unit that runs etcd."
+  description = "The systemd unit that runs etcd, if it isn't the one that is found."
   type        = string
-  default     = "etcd.service"
+  default     = null
 }
 
 variable "backup_dir" {
-  description = "Directory that holds the snapshots. The newest one that verifies is taken."
+  description = "Directory that holds the snapshots. The newest one that verifies is taken. Without it, those of the schedule and the usual ones."
   type        = string
-  default     = "/var/backups/etcd"
+  default     = null
 }
 
 variable "snapshot" {
@@ -51,21 +75,27 @@ variable "alone" {
 }
 
 variable "force" {
-  description = "Restore even where etcd is healthy, and lose what was written since the snapshot."
+  description = "Restore even where a gentler cure is left, or etcd is healthy, and lose what was written since the snapshot."
   type        = bool
   default     = false
 }
 
-# Both are read before anything is stopped, and stay what they are for the
+# All of this is read before anything is stopped, and stays what it is for the
 # whole run, however often it is resumed.
+data "etcd_installation" "here" {}
+
 data "etcd_member" "this" {
-  unit = var.unit
+  unit = local.unit
 }
 
 data "etcd_snapshot" "backup" {
   directory = var.snapshot == null ? var.backup_dir : null
   path      = var.snapshot
-  pattern   = "*.db"
+}
+
+data "etcd_diagnosis" "now" {
+  unit    = local.unit
+  backups = var.backup_dir == null ? data.etcd_installation.here.backup_dirs : [var.backup_dir]
 }
 
 data "etcd_status" "now" {
@@ -75,6 +105,8 @@ data "etcd_status" "now" {
 }
 
 locals {
+  unit = coalesce(var.unit, data.etcd_installation.here.unit, "etcd.service")
+
   # Restored from this very snapshot, or never without its keys.
   recovered = (
     data.etcd_member.this.restored_from == data.etcd_snapshot.backup.content_hash ||
@@ -82,22 +114,31 @@ locals {
   )
   # An etcd that came up empty is healthy too, but far behind the snapshot.
   behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
+  serves = data.etcd_status.now.healthy && !local.behind
+
+  # Whatever is possible before a restore loses less. An etcd that came up empty starts
+  # well, of course.
+  gentle  = [for rung in data.etcd_diagnosis.now.ladder : rung if rung.possible && rung.cure != "restore" && !(data.etcd_status.now.healthy && contains(["restart", "repair"], rung.cure))]
+  gentler = length(local.gentle) == 0 ? null : local.gentle[0]
+  does = {
+    restart = "start etcd on its data as it is"
+    repair  = "mend etcd's files in place"
+    adopt   = "use the data in ${local.gentler == null ? "" : local.gentler.path}"
+    salvage = "make a new data directory from the database and the log in ${local.gentler == null ? "" : local.gentler.path}"
+  }
+  losses = [for found in data.etcd_diagnosis.now.candidates : found.loss if found.path == data.etcd_snapshot.backup.path && found.loss != ""]
+  loss   = length(local.losses) > 0 ? local.losses[0] : "everything that was written since ${data.etcd_snapshot.backup.modified}"
+
+  # What the screen says first, and again before the question.
+  worst = [for finding in data.etcd_diagnosis.now.findings : finding.finding if finding.severity != "note"]
+  found = concat(slice(local.worst, 0, min(4, length(local.worst))),
+  length(local.worst) > 4 ? ["And ${length(local.worst) - 4} more: runbook read etcd_diagnosis"] : [])
 }
 
 step "systemd_unit" "stop_etcd" {
   description = "Stop etcd, and with it the loop that keeps starting it."
-  unit        = var.unit
+  unit        = local.unit
   state       = "stopped"
-
-  precondition {
-    condition     = var.force || !data.etcd_status.now.healthy || local.behind
-    error_message = "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
-  }
-
-  precondition {
-    condition     = var.alone || length(data.etcd_snapshot.backup.members) < 2
-    error_message = "The backup is of a cluster of ${length(data.etcd_snapshot.backup.members)} members (${join(", ", data.etcd_snapshot.backup.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
-  }
 }
 
 step "etcd_snapshot_restore" "restore" {
@@ -112,7 +153,7 @@ step "etcd_snapshot_restore" "restore" {
 
 step "systemd_unit" "start_etcd" {
   description = "Start etcd on the restored data."
-  unit        = var.unit
+  unit        = local.unit
   state       = "started"
   timeout     = "3m"
 }
@@ -141,4 +182,14 @@ step "etcd_compare" "all_keys_back" {
   tls         = data.etcd_member.this.tls
   snapshot    = data.etcd_snapshot.backup.path
   revision    = step.restore.revision
+}
+
+output "lost" {
+  description = "What the restore lost, in words."
+  value       = local.loss
+}
+
+output "kept" {
+  description = "Where the old data is."
+  value       = step.restore.kept
 }

@@ -6,36 +6,63 @@ runbook "etcd-restore" {
     condition = !var.force && data.etcd_status.now.healthy && local.recovered && local.control_plane_is_on
     message   = "etcd is healthy, holds the data of ${data.etcd_snapshot.backup.path}, and the control plane's manifests are in place. To go back to that snapshot all the same, give --var force=true."
   }
+
+  summary {
+    lines = concat(local.found, [
+      "Restore ${data.etcd_snapshot.backup.path}, written ${data.etcd_snapshot.backup.modified}: ${data.etcd_snapshot.backup.keys} keys at revision ${data.etcd_snapshot.backup.revision}.",
+      "It loses ${local.loss}.",
+      local.gentler == null ? null : "A gentler cure is left: ${local.does[local.gentler.cure]}. It loses ${local.gentler.loss}.",
+      "What is in ${data.etcd_member.this.data_dir} now is kept.",
+    ])
+  }
+
+  precondition {
+    condition = var.force || !local.serves
+    error_message = (local.recovered && !local.control_plane_is_on ?
+      "etcd is healthy and has the snapshot's data: what is missing are manifests in ${local.manifests_dir}. If nobody has set them aside on purpose, move them back from ${local.stopped_dir}. Restoring would lose ${local.loss}. If that is what you want, give --var force=true." :
+      "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose ${local.loss}. If that is what you want, give --var force=true."
+    )
+  }
+
+  precondition {
+    condition     = var.force || local.serves || local.gentler == null
+    error_message = local.gentler == null ? "" : "A gentler cure is left: ${local.does[local.gentler.cure]}. It loses ${local.gentler.loss}. This restore would lose ${local.loss}. For the gentler one: runbook run etcd-recover.hcl. If you want to restore all the same, give --var force=true."
+  }
+
+  precondition {
+    condition     = var.alone || length(data.etcd_snapshot.backup.members) < 2
+    error_message = "The backup is of a cluster of ${length(data.etcd_snapshot.backup.members)} members (${join(", ", data.etcd_snapshot.backup.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
+  }
 }
 
 variable "manifests_dir" {
-  description = "The folder from which kubelet runs static pods."
+  description = "The folder from which kubelet runs static pods, if it isn't the one that is found."
   type        = string
-  default     = "/etc/kubernetes/manifests"
+  default     = null
 }
 
 variable "stopped_dir" {
-  description = "Where the manifests are while the control plane is down; it has to be outside of manifests_dir."
+  description = "Where the manifests are while the control plane is down; it has to be outside of manifests_dir. Without it, beside that."
   type        = string
-  default     = "/etc/kubernetes/manifests.stopped"
+  default     = null
 }
 
 variable "kubelet" {
-  description = "The systemd unit that runs kubelet."
+  description = "The systemd unit that runs kubelet, if it isn't the one that is found."
   type        = string
-  default     = "kubelet.service"
+  default     = null
 }
 
 variable "kubeconfig" {
-  description = "The kubeconfig with which the API server is checked."
+  description = "The kubeconfig with which the API server is checked, if it isn't the one that is found."
   type        = string
-  default     = "/etc/kubernetes/admin.conf"
+  default     = null
 }
 
 variable "backup_dir" {
-  description = "Directory that holds the snapshots. The newest one that verifies is taken."
+  description = "Directory that holds the snapshots. The newest one that verifies is taken. Without it, those of the schedule and the usual ones."
   type        = string
-  default     = "/var/backups/etcd"
+  default     = null
 }
 
 variable "snapshot" {
@@ -75,13 +102,15 @@ variable "alone" {
 }
 
 variable "force" {
-  description = "Restore even where etcd is healthy, and lose what was written since the snapshot."
+  description = "Restore even where a gentler cure is left, or etcd is healthy, and lose what was written since the snapshot."
   type        = bool
   default     = false
 }
 
 # All of this is read before anything is stopped, and stays what it is for the
 # whole run, however often it is resumed.
+data "etcd_installation" "here" {}
+
 data "etcd_member" "this" {
   manifest = local.manifest
 }
@@ -89,7 +118,11 @@ data "etcd_member" "this" {
 data "etcd_snapshot" "backup" {
   directory = var.snapshot == null ? var.backup_dir : null
   path      = var.snapshot
-  pattern   = "*.db"
+}
+
+data "etcd_diagnosis" "now" {
+  manifest = local.manifest
+  backups  = var.backup_dir == null ? data.etcd_installation.here.backup_dirs : [var.backup_dir]
 }
 
 data "etcd_inventory" "backup" {
@@ -103,10 +136,16 @@ data "etcd_status" "now" {
 }
 
 locals {
-  active = "${var.manifests_dir}/etcd.yaml"
+  here          = data.etcd_installation.here
+  manifests_dir = coalesce(var.manifests_dir, local.here.manifests_dir, "/etc/kubernetes/manifests")
+  stopped_dir   = coalesce(var.stopped_dir, "${local.manifests_dir}.stopped")
+  kubelet       = coalesce(var.kubelet, local.here.kubelet, "kubelet.service")
+  kubeconfig    = coalesce(var.kubeconfig, local.here.kubeconfig, "/etc/kubernetes/admin.conf")
+
+  active = "${local.manifests_dir}/etcd.yaml"
   # Where an earlier attempt has left the manifests aside, they are read there.
-  manifest            = path(local.active).exists ? local.active : "${var.stopped_dir}/etcd.yaml"
-  control_plane_is_on = path(local.active).exists && path("${var.manifests_dir}/kube-apiserver.yaml").exists
+  manifest            = path(local.active).exists ? local.active : "${local.stopped_dir}/etcd.yaml"
+  control_plane_is_on = path(local.active).exists && path("${local.manifests_dir}/kube-apiserver.yaml").exists
 
   # Restored from this very snapshot, or never without its keys.
   recovered = (
@@ -118,6 +157,25 @@ locals {
 
   # An etcd that came up empty is healthy too, but far behind the snapshot.
   behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
+  serves = data.etcd_status.now.healthy && !local.behind
+
+  # Whatever is possible before a restore loses less. An etcd that came up empty starts
+  # well, of course.
+  gentle  = [for rung in data.etcd_diagnosis.now.ladder : rung if rung.possible && rung.cure != "restore" && !(data.etcd_status.now.healthy && contains(["restart", "repair"], rung.cure))]
+  gentler = length(local.gentle) == 0 ? null : local.gentle[0]
+  does = {
+    restart = "start etcd on its data as it is"
+    repair  = "mend etcd's files in place"
+    adopt   = "use the data in ${local.gentler == null ? "" : local.gentler.path}"
+    salvage = "make a new data directory from the database and the log in ${local.gentler == null ? "" : local.gentler.path}"
+  }
+  losses = [for found in data.etcd_diagnosis.now.candidates : found.loss if found.path == data.etcd_snapshot.backup.path && found.loss != ""]
+  loss   = length(local.losses) > 0 ? local.losses[0] : "everything that was written since ${data.etcd_snapshot.backup.modified}"
+
+  # What the screen says first, and again before the question.
+  worst = [for finding in data.etcd_diagnosis.now.findings : finding.finding if finding.severity != "note"]
+  found = concat(slice(local.worst, 0, min(4, length(local.worst))),
+  length(local.worst) > 4 ? ["And ${length(local.worst) - 4} more: runbook read etcd_diagnosis"] : [])
 }
 
 # Without kubelet the runtime stops the pods at once. Started again, kubelet has
@@ -125,27 +183,14 @@ locals {
 # what it watched in the old cluster. Workloads run on meanwhile.
 step "systemd_unit" "stop_kubelet" {
   description = "Stop kubelet, which would start etcd on its broken data again and again."
-  unit        = var.kubelet
+  unit        = local.kubelet
   state       = "stopped"
-
-  precondition {
-    condition = var.force || !data.etcd_status.now.healthy || local.behind
-    error_message = (local.recovered && !local.control_plane_is_on ?
-      "etcd is healthy and has the snapshot's data: what is missing are manifests in ${var.manifests_dir}. If nobody has set them aside on purpose, move them back from ${var.stopped_dir}. Restoring would lose what was written since. If that is what you want, give --var force=true." :
-      "etcd is healthy and has gone on since the snapshot: revision ${data.etcd_status.now.revision}, the snapshot's is ${data.etcd_snapshot.backup.revision}. Restoring would lose what was written since. If that is what you want, give --var force=true."
-    )
-  }
-
-  precondition {
-    condition     = var.alone || length(data.etcd_snapshot.backup.members) < 2
-    error_message = "The backup is of a cluster of ${length(data.etcd_snapshot.backup.members)} members (${join(", ", data.etcd_snapshot.backup.members)}). If most of them are well, replace this one: remove it, empty its directory, add it again. This runbook would make a cluster of one beside them. If they are lost for good, give --var alone=true."
-  }
 }
 
 step "static_pod_move" "stop_control_plane" {
   description = "Take the control plane down, the API server first, and wait until its containers are gone."
-  from        = var.manifests_dir
-  to          = var.stopped_dir
+  from        = local.manifests_dir
+  to          = local.stopped_dir
   pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"]
   timeout     = "5m"
 
@@ -169,7 +214,7 @@ step "etcd_snapshot_restore" "restore" {
 step "static_pod_edit" "point_to_new_disk" {
   description = "Have the manifest name the new data directory."
   when        = local.elsewhere
-  manifest    = "${var.stopped_dir}/etcd.yaml"
+  manifest    = "${local.stopped_dir}/etcd.yaml"
   flags       = { data-dir = var.data_dir }
   host_paths  = { etcd-data = var.data_dir }
 }
@@ -180,22 +225,22 @@ step "static_pod_edit" "point_to_new_disk" {
 # manifest is another one now, etcd has to prove itself before it is asked.
 step "static_pod_move" "put_in_place" {
   description = "Put the manifests in place, for kubelet to start all of it at once; etcd's alone where its data has another directory now."
-  from        = var.stopped_dir
-  to          = var.manifests_dir
+  from        = local.stopped_dir
+  to          = local.manifests_dir
   pods        = local.elsewhere ? ["etcd"] : ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
   wait        = false
 }
 
 step "systemd_unit" "start_kubelet" {
   description = "Start kubelet, which has forgotten what has crashed before."
-  unit        = var.kubelet
+  unit        = local.kubelet
   state       = "started"
 }
 
 step "static_pod_move" "start_etcd" {
   description   = "Wait until etcd is up."
-  from          = var.stopped_dir
-  to            = var.manifests_dir
+  from          = local.stopped_dir
+  to            = local.manifests_dir
   pods          = ["etcd"]
   most_failures = 3
   timeout       = "5m"
@@ -229,21 +274,21 @@ step "etcd_compare" "all_keys_back" {
 
 step "static_pod_move" "start_control_plane" {
   description = "Wait until the API server is up, and what works through it. None of them remembers the old cluster."
-  from        = var.stopped_dir
-  to          = var.manifests_dir
+  from        = local.stopped_dir
+  to          = local.manifests_dir
   pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
   timeout     = "5m"
 }
 
 step "kubernetes_ready" "cluster_is_ready" {
   description     = "The API server is ready, and the nodes report to it again."
-  kubeconfig      = var.kubeconfig
+  kubeconfig      = local.kubeconfig
   timeout_seconds = 300
 }
 
 step "kubernetes_compare" "all_objects_back" {
   description     = "All that the snapshot held of Kubernetes is in the cluster again, by kind and namespace."
-  kubeconfig      = var.kubeconfig
+  kubeconfig      = local.kubeconfig
   expect          = data.etcd_inventory.backup.counts
   timeout_seconds = 300
 }
@@ -256,6 +301,11 @@ output "revision" {
 output "objects" {
   description = "How many Kubernetes objects are back."
   value       = step.all_objects_back.total
+}
+
+output "lost" {
+  description = "What the restore lost, in words."
+  value       = local.loss
 }
 
 output "kept" {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -117,12 +118,26 @@ func (r *restored) stageMove(ctx context.Context, m move, rep engine.Reporter) (
 	case r.Adopt.Copy:
 		err = r.copyWhole(ctx, m.from, filepath.Join(pin.Path, m.inner), rep)
 	case at == m.from:
-		err = durable.Rename(m.from, inner)
+		err = m.moveTo(inner)
 	}
 	if err != nil {
 		return err
 	}
 	return r.finishMove(m, pin)
+}
+
+// moveTo moves the directory, and what isn't the one that was planned with back.
+func (m move) moveTo(path string) error {
+	if err := durable.Rename(m.from, path); err != nil {
+		return err
+	}
+	id, err := identityOf(path)
+	if err == nil && id != m.ID {
+		err = engine.Errorf(m.from, "somebody has put another directory in its place").
+			WithHint("Nothing was changed. Find out who may write to %s, and plan again.", filepath.Dir(m.from))
+		return errors.Join(err, durable.Rename(path, m.from))
+	}
+	return err
 }
 
 // finishMove gives the directory its record, owner and mode, and its name.
@@ -186,6 +201,10 @@ func copyIn(ctx context.Context, tree *os.Root, path, to string, rep engine.Repo
 	info, err := f.Stat()
 	if err != nil {
 		return &engine.Error{Where: path, Err: err}
+	}
+	if st := info.Sys().(*syscall.Stat_t); !info.Mode().IsRegular() || st.Nlink != 1 {
+		return engine.Errorf(f.Name(), "it is no file, or has another name, under which it may be somebody else's").
+			WithHint("Find out what it is, and take it away.")
 	}
 	_, err = durable.CopyFile(ctx, f, to, info.Size(), func(done int64) {
 		rep.Progress(engine.Progress{Doing: "copying " + path, Done: done, Total: info.Size()})

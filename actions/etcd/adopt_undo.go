@@ -101,7 +101,7 @@ func (r *restored) putBack(m move, at string) error {
 			return err
 		}
 	}
-	if err := durable.Give(at, m.UID, m.GID, m.Mode); err != nil {
+	if err := durable.Take(at, m.UID, m.GID, m.Mode); err != nil {
 		return err
 	}
 	return durable.Rename(at, m.from)

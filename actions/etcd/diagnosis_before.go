@@ -13,7 +13,7 @@ import (
 )
 
 // before names the data directories with which etcd is started, or once was:
-// in manifests that were set aside or kept, and in units.
+// in manifests that were set aside, kept or saved with the backups, and in units.
 func before(ctx context.Context, w engine.World, o *diagnose.Options) {
 	var starters []*locate.Starter
 	if o.Manifest != "" {
@@ -21,6 +21,9 @@ func before(ctx context.Context, w engine.World, o *diagnose.Options) {
 			if s, err := locate.ReadManifest(ctx, w, path); err == nil { // what can't be read names nothing
 				starters = append(starters, s)
 			}
+		}
+		if s := locate.Archived(ctx, w, o.Backups, o.Manifest); s != nil {
+			starters = append(starters, s)
 		}
 	}
 	if o.Unit != "" {

@@ -10,13 +10,13 @@ import (
 var diagnosisLines = map[string]string{
 	"findings":   "{severity}: {finding}| {advice}| ({path})|\n$ {command}",
 	"ladder":     "{cure}: {possible}|; {why}|. It loses {loss}",
-	"candidates": "{path}: {kind}, {good}|, revision {revision}|, {keys} keys|. {why}|. It loses {loss}",
+	"candidates": "{path}: {kind}|, for {cure}|, revision {revision}|, {keys} keys|. {why}|. It loses {loss}",
 	"backups":    "{path}: {good}, {modified}|, revision {revision}|: {reason}",
 }
 
 // diagnosisDetails are the results that are of use to few.
 var diagnosisDetails = []string{
-	"causes", "classes", "storage_version", "cluster_id", "member_id", "members", "alarms", "db_size", "db_whole",
+	"causes", "classes", "search_cut", "storage_version", "cluster_id", "member_id", "members", "alarms", "db_size", "db_whole",
 	"compact_revision", "consistent_index", "objects", "encrypted", "damaged", "unreadable", "wal_entries", "wal_first_index",
 	"wal_last_index", "wal_commit", "wal_snapshot_index", "wal_seen_index", "free_bytes", "free_inodes", "mount_point", "users", "processes",
 }

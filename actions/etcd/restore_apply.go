@@ -335,7 +335,11 @@ const stagedLog = "log"
 // finish gives the tree called name in the pinned directory, which is at
 // partial, to its owner, makes it durable and names it done.
 func (r *restored) finish(pin *durable.Pin, partial, name, done string) error {
-	if err := durable.Give(filepath.Join(pin.Path, name), r.UID, r.GID, r.Mode); err != nil {
+	give := durable.Give
+	if r.Adopt != nil && !r.Adopt.Copy {
+		give = durable.Take // it is what its owner has made of it
+	}
+	if err := give(filepath.Join(pin.Path, name), r.UID, r.GID, r.Mode); err != nil {
 		return err
 	}
 	partial = filepath.Join(partial, name)

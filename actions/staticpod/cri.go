@@ -74,8 +74,12 @@ func (c container) ended() bool { return c.state == cri.ContainerState_CONTAINER
 func (c container) runs() bool { return c.state == cri.ContainerState_CONTAINER_RUNNING }
 
 // up reports whether anything of the sandbox runs, or could start by itself.
-func (s sandbox) up() bool {
-	return s.ready || slices.ContainsFunc(s.containers, func(c container) bool { return !c.ended() })
+func (s sandbox) up() bool { return s.ready || s.holds() }
+
+// holds reports whether a container of the sandbox runs, or may. A sandbox that
+// holds none keeps nothing from starting: it is kubelet's to use again or to remove.
+func (s sandbox) holds() bool {
+	return slices.ContainsFunc(s.containers, func(c container) bool { return !c.ended() })
 }
 
 // runs reports whether anything of the sandbox runs.
@@ -125,14 +129,22 @@ func (r *runtime) sandboxes(ctx context.Context) ([]sandbox, error) {
 
 // stop stops a sandbox with its containers.
 func (r *runtime) stop(ctx context.Context, s sandbox, grace time.Duration) error {
-	for _, c := range s.containers {
-		if err := r.end(ctx, c, grace); err != nil && status.Code(err) != codes.NotFound {
-			return fmt.Errorf("stopping container %s: %w", c.name, short(err))
-		}
+	if err := r.empty(ctx, s, grace); err != nil {
+		return err
 	}
 	_, err := r.client.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: s.id})
 	if err != nil && status.Code(err) != codes.NotFound {
 		return fmt.Errorf("stopping the sandbox of %s: %w", s.pod, short(err))
+	}
+	return nil
+}
+
+// empty stops the containers of a sandbox.
+func (r *runtime) empty(ctx context.Context, s sandbox, grace time.Duration) error {
+	for _, c := range s.containers {
+		if err := r.end(ctx, c, grace); err != nil && status.Code(err) != codes.NotFound {
+			return fmt.Errorf("stopping container %s: %w", c.name, short(err))
+		}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ var moveSpec = engine.Spec{
 	Name: "static_pod_move",
 	Doc: "Stops or starts static pods: moves their manifests out of kubelet's folder, or back into it, and waits until their containers are gone, or up and ready. " +
 		"The manifests are moved in the order of pods, one right after the other; only etcd is by itself: it is moved away once the pods before it are gone, and those behind it are put in place once it is ready. " +
-		"Gone is what the container runtime says (CRI), the processes and the ports that the manifests' probes ask at. Where kubelet isn't running or takes longer than grace_seconds, the runtime is told to stop the containers. " +
+		"Gone is what the container runtime says (CRI), the processes and the ports that the manifests' probes ask at. Where kubelet isn't running or takes longer than grace_seconds, the runtime is told to stop the containers; without kubelet it leaves the pods' sandboxes, which kubelet uses again or removes when it starts. " +
 		"Up is a running container, with startup and readiness probes asked as kubelet asks them (of a gRPC probe the port alone). Only kubelet starts pods, so it has to be running then. " +
 		"A manifest is renamed; where the folders are on two file systems, it is copied, put in place at once, and then removed. " +
 		"Pods whose manifests have been moved already are only waited for. " +
@@ -254,7 +254,7 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 	var asked sync.WaitGroup
 	for i, f := range found {
 		its := rec.Kubelet.of(all, f.pod)
-		switch states[i].up = slices.ContainsFunc(its, sandbox.up); {
+		switch states[i].up = slices.ContainsFunc(its, rec.counts()); {
 		case !f.asItIs || rec.Pods[i].There && !rec.Out: // the latter is only waited for
 			states[i] = state{text: "known once the earlier steps are done"}
 		case !states[i].up:
@@ -275,6 +275,14 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 	return states, nil
 }
 
+// counts tells whether a sandbox is one that has to go where its pod is stopped.
+func (m moved) counts() func(sandbox) bool {
+	if m.Down {
+		return sandbox.holds
+	}
+	return sandbox.up
+}
+
 // stateText says in a line how a pod is that is up, and what it lacks.
 func stateText(its []sandbox, lacks string) string {
 	lacks, _, _ = strings.Cut(lacks, "\n")
@@ -292,7 +300,7 @@ func stateText(its []sandbox, lacks string) string {
 func (k kubelet) otherNode(all []sandbox, pod manifest.Pod) error {
 	for _, s := range all {
 		node, ok := strings.CutPrefix(s.pod, pod.Name+"-")
-		if !ok || s.namespace != pod.Namespace || !s.up() {
+		if !ok || s.namespace != pod.Namespace || !s.holds() {
 			continue
 		}
 		for _, c := range s.containers {

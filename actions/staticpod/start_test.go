@@ -93,6 +93,36 @@ func TestPutInPlace(t *testing.T) {
 	}
 }
 
+// What the runtime stops without kubelet, kubelet starts again where it was.
+func TestSandboxIsUsedAgain(t *testing.T) {
+	s := newScene(t, fakecri.Behaviour{Down: true}, map[string]string{"etcd": ""})
+	stop := s.stop("etcd")
+	got, err := stop.Apply(t.Context(), plan(t, stop), new(listener))
+	must(t, err)
+	if left := s.Running(); left != "" || len(got["stopped"].([]map[string]any)) != 1 {
+		t.Errorf("it stopped %v, and there is\n%s", got["stopped"], left)
+	}
+	if again := plan(t, stop); !again.Empty() {
+		t.Errorf("planned again it is %+v", again.Items)
+	}
+	a := s.start("etcd")
+	a.Wait = false
+	_, err = a.Apply(t.Context(), plan(t, a), new(listener))
+	must(t, err)
+	must(t, s.Behave(fakecri.Behaviour{}))
+	a.Wait = true
+	_, err = a.Apply(t.Context(), plan(t, a), new(listener))
+	must(t, err)
+	wait, err := newWaiter(kubelet{Socket: s.Socket}, 0, 0, nil)
+	must(t, err)
+	defer wait.close()
+	all, err := wait.sandboxes(t.Context())
+	must(t, err)
+	if len(all) != 1 || len(all[0].containers) != 2 {
+		t.Errorf("there is %+v", all)
+	}
+}
+
 // A server that is starting takes a request that it never comes to. Asked again it
 // answers, however long its probe would have it.
 func TestReadyAfterARequestThatHung(t *testing.T) {

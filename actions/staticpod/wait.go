@@ -141,7 +141,9 @@ func (w *waiter) watch(ctx context.Context, pods []manifest.Pod) error {
 }
 
 // gone waits until nothing of the pods runs. Where kubelet doesn't run or takes
-// too long, the runtime is asked to stop them.
+// too long, the runtime is asked to stop them. Without kubelet a pod's sandbox may
+// stay, for kubelet to use again: that is faster than a new one, and nothing but a
+// name. With it, one that is ready says that kubelet hasn't come to it yet.
 func (w *waiter) gone(ctx context.Context, pods []manifest.Pod) error {
 	if len(pods) == 0 {
 		return nil
@@ -151,28 +153,31 @@ func (w *waiter) gone(ctx context.Context, pods []manifest.Pod) error {
 		if err != nil {
 			return "", err
 		}
+		down, _ := w.kubelet.down(ctx)
+		counts := sandbox.up
+		if down {
+			counts = sandbox.holds
+		}
 		var left []string
 		var slow []sandbox
 		for _, pod := range pods {
-			up, why := w.remains(ctx, all, pod)
+			up, why := w.remains(ctx, all, pod, counts)
 			slow = append(slow, up...)
 			if why != "" {
 				left = append(left, pod.Name+": "+why)
 			}
 		}
-		if len(slow) > 0 {
-			w.hurry(ctx, slow)
-		}
+		w.hurry(ctx, slow, down)
 		return strings.Join(left, "; "), nil
 	})
 }
 
-// remains returns the sandboxes of a pod that are still up, and in words what
-// is left of it. What the runtime says is checked against the processes and
-// the ports, where there are any to look at.
-func (w *waiter) remains(ctx context.Context, all []sandbox, pod manifest.Pod) (up []sandbox, why string) {
+// remains returns the sandboxes of a pod that count, and in words what is left of
+// it. What the runtime says is checked against the processes and the ports, where
+// there are any to look at.
+func (w *waiter) remains(ctx context.Context, all []sandbox, pod manifest.Pod, counts func(sandbox) bool) (up []sandbox, why string) {
 	for _, s := range w.kubelet.of(all, pod) {
-		if s.up() {
+		if counts(s) {
 			up = append(up, s)
 			why = w.describe(ctx, s)
 		}
@@ -226,21 +231,26 @@ func stateOf(c container) string {
 	return strings.ToLower(strings.TrimPrefix(c.state.String(), "CONTAINER_"))
 }
 
-// hurry has the runtime stop sandboxes, where kubelet doesn't.
-func (w *waiter) hurry(ctx context.Context, slow []sandbox) {
-	if down, _ := w.kubelet.down(ctx); !down && time.Since(w.began) < w.grace {
+// hurry has the runtime stop sandboxes, where kubelet doesn't: it is down, or has
+// had its time.
+func (w *waiter) hurry(ctx context.Context, slow []sandbox, down bool) {
+	if !down && time.Since(w.began) < w.grace {
 		return
 	}
+	stop := w.stop
+	if down {
+		stop = w.empty
+	}
 	for _, s := range slow {
-		if stop := w.stops[s.id]; stop != nil && !stop.ended() {
+		if last := w.stops[s.id]; last != nil && !last.ended() {
 			continue
 		}
-		stop := &stopping{done: make(chan struct{})}
-		w.stops[s.id] = stop
+		now := &stopping{done: make(chan struct{})}
+		w.stops[s.id] = now
 		w.byRuntime = append(w.byRuntime, strings.TrimSuffix(s.pod, "-"+w.kubelet.Node))
 		go func() {
-			defer close(stop.done)
-			stop.err = w.stop(ctx, s, w.grace)
+			defer close(now.done)
+			now.err = stop(ctx, s, w.grace)
 		}()
 	}
 }
@@ -259,6 +269,8 @@ func (w *waiter) up(ctx context.Context, pods []manifest.Pod, fresh func(sandbox
 		if err != nil {
 			return "", err
 		}
+		down, saw := w.kubelet.down(ctx)
+		w.hurry(ctx, w.kubelet.outdated(all, left, fresh), down)
 		lacks := w.lacks(ctx, all, left, fresh)
 		if err := w.tooMany(ctx, &failed, all, left); err != nil {
 			return "", err
@@ -271,7 +283,6 @@ func (w *waiter) up(ctx context.Context, pods []manifest.Pod, fresh func(sandbox
 			}
 		}
 		left = still
-		down, saw := w.kubelet.down(ctx)
 		if !down || len(left) == 0 {
 			heard = time.Now()
 		}
@@ -288,19 +299,23 @@ func (w *waiter) lacks(ctx context.Context, all []sandbox, pods []manifest.Pod, 
 	lacks := make([]string, len(pods))
 	var asked sync.WaitGroup
 	for i, pod := range pods {
-		its := w.kubelet.of(all, pod)
-		if old := outdated(its, fresh); len(old) > 0 {
-			w.hurry(ctx, old)
-		}
-		asked.Go(func() { lacks[i] = w.missing(ctx, its, pod, fresh) })
+		asked.Go(func() { lacks[i] = w.missing(ctx, w.kubelet.of(all, pod), pod, fresh) })
 	}
 	asked.Wait()
 	return lacks
 }
 
 // outdated are the sandboxes that have to go before kubelet starts a fresh one.
-func outdated(its []sandbox, fresh func(sandbox) bool) []sandbox {
-	return slices.DeleteFunc(slices.Clone(its), func(s sandbox) bool { return fresh == nil || fresh(s) || !s.up() })
+func (k kubelet) outdated(all []sandbox, pods []manifest.Pod, fresh func(sandbox) bool) []sandbox {
+	var old []sandbox
+	for _, pod := range pods {
+		for _, s := range k.of(all, pod) {
+			if fresh != nil && !fresh(s) && s.up() {
+				old = append(old, s)
+			}
+		}
+	}
+	return old
 }
 
 func notRunning(saw string) error {

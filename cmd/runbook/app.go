@@ -98,12 +98,22 @@ func (a *app) end(err error) exitCode {
 	}
 	var stopped *stoppedError
 	if errors.As(err, &stopped) {
-		a.view.Stopped(stopped.id, stopped.phase, stopped.state)
+		a.view.Stopped(stopped.id, stopped.phase, a.soFar(stopped.id))
 	}
 	if err == nil {
 		return a.code
 	}
 	return codeOf(err)
+}
+
+// soFar is how a run stands, as its journal has it: without secrets. It is nil
+// where the journal can't be read, which whoever takes the run up is told.
+func (a *app) soFar(id string) *run.State {
+	h, err := a.store().History(id, run.Wanted{Brief: true})
+	if err != nil {
+		return nil
+	}
+	return h.State
 }
 
 // advised adds to an error of a disk what to do, unless it says that already.
@@ -135,7 +145,6 @@ func codeOf(err error) exitCode {
 type stoppedError struct {
 	id    string
 	phase run.Phase
-	state *run.State // nil where there is none yet
 	err   error
 }
 

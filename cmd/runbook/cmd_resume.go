@@ -102,7 +102,11 @@ func (a *app) followed(r *run.Runner, accept bool) error {
 	}
 	a.view.Changed(changes, "The steps that have not begun follow it now.")
 	a.warnExposed([]string{r.State().Header.File})
-	p, err := r.Accept(a.stop, a.registry(), operator())
+	src, err := readSources(r.State().Header.File)
+	if err != nil {
+		return err
+	}
+	p, err := r.Accept(a.stop, src, a.registry(), operator())
 	if err != nil {
 		return err
 	}

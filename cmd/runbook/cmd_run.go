@@ -125,7 +125,7 @@ func (a *app) drive(r *run.Runner, id string, work func(ctx, stop context.Contex
 		return err
 	}
 	if phase := r.State().Phase; phase.Open() {
-		return &stoppedError{id: id, phase: phase, state: r.State(), err: err}
+		return &stoppedError{id: id, phase: phase, err: err}
 	}
 	return engine.Errorf("run "+id, "it is %s as before: %w", r.State().Phase, err).WithHint("%s", engine.HintOf(err))
 }

@@ -37,7 +37,7 @@ func findSources(name string) (*lang.Sources, error) {
 		names = append(names, name+bookSuffix)
 	}
 	for _, each := range names {
-		src, err := lang.ReadSources(each)
+		src, err := readSources(each)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return src, err
 		}
@@ -46,6 +46,16 @@ func findSources(name string) (*lang.Sources, error) {
 		}
 	}
 	return nil, noBook(name)
+}
+
+// readSources reads a runbook. What it names and isn't beside it may be one
+// of those that come with the binary, as with the runbook itself.
+func readSources(file string) (*lang.Sources, error) {
+	src, err := lang.ReadSources(file)
+	if err == nil {
+		src.OrElse(runbooks.FS)
+	}
+	return src, err
 }
 
 // noBook says which runbooks there are in place of the one called name.

@@ -3,6 +3,7 @@ package lang
 import (
 	"encoding/base64"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
@@ -44,8 +45,10 @@ var pure = guarded(map[string]function.Function{
 		b, err := base64.StdEncoding.DecodeString(s)
 		return string(b), err
 	}),
-	"basename": textFunction("path", "The last element of a path.", func(s string) (string, error) { return filepath.Base(s), nil }),
-	"dirname":  textFunction("path", "All but the last element of a path.", func(s string) (string, error) { return filepath.Dir(s), nil }),
+	"startswith": prefixFunction("prefix", "Whether a text begins with another one.", strings.HasPrefix),
+	"endswith":   prefixFunction("suffix", "Whether a text ends with another one.", strings.HasSuffix),
+	"basename":   textFunction("path", "The last element of a path.", func(s string) (string, error) { return filepath.Base(s), nil }),
+	"dirname":    textFunction("path", "All but the last element of a path.", func(s string) (string, error) { return filepath.Dir(s), nil }),
 })
 
 // lengthFunction counts the characters of a text as well as the elements of a
@@ -74,6 +77,19 @@ func textFunction(param, doc string, f func(string) (string, error)) function.Fu
 				return cty.NilVal, function.NewArgError(0, err)
 			}
 			return cty.StringVal(s), nil
+		},
+	})
+}
+
+// prefixFunction makes a function of two texts that tells whether one is in the
+// other.
+func prefixFunction(param, doc string, f func(text, other string) bool) function.Function {
+	return function.New(&function.Spec{
+		Description: doc,
+		Params:      []function.Parameter{{Name: "text", Type: cty.String}, {Name: param, Type: cty.String}},
+		Type:        function.StaticReturnType(cty.Bool),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return cty.BoolVal(f(args[0].AsString(), args[1].AsString())), nil
 		},
 	})
 }

@@ -145,7 +145,7 @@ var blocks = []Block{
 		Name: "runbook", Header: `step "runbook" "NAME"`, Within: "step",
 		Doc: "As the action of a step: carries out another runbook. Its steps become steps of this run, and its outputs are referred to as step.NAME. Such a step has description, when, for_each and on_failure, and no blocks. With on_failure = \"continue\" it fails as a whole: when one of its steps fails, the rest of it is passed over, and its result is null.",
 		Attributes: []engine.Attribute{
-			{Name: "source", Type: cty.String, Required: true, Doc: "The other runbook's file, relative to the directory of the file that names it."},
+			{Name: "source", Type: cty.String, Required: true, Doc: "The other runbook's file, relative to the directory of the file that names it. Where there is none, one of that name that comes with runbook."},
 			{Name: "variables", Type: cty.DynamicPseudoType, Doc: "The other runbook's variables, as an object."},
 			{Name: "late", Type: cty.Bool, Default: cty.False, Doc: "Whether its data sources are read when the step begins, instead of when the run does: for a runbook that looks at what earlier steps have done. What depends on them can't be planned before."},
 		},

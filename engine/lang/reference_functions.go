@@ -89,6 +89,8 @@ var functionTexts = map[string]struct{ doc, example, value string }{
 	"strlen":        {"", `strlen("etcd")`, `4`},
 	"strrev":        {"", `strrev("abc")`, `"cba"`},
 	"substr":        {"", `substr("etcd-restore", 5, 7)`, `"restore"`},
+	"startswith":    {"", `startswith("/var/lib/etcd", "/var/")`, `true`},
+	"endswith":      {"", `endswith("backup.db", ".db")`, `true`},
 	"trim":          {"", `trim("--cp1--", "-")`, `"cp1"`},
 	"trimprefix":    {"", `trimprefix("https://cp1", "https://")`, `"cp1"`},
 	"trimsuffix":    {"", `trimsuffix("backup.db", ".db")`, `"backup"`},

@@ -44,6 +44,22 @@ func ReadSources(path string) (*Sources, error) {
 	return s, nil
 }
 
+// OrElse has what the runbook names and isn't beside it be read from files, where it
+// is there: a copy of a runbook whose parts are there goes without copies of these.
+func (s *Sources) OrElse(files fs.FS) {
+	beside := s.open
+	s.open = func(name string) (string, error) {
+		text, err := beside(name)
+		if !errors.Is(err, fs.ErrNotExist) || filepath.IsAbs(name) {
+			return text, err
+		}
+		if part, gone := fs.ReadFile(files, path.Clean("/" + name)[1:]); gone == nil {
+			return string(part), nil
+		}
+		return text, err
+	}
+}
+
 // ReadSourcesIn reads the runbook called name in files, and what it names from
 // there as well.
 func ReadSourcesIn(files fs.FS, name string) (*Sources, error) {

@@ -2,10 +2,12 @@ package lang
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -180,12 +182,38 @@ func (c *checker) refs(s site) bool {
 	if len(c.diags) > mostMistakes {
 		return false // enough is told
 	}
-	diags := c.rb.checkRefs(s)
+	diags := append(c.rb.checkRefs(s), checkCalls(s.expr)...)
 	c.diags = append(c.diags, diags...)
 	if diags.HasErrors() {
 		return false
 	}
 	return c.throughLocals(s)
+}
+
+// checkCalls reports calls of functions that don't exist, also where no value would
+// have them called: behind && and ||, and in a condition's other half.
+func checkCalls(e hcl.Expression) hcl.Diagnostics {
+	node, ok := e.(hclsyntax.Expression)
+	if !ok {
+		return nil
+	}
+	var diags hcl.Diagnostics
+	typeOf := hcl.Range{} // the type that the last convert() takes, as in list(string)
+	_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+		call, ok := n.(*hclsyntax.FunctionCallExpr)
+		if !ok || typeOf.ContainsPos(call.NameRange.Start) {
+			return nil
+		}
+		if call.Name == "convert" && len(call.Args) == 2 {
+			typeOf = call.Args[1].Range()
+		}
+		if _, known := functionTexts[call.Name]; !known {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Call to unknown function", Subject: call.NameRange.Ptr(),
+				Detail: fmt.Sprintf("There is no function named %q.%s", call.Name, suggest(call.Name, slices.Collect(maps.Keys(functionTexts))))})
+		}
+		return nil
+	})
+	return diags
 }
 
 // throughLocals reports a local value that is used too early because it needs

@@ -29,13 +29,9 @@ func (r *Runner) Changed() string {
 }
 
 // Accept lets the steps that have not begun follow the runbook's file as it is
-// now. Those that have stay as they are, and the file must not change them. It
-// returns the new plan.
-func (r *Runner) Accept(ctx context.Context, reg *engine.Registry, by string) (*Plan, error) {
-	src, err := lang.ReadSources(r.state.Header.File)
-	if err != nil {
-		return nil, err
-	}
+// now, which src has. Those that have stay as they are, and the file must not change
+// them. It returns the new plan.
+func (r *Runner) Accept(ctx context.Context, src *lang.Sources, reg *engine.Registry, by string) (*Plan, error) {
 	book, diags := lang.Load(src, reg)
 	if diags.HasErrors() {
 		return nil, &lang.Error{Book: book, Diags: diags}

@@ -5,22 +5,22 @@ runbook "drill-disk-full" {
   time_budget = "15m"
 }
 
-variable "manifest" {
-  description = "The manifest of etcd's static pod. Where there is none, a unit runs etcd."
+variable "unit" {
+  description = "The systemd unit that runs etcd, if it isn't the one that is found."
   type        = string
-  default     = "/etc/kubernetes/manifests/etcd.yaml"
+  default     = null
 }
 
-variable "unit" {
-  description = "The systemd unit that runs etcd, where there is no manifest."
+variable "manifest" {
+  description = "The manifest of etcd's static pod, if it isn't the one that is found."
   type        = string
-  default     = "etcd.service"
+  default     = null
 }
 
 variable "backup_dirs" {
-  description = "The directories that hold backups."
+  description = "The directories that hold backups. Without them, those of the schedule and the usual ones."
   type        = list(string)
-  default     = ["/var/backups/etcd"]
+  default     = null
 }
 
 variable "within_seconds" {
@@ -41,21 +41,19 @@ variable "keep_in" {
   default     = "/var/lib/runbook/drills"
 }
 
-data "file" "manifest" {
-  path = var.manifest
-}
-
-locals {
-  manifest = data.file.manifest.exists ? var.manifest : null
-}
+data "etcd_installation" "here" {}
 
 data "etcd_member" "this" {
-  unit     = local.manifest == null ? var.unit : null
-  manifest = local.manifest
+  unit     = var.unit
+  manifest = var.manifest
 }
 
 data "etcd_backups" "all" {
-  directories = var.backup_dirs
+  directories = local.backup_dirs
+}
+
+locals {
+  backup_dirs = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
 }
 
 step "etcd_health" "well_before" {
@@ -65,7 +63,7 @@ step "etcd_health" "well_before" {
 
   precondition {
     condition     = data.etcd_backups.all.good > 0
-    error_message = "There is no good backup in ${join(", ", var.backup_dirs)}. Take one first: runbook run etcd-backup.hcl"
+    error_message = "There is no good backup in ${join(", ", local.backup_dirs)}. Take one first: runbook run etcd-backup.hcl"
   }
 }
 
@@ -92,7 +90,7 @@ step "runbook" "assess" {
   description = "Look before anything is touched."
   source      = "../etcd-assess.hcl"
   late        = true
-  variables   = { manifest = local.manifest, unit = var.unit, backup_dirs = var.backup_dirs }
+  variables   = { unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs }
 }
 
 step "command" "make_room" {
@@ -110,7 +108,7 @@ step "runbook" "recover" {
   description = "Look, and take the cure that loses least."
   source      = "../etcd-recover.hcl"
   late        = true
-  variables   = { manifest = local.manifest, unit = var.unit, backup_dirs = var.backup_dirs, ask = false }
+  variables   = { unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = false }
 }
 
 step "drill_score" "score" {

@@ -130,13 +130,13 @@ func (f *Fake) Starts() int {
 	return f.starts
 }
 
-// Running describes the pods that run, one a line.
+// Running describes the pods of which a container runs, or may, one a line.
 func (f *Fake) Running() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var lines []string
 	for _, s := range f.sandboxes {
-		if s.up() {
+		if s.holds() {
 			lines = append(lines, fmt.Sprintf("%s %.12s\n", s.name, s.uid))
 		}
 	}
@@ -144,13 +144,10 @@ func (f *Fake) Running() string {
 	return strings.Join(lines, "")
 }
 
-func (s *sandbox) up() bool {
-	for _, c := range s.containers {
-		if c.state != cri.ContainerState_CONTAINER_EXITED {
-			return true
-		}
-	}
-	return s.ready
+func (s *sandbox) up() bool { return s.ready || s.holds() }
+
+func (s *sandbox) holds() bool {
+	return slices.ContainsFunc(s.containers, func(c *container) bool { return c.state != cri.ContainerState_CONTAINER_EXITED })
 }
 
 // end ends a sandbox and its containers at once.

@@ -102,7 +102,7 @@ func TestKubeletAndRuntime(t *testing.T) {
 			set(containerdUnit, loop)(m)
 			m.said[containerdUnit] = []string{`containerd: failed to load TOML: /etc/containerd/config.toml`, `level=fatal msg="config: broken"`}
 		}, class: classRuntimeFails, says: "config: broken"},
-		"runtime's socket gone": {do: func(m *machine) { m.remove(containerdSocket) }, class: classRuntimeSocket, path: containerdSocket, remedy: diagnose.StartRuntime, command: "restart containerd"},
+		"runtime's socket gone": {do: func(m *machine) { m.remove(containerdSocket) }, class: classRuntimeSocket, path: containerdUnit, remedy: diagnose.StartRuntime, command: "restart containerd"},
 		"nobody at the socket":  {do: func(m *machine) { m.runtime.Close(); listenAndLeave(m) }, class: classRuntimeSocket, remedy: diagnose.StartRuntime},
 		"both down, told once":  {do: func(m *machine) { set(containerdUnit, stop)(m); set(kubeletUnit, loop)(m) }, class: classRuntimeDown, remedy: diagnose.StartRuntime},
 	})

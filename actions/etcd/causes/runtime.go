@@ -54,7 +54,7 @@ func lookAtRuntime(ctx context.Context, l *look) []finding {
 		return []finding{cause(classRuntimeDown, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) is stopped%s.%s", name, u.offToo(), without), "Start it.", start)}
 	case u.running() && r.down():
 		start.Command = "systemctl restart " + name
-		return []finding{cause(classRuntimeSocket, diagnose.Mistake, r.socket, fmt.Sprintf("The container runtime (%s) runs, and nothing listens at its socket %s.%s", name, r.socket, without), "Restart it: it makes its socket anew, and containers go on running.", start)}
+		return []finding{cause(classRuntimeSocket, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) runs, and nothing listens at its socket %s.%s", name, r.socket, without), "Restart it: it makes its socket anew, and containers go on running.", start)}
 	}
 	return nil
 }

@@ -35,8 +35,8 @@ const maxExamined = 4
 // examine reads what may be better than what is in place as a whole, what got
 // furthest first, until something can be used.
 func (r *Report) examine(ctx context.Context) error {
-	if !r.elsewhere() && !r.unwanted() {
-		return nil
+	if r.blocking(Repair) == "" {
+		return nil // what is in place can be used
 	}
 	n := 0
 	for _, l := range r.ranked() {

@@ -58,8 +58,8 @@ type history struct {
 
 // How many leaves, and elements of each, are compared.
 const (
-	sampleLeaves   = 12
-	sampleElements = 24
+	sampleLeaves   = 8
+	sampleElements = 16
 )
 
 // findKin is what the child does.
@@ -84,14 +84,32 @@ func kinships(paths []string) ([][]Kinship, error) {
 			all[i] = openHistory(f, st.Size())
 		}
 	}
-	found := unrelated(len(paths))
+	return compareAll(all), nil
+}
+
+// compareAll compares each with each. Who is kin of one is kin of all its kin:
+// most of what is left on a host is, so few have to be compared.
+func compareAll(all []*history) [][]Kinship {
+	found := unrelated(len(all))
 	for i := range all {
 		for j := range i {
+			if found[i][j] == Kin {
+				continue
+			}
 			found[i][j] = related(all[i], all[j])
+			if found[i][j] == Kin {
+				for k := range i {
+					if found[j][k] == Kin || k == j {
+						found[i][k] = Kin
+					}
+				}
+			}
+		}
+		for j := range i {
 			found[j][i] = found[i][j]
 		}
 	}
-	return found, nil
+	return found
 }
 
 // openHistory is nil where the database can't be read.

@@ -78,7 +78,10 @@ func (r *Report) own() *left {
 
 // elsewhere reports whether data has to be looked for that was moved: where
 // what is in its place isn't whole, or was begun lately.
-func (r *Report) elsewhere() bool { return !r.sound() || !r.DB.Whole() || r.young() }
+func (r *Report) elsewhere() bool {
+	w := &r.WAL
+	return !r.sound() || w.MemberID == "" || w.LastIndex < r.DB.ConsistentIndex || r.young()
+}
 
 // young reports whether the log still begins with the cluster's first entry:
 // etcd began with an empty directory, and not long ago.

@@ -69,3 +69,11 @@ func (l *look) packed(ctx context.Context, archive, path string) ([]byte, time.T
 		}
 	}
 }
+
+// Archived reads the manifest that should be at path from the newest of the
+// archives in the directories that has a readable one; nil where none has.
+func Archived(ctx context.Context, files Files, dirs []string, path string) *Starter {
+	l := &look{files: files}
+	s, _ := l.archived(ctx, l.archives(ctx, dirs), path)
+	return s
+}

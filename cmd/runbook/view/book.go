@@ -2,6 +2,7 @@ package view
 
 import (
 	"cmp"
+	"path"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -15,20 +16,28 @@ type Book struct {
 	*lang.Runbook
 }
 
-// Books lists runbooks, those that do damage on purpose last.
+// Books lists runbooks, then those that do damage on purpose, then those that are
+// parts of others.
 func (h *Human) Books(all []Book) {
-	var books, drills []namedValue
+	var books, drills, parts []namedValue
 	for _, b := range all {
 		r := namedValue{b.File, firstSentence(strings.TrimPrefix(b.Description, "Drill: "))}
-		if b.Drill {
+		switch {
+		case b.Drill:
 			drills = append(drills, r)
-		} else {
+		case path.Dir(b.File) != ".":
+			parts = append(parts, r)
+		default:
 			books = append(books, r)
 		}
 	}
 	h.oneLiners(books)
 	h.line("\n%s", h.wrap("Drills, which destroy an etcd on purpose and mend it again:", ""))
 	h.oneLiners(drills)
+	if len(parts) > 0 {
+		h.line("\nParts of others:")
+	}
+	h.oneLiners(parts)
 	h.line("\n%s", h.wrap("`runbook runbooks FILE` tells what one does and what it can be told, `runbook cat FILE` prints it, `runbook plan FILE` shows what it would do here.", ""))
 }
 

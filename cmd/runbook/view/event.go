@@ -150,10 +150,16 @@ func (h *Human) failed(err error) {
 	why := err.Error()
 	var failure *run.Failure
 	if errors.As(err, &failure) {
-		why, _, _ = strings.Cut(cmp.Or(failure.Diag.Detail, failure.Diag.Summary), "\n\n")
+		why = firstPart(cmp.Or(failure.Diag.Detail, failure.Diag.Summary))
 		h.told = failure.Diag
 	}
 	h.line("  %s %s", h.bad.Sprint("failed:"), h.brief(why, mostOfReason))
+}
+
+// firstPart is what is wrong; what to do stands behind it.
+func firstPart(text string) string {
+	first, _, _ := strings.Cut(text, "\n\n")
+	return first
 }
 
 // mostOfReason is how much is said at once of why a step failed.

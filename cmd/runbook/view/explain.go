@@ -3,26 +3,36 @@ package view
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/zclconf/go-cty/cty"
 
 	"runbook/engine"
+	"runbook/engine/lang"
 )
 
-// ExplainAll lists the actions, data sources, blocks and functions.
+// ExplainAll lists the actions, data sources, blocks and functions, a line each.
 func (h *Human) ExplainAll(reg *engine.Registry) {
-	w := tabwriter.NewWriter(h.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "Actions:")
+	var actions, data, blocks, functions []namedValue
 	for _, s := range reg.Actions {
-		fmt.Fprintf(w, "  %s\t%s\n", s.Name, firstSentence(s.Doc))
+		actions = append(actions, namedValue{s.Name, firstSentence(s.Doc)})
 	}
-	fmt.Fprintln(w, "\nData sources:")
 	for _, s := range reg.Data {
-		fmt.Fprintf(w, "  %s\t%s\n", s.Name, firstSentence(s.Doc))
+		data = append(data, namedValue{s.Name, firstSentence(s.Doc)})
 	}
-	listLanguage(w)
-	_ = w.Flush() // as with line
+	for _, b := range lang.Blocks() {
+		blocks = append(blocks, namedValue{b.Name, firstSentence(b.Doc)})
+	}
+	for _, f := range lang.Functions() {
+		functions = append(functions, namedValue{f.Name, firstSentence(f.Doc)})
+	}
+	h.line("Actions:")
+	h.oneLiners(actions)
+	h.line("\nData sources:")
+	h.oneLiners(data)
+	h.line("\nBlocks:")
+	h.oneLiners(blocks)
+	h.line("\nFunctions:")
+	h.oneLiners(functions)
 	h.line("\n`runbook explain NAME` explains one.")
 }
 

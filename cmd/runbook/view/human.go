@@ -152,7 +152,7 @@ func (h *Human) Error(err error) {
 	case errors.As(err, &failure):
 		h.diagnostics(failure.Book, hcl.Diagnostics{h.untold(failure.Diag)})
 	case errors.Is(err, run.ErrInterrupted), errors.Is(err, run.ErrWaiting):
-	case errors.As(err, &blocked):
+	case errors.As(err, &blocked) && h.outWidth > 0: // the plan stands above
 		h.plainError(blocked.Brief, engine.HintOf(blocked.Brief))
 	case errors.As(err, &locked):
 		h.plainError(locked, lockedHint)

@@ -162,7 +162,7 @@ func (h *Human) listing(rows []listRow) {
 			h.line("%s", h.wrap(sentence(r.cells[2:]), "  "))
 		}
 		for _, note := range r.notes {
-			h.line("  %s", h.toned(r.tone).Sprint(fit(note, wide-3)))
+			h.line("  %s", h.toned(r.tone).Sprint(h.cut(note, wide-3)))
 		}
 	}
 }

@@ -82,3 +82,20 @@ func TestDay(t *testing.T) {
 		}
 	}
 }
+
+// What has no room on a line of a terminal is cut, and elsewhere whole.
+func TestOneLinersAreCutOnATerminalAlone(t *testing.T) {
+	var out bytes.Buffer
+	h := newHuman(&out, nil, 50, false)
+	long := []namedValue{{"etcd-recover.hcl", strings.Repeat("word ", 20) + "end"}}
+	h.oneLiners(long)
+	if text := out.String(); runewidth.StringWidth(strings.TrimSpace(text)) > 50 || !strings.HasSuffix(text, "…\n") {
+		t.Errorf("%q", text)
+	}
+	out.Reset()
+	h.outWidth = 0
+	h.oneLiners(long)
+	if !strings.HasSuffix(out.String(), "word end\n") {
+		t.Errorf("%q", out.String())
+	}
+}

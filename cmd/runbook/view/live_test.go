@@ -104,7 +104,7 @@ Run r1 of rb on h.
 // The status is one, whole and never wraps, whatever becomes of the terminal.
 func TestLiveSizes(t *testing.T) {
 	long := strings.Repeat("世界 waits for a very long endpoint; ", 20) + "\x1b[2J\a"
-	for _, size := range [][2]int{{1, 1}, {2, 2}, {20, 3}, {20, 24}, {40, 12}, {80, 24}, {200, 50}} {
+	for _, size := range [][2]int{{1, 1}, {2, 2}, {20, 3}, {20, 24}, {3, 30}, {40, 12}, {50, 24}, {80, 24}, {200, 50}} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			s := newStage(t, size[0], size[1], true)
 			s.start()
@@ -125,6 +125,21 @@ func TestLiveSizes(t *testing.T) {
 	}
 }
 
+// What is waited for is cut in the middle, if at all: the reason stands at its end.
+func TestLiveKeepsTheReason(t *testing.T) {
+	for _, width := range []int{50, 80} {
+		s := newStage(t, width, 24, false)
+		s.begin(5 * time.Minute)
+		s.Event(engine.StepStarted{Step: step(2, "a_step_with_quite_a_name_for_what_it_does_all_day_long_and_at_night")})
+		s.Event(engine.StepRetried{Attempt: 3, Attempts: 60, Err: errors.New("https://192.168.122.101:2379: etcd is not healthy: " +
+			strings.Repeat("rpc error: code = Unavailable desc = ", 3) + "dial tcp 192.168.122.101:2379: connect: connection refused")})
+		s.after(2 * time.Second)
+		if got := s.screen.String(); !strings.Contains(got, "connection refused\n") || !strings.Contains(got, "try 3 of 60") || !strings.Contains(got, " 0:02\n") {
+			t.Errorf("%d columns:\n%s", width, got)
+		}
+	}
+}
+
 func TestLiveResize(t *testing.T) {
 	s := newStage(t, 80, 24, false)
 	s.begin(0)
@@ -137,7 +152,11 @@ func TestLiveResize(t *testing.T) {
 		if strings.Count(text, "[2/3]") != 1 || strings.Count(text, "1 step left") > 1 || !strings.Contains(text, "Run r1") {
 			t.Fatalf("at %d columns:\n%s", width, text)
 		}
-		if n := strings.Count(text, "\n"); n != 6 {
+		rows := 7 // what is being done takes two
+		if width > 160 {
+			rows = 6
+		}
+		if n := strings.Count(text, "\n"); n != rows {
 			t.Fatalf("%d rows at %d columns:\n%s", n, width, text)
 		}
 	}

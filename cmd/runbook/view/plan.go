@@ -27,10 +27,12 @@ func (h *Human) Plan(p *run.Plan, e run.Estimate) {
 	h.line("")
 	h.failing(p)
 	switch {
+	case len(p.Steps) == 0: // a precondition of the runbook fails
+		return
 	case h.verbose:
 		h.allSteps(p, e)
 	case len(p.Failing()) == 0:
-		h.stepsToDo(p)
+		h.stepsToDo(p, e)
 	}
 	h.line("%s", h.tally(p))
 	h.estimate(e)
@@ -51,9 +53,13 @@ func (h *Human) Recall(p *run.Plan) {
 // summary shows what a runbook has to say first.
 func (h *Human) summary(lines []string) {
 	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
-		if line != "" {
-			h.line("  %s %s", h.faint.Sprint("•"), h.brief(line, mostOfLine))
+		text := strings.TrimLeft(line, " ")
+		lead := "  " + line[:len(line)-len(text)]
+		text = lead + printable(h.brief(text, mostOfLine))
+		if h.outWidth > 0 && columnsOf(text) > h.outWidth {
+			text = folded(text, h.outWidth, len(lead)+2)
 		}
+		h.asIs("%s", text)
 	}
 }
 
@@ -146,7 +152,7 @@ func countSteps(p *run.Plan, steps []run.StepPlan) stepCounts {
 func (h *Human) tally(p *run.Plan) painted {
 	n := countSteps(p, slices.DeleteFunc(slices.Clone(p.Steps), func(s run.StepPlan) bool { return s.IfWell == run.PassedOver }))
 	if p.NothingToDo() {
-		return painted(sprintf("%s %s, %d of which check something%s.", h.good.Sprint("No changes."), count(len(p.Steps), "step"), n.checking, h.unseen(n)))
+		return painted(sprintf("%s %s, %d of which check something%s.", h.good.Sprint("No changes."), count(len(p.Steps), "step"), n.checking, h.unseen(n, p)))
 	}
 	text := painted(sprintf("%s: %d to change the host, %d to check", count(len(p.Steps), "step"), n.changing, n.checking))
 	if n.later > 0 {
@@ -158,11 +164,11 @@ func (h *Human) tally(p *run.Plan) painted {
 	if n.blocked > 0 {
 		text += ", " + h.bad.Sprintf("%d blocked by a precondition", n.blocked)
 	}
-	return text + painted(h.unseen(n)) + "."
+	return text + painted(h.unseen(n, p)) + "."
 }
 
 // unseen says how many steps aren't shown, and how they are.
-func (h *Human) unseen(n stepCounts) string {
+func (h *Human) unseen(n stepCounts, p *run.Plan) string {
 	var parts []string
 	if n.passed > 0 {
 		parts = append(parts, fmt.Sprintf("%d passed over", n.passed))
@@ -171,7 +177,7 @@ func (h *Human) unseen(n stepCounts) string {
 		parts = append(parts, fmt.Sprintf("%d already so", n.same))
 	}
 	switch text := strings.Join(parts, ", "); {
-	case h.verbose:
+	case h.verbose, text == "" && len(p.Data) == 0:
 		return ""
 	case text == "":
 		return " (-v tells more)"

@@ -89,8 +89,11 @@ func (h *Human) condition(indent string, c lang.CheckResult) {
 	case c.OK:
 		h.line("%s%s precondition holds: %s", indent, h.good.Sprint("✓"), c.Condition)
 	default:
-		h.line("%s%s precondition fails: %s", indent, h.bad.Sprint("✗"), c.Message)
-		h.line("%s    %s", indent, c.Condition)
+		message := strings.ReplaceAll(c.Message, "\n", "\n"+indent+"  ")
+		h.line("%s%s precondition fails: %s", indent, h.bad.Sprint("✗"), message)
+		if h.verbose {
+			h.line("%s    %s", indent, c.Condition)
+		}
 	}
 }
 

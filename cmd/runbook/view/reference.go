@@ -1,25 +1,11 @@
 package view
 
 import (
-	"fmt"
-	"io"
 	"strings"
 
 	"runbook/engine"
 	"runbook/engine/lang"
 )
-
-// listLanguage lists the blocks and functions of the language.
-func listLanguage(w io.Writer) {
-	fmt.Fprintln(w, "\nBlocks:")
-	for _, b := range lang.Blocks() {
-		fmt.Fprintf(w, "  %s\t%s\n", b.Name, firstSentence(b.Doc))
-	}
-	fmt.Fprintln(w, "\nFunctions:")
-	for _, f := range lang.Functions() {
-		fmt.Fprintf(w, "  %s\t%s\n", f.Name, firstSentence(f.Doc))
-	}
-}
 
 // ExplainBlock explains a block of the language.
 func (h *Human) ExplainBlock(b lang.Block) {

@@ -183,6 +183,19 @@ func (r *report) Changed() []reportStep {
 	return slices.DeleteFunc(slices.Clone(r.Steps), func(s reportStep) bool { return len(s.Change.Items) == 0 })
 }
 
+// PassedOver are the steps that nobody had to pass over: they weren't wanted. CameTo
+// are all others.
+func (r *report) PassedOver() []reportStep {
+	return slices.DeleteFunc(slices.Clone(r.Steps), reportStep.cameTo)
+}
+
+// CameTo are the steps that were carried out, or are still to be.
+func (r *report) CameTo() []reportStep {
+	return slices.DeleteFunc(slices.Clone(r.Steps), func(s reportStep) bool { return !s.cameTo() })
+}
+
+func (s reportStep) cameTo() bool { return s.Skipped == "" || s.SkippedBy != "" }
+
 // ManyChanged reports whether so many steps changed something that they are
 // better folded.
 func (r *report) ManyChanged() bool { return len(r.Changed()) > 50 }

@@ -239,6 +239,7 @@ func (t *timeline) rows(steps []reportStep, h *run.History, a axis) {
 	for _, s := range h.Spans {
 		spans[s.Step] = append(spans[s.Step], s)
 	}
+	steps = slices.DeleteFunc(slices.Clone(steps), func(s reportStep) bool { return !s.cameTo() && len(spans[s.Name]) == 0 })
 	own := rowsOfTheirOwn(steps, spans)
 	for i := 0; i < len(steps); {
 		n := 1

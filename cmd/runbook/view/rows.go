@@ -27,6 +27,15 @@ func (h *Human) rows(all []namedValue) {
 	}
 }
 
+// cut is a text on one line, as far as there is room for it on a terminal. Elsewhere
+// it is whole, for whoever searches in it.
+func (h *Human) cut(text string, room int) string {
+	if h.outWidth == 0 {
+		return clean(strings.Join(strings.Fields(text), " "))
+	}
+	return fit(text, room)
+}
+
 // oneLiners shows names in a column and the texts beside them, a line each, cut
 // where there is no more room.
 func (h *Human) oneLiners(all []namedValue) {
@@ -36,7 +45,7 @@ func (h *Human) oneLiners(all []namedValue) {
 	}
 	for _, r := range all {
 		room := int(h.width) - 1 - 2 - max(wide, runewidth.StringWidth(r.Name)) - 2
-		h.line("  %s%s%s", h.bold.Sprint(r.Name), gap(r.Name, wide), fit(r.Value, max(room, 1)))
+		h.line("  %s%s%s", h.bold.Sprint(r.Name), gap(r.Name, wide), h.cut(r.Value, max(room, 1)))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"runbook/engine"
+	"runbook/engine/lang"
 	"runbook/engine/run"
 )
 
@@ -53,9 +54,7 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	h.line("  updated  %s", moment(s.Updated))
 	h.line("  version  %s", head.Version)
 	h.line("  took     %s", took(s.Took()))
-	for i, p := range head.Plan.Steps {
-		h.stepState(i+1, p, s.Steps[p.Name])
-	}
+	h.stepStates(s)
 	h.kept(s)
 	h.log(log)
 	if f := s.Failure; f != nil {
@@ -69,6 +68,34 @@ func (h *Human) Show(s *run.State, busy bool, log []run.LogEntry) {
 	if s.Phase.Open() {
 		h.line("\nIt can be taken up again:")
 		howToGoOn(h.line, head.Run.ID, s.Phase, standsAt(s))
+	}
+}
+
+// stepStates shows the steps of a run that have come to something, and how many
+// have not.
+func (h *Human) stepStates(s *run.State) {
+	var passed, waiting []string
+	for i, p := range s.Header.Plan.Steps {
+		st := s.Steps[p.Name]
+		switch {
+		case h.verbose:
+			h.stepState(i+1, p, st)
+		case st == nil || !st.Done && !st.Failed && st.Started.IsZero() && st.Error == "":
+			waiting = append(waiting, p.Name)
+		case st.Skipped != "" && st.SkippedBy == "":
+			passed = append(passed, p.Name)
+		case p.Action != lang.SubAction || st.Failed: // of a runbook, the steps are shown
+			h.stepState(i+1, p, st)
+		}
+	}
+	h.foldedSteps("passed over", passed)
+	h.foldedSteps("not begun", waiting)
+}
+
+// foldedSteps names steps on a line.
+func (h *Human) foldedSteps(how string, names []string) {
+	if len(names) > 0 {
+		h.line("\n%s", listed(fmt.Sprintf("%s %s (-v shows them): ", count(len(names), "step"), how), names, h.room(0)))
 	}
 }
 
@@ -103,12 +130,12 @@ func (h *Human) stepState(n int, p run.StepPlan, st *run.StepState) {
 		h.line("    %s", h.faint.Sprint("began "+moment(st.Started)))
 	}
 	for _, c := range p.Preconditions {
-		h.condition("    ", c)
+		if h.verbose {
+			h.condition("    ", c)
+		}
 	}
 	change := st.Change() // it may have to be read
-	for _, it := range change.Items {
-		h.item("    ", it)
-	}
+	h.items("    ", change.Items)
 	for _, c := range checksOf(p, st, change) {
 		h.line("    %s %s", h.good.Sprint("✓"), c)
 	}

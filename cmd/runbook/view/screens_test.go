@@ -28,7 +28,7 @@ func aRecovery() *run.Plan {
 			"etcd is down: the write-ahead log's newest file /var/lib/etcd/member/wal/0000000000000002-0000000000003a1f.wal is cut short.",
 			"Data: 1,204 keys at revision 48,211 in /var/lib/etcd.",
 			"Cure: a new data directory is made of the database and what is left of the log. The old one is kept.",
-			"Lost: what was written in the last tenth of a second before the crash, if anything.",
+			"Lost: at most the last tenth of a second before the crash.",
 		},
 		Data: []run.DataResult{{Type: "etcd_backups", Name: "all", Result: engine.Result{"newest": "/var/backups/etcd/etcd-20260102-030405.db", "good": 7}}},
 	}

@@ -97,21 +97,47 @@ func (s *status) lines(h *Human, now time.Time, width, height int) []statusLine 
 	if s.head == "" {
 		return nil
 	}
+	rows := 1
+	if height >= roomy {
+		rows = 2
+	}
 	var all []statusLine
-	add := func(c paint, text string) {
-		if text = fit(text, width-1); text != "" {
-			all = append(all, statusLine{text: string(c.Sprint(text)), width: runewidth.StringWidth(text)})
+	add := func(c paint, text string, rows int) {
+		for _, row := range rowsOf(text, width-1, rows) {
+			all = append(all, statusLine{text: string(c.Sprint(row)), width: runewidth.StringWidth(row)})
 		}
 	}
-	add(h.bold, s.head+" "+clock(now.Sub(s.stepAt)))
-	add(h.plain, s.doing)
-	add(h.change, s.trouble)
-	add(h.plain, s.bytes.text(now))
-	add(h.timeColor(s, now), s.time(now))
+	add(h.bold, s.head+" "+clock(now.Sub(s.stepAt)), 1)
+	add(h.plain, s.doing, rows)
+	add(h.change, s.trouble, rows)
+	add(h.plain, s.bytes.text(now), 1)
+	add(h.timeColor(s, now), s.time(now), 1)
 	if fits := max(1, height-1); len(all) >= fits {
 		return all[:fits]
 	}
 	return append([]statusLine{{}}, all...) // apart from what is finished
+}
+
+// roomy is from what height on a terminal has room for longer reasons.
+const roomy = 16
+
+// rowsOf is a text in no more rows than that, none of which is wider than the
+// columns. What is too long loses its middle: the reason stands at the end.
+func rowsOf(text string, columns, rows int) []string {
+	text = clean(strings.Join(strings.Fields(text), " "))
+	if text == "" {
+		return nil
+	}
+	for most := rows * columns; ; most -= max(1, columns/8) {
+		all := strings.Split(wrapped(inBrief(text, most), columns), "\n")
+		if len(all) <= rows || most <= columns {
+			all = all[:min(len(all), rows)]
+			for i, row := range all {
+				all[i] = middle(row, columns)
+			}
+			return all
+		}
+	}
 }
 
 // time is the run's: elapsed, allowed, and what is still to be done.

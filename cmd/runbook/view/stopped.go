@@ -65,7 +65,7 @@ func (h *Human) soFar(s *run.State) {
 			what := strings.TrimSpace(oneWord(it.Target) + " " + it.Attribute)
 			if !told[what] { // and not changed again later
 				told[what] = true
-				now = append(now, namedValue{what, oneWord(it.After)})
+				now = append(now, namedValue{what, tokens.ReplaceAllString(oneWord(it.After), "(sensitive)")})
 			}
 		}
 	}

@@ -28,7 +28,11 @@ func (h *Human) result(r engine.Result, indent string) {
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		h.line("%s%-*s  %s", indent, width, name, text(r[name]))
+		said := text(r[name])
+		if !h.verbose {
+			said = runewidth.Truncate(said, 2*mostOfLine, "…")
+		}
+		h.line("%s%-*s  %s", indent, width, name, said)
 	}
 }
 

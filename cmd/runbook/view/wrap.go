@@ -104,7 +104,10 @@ func middle(text string, columns int) string {
 		return text
 	}
 	const gap = "…"
-	if columns <= 1 {
+	switch {
+	case columns <= 0:
+		return ""
+	case columns == 1:
 		return gap
 	}
 	head := runewidth.Truncate(text, (columns-1)/3, "")
@@ -148,4 +151,18 @@ func (h *Human) brief(text string, columns int) string {
 		words[i] = middle(w, h.room(4))
 	}
 	return inBrief(strings.Join(words, " "), columns)
+}
+
+// beginning is a text on one line, without its last words where it is wider than
+// that.
+func beginning(text string, columns int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if runewidth.StringWidth(text) <= columns {
+		return text
+	}
+	short := runewidth.Truncate(text, columns-1, "")
+	if at := strings.LastIndexByte(short, ' '); at > columns/2 {
+		short = short[:at]
+	}
+	return short + "…"
 }

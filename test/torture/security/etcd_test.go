@@ -55,6 +55,32 @@ step "etcd_snapshot_restore" "it" {
 		g.takeMember("u/d/member", "")
 		g.takeMember("victim/member", hidden)
 	}},
+	{name: "etcd_adopt", steps: `
+step "etcd_adopt" "it" {
+  from                        = "DIR/u/d/old"
+  data_dir                    = "DIR/u/d/etcd"
+  name                        = "m1"
+  initial_advertise_peer_urls = ["PEER"]
+  owner                       = "4711"
+  group                       = "4711"
+}`, lay: func(g *ground) {
+		sh(g.T, fmt.Sprintf("mkdir -p %s %s; rm -rf %s", g.path("u/d/old"), g.path("victim/old"), g.path("u/d/etcd")))
+		g.takeMember("u/d/old/member", "")
+		g.takeMember("victim/old/member", hidden)
+	}},
+	{name: "etcd_salvage, from elsewhere", steps: `
+step "etcd_salvage" "it" {
+  from                        = "DIR/u/d/old"
+  data_dir                    = "DIR/u/d/etcd"
+  name                        = "m1"
+  initial_advertise_peer_urls = ["PEER"]
+  owner                       = "4711"
+  group                       = "4711"
+}`, lay: func(g *ground) {
+		sh(g.T, fmt.Sprintf("mkdir -p %s %s", g.path("u/d/old"), g.path("victim/old")))
+		g.takeMember("u/d/old/member", "")
+		g.takeMember("victim/old/member", hidden)
+	}},
 	{name: "etcd_wal_repair", steps: `
 step "etcd_wal_repair" "it" {
   data_dir = "DIR/src/etcd"
@@ -83,11 +109,14 @@ step "etcd_snapshot_prune" "it" {
 	}},
 }
 
+// killedPeer is the peer URL of the etcd that was killed.
+const killedPeer = "http://127.0.0.1:12380"
+
 // killed is the directory of an etcd that was killed, without most of the zeros
 // behind its log.
 var killed = sync.OnceValues(func() (string, error) {
 	const dir, copied = "/var/backups/killed", "/var/backups/copied"
-	m, err := etcddir.Start(context.Background(), "3.6", dir)
+	m, err := etcddir.StartAt(context.Background(), "3.6", dir, killedPeer)
 	if err != nil {
 		return "", err
 	}
@@ -143,7 +172,7 @@ func TestNobodyLeadsARestoreAway(t *testing.T) {
 	m, err := member()
 	must(t, err)
 	for _, d := range etcdDeeds {
-		d.steps = strings.ReplaceAll(d.steps, "ENDPOINT", m.Endpoint)
+		d.steps = strings.NewReplacer("ENDPOINT", m.Endpoint, "PEER", killedPeer).Replace(d.steps)
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			newScene(t).standUp(d)
