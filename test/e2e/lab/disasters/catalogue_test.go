@@ -57,7 +57,7 @@ func ofData() []*disaster.Disaster {
 	}, {
 		Name:  "log-gone",
 		Break: `halt; rm -r $data/member/wal; systemctl start kubelet; until pgrep -x etcd; do sleep 0.1; done`,
-		Finds: []string{"wal_missing"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
+		Finds: []string{"wal_cut"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "db-overwritten-log-gone",
 		Break: `dd if=/dev/urandom of=$data/member/snap/db bs=1M count=1 conv=notrunc; rm -r $data/member/wal; crash 1`, Quick: true,
