@@ -203,6 +203,7 @@ func ofCertificates() []*disaster.Disaster {
 		Name:  "certificate-and-archive-missing",
 		Break: `rm $pki/etcd/server.crt $pki/etcd/server.key /var/backups/etcd/*.tar.gz; crash 1`,
 		Finds: []string{"pki_lost"}, Cures: mended, Loses: disaster.Nothing,
+		Blocked: byHand(`Type: ([^:]*kubeadm init phase certs etcd-server)`, ""),
 	}, {
 		Name:  "certificate-expired",
 		Break: `cp /root/certs/expired.crt $pki/etcd/server.crt; ` + renewed + `expired`, Quick: true,
