@@ -31,7 +31,7 @@ func adoptSpec() engine.Spec {
 		Doc: "Puts a data directory that was moved, copied or kept in the place of the one that etcd is started with, and keeps what was there beside it. " +
 			"Database and log have to be whole, and of the member as it is configured; nothing in them is changed, so the cluster stays the same one. " +
 			"The directory is moved; from another file system it is copied, and checked. etcd must be stopped. " +
-			"A directory is refused where what is in place has served revisions beyond it: they would be served again with other contents. etcd_salvage takes it then, and raises them.",
+			"A directory is refused where what is in place has served revisions beyond it: they would be served again with other contents. etcd_salvage takes it then, and raises the revision.",
 		Attributes: []engine.Attribute{
 			{Name: "from", Type: cty.String, Required: true, Check: checkAbsolute, Doc: "The directory: a data directory, or a directory \"member\", whatever it is called. Only what etcd calls member is taken out of it."},
 			{Name: "from_wal", Type: cty.String, Check: checkAbsolute, Doc: "Its log, where etcd is started with a directory of its own for it. Default: the one inside of from, else the log that is in place, if it fits."},

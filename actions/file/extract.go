@@ -11,12 +11,12 @@ import (
 var extractSpec = engine.Spec{
 	Name: "archive_extract",
 	Doc: "Puts files and directories back from a compressed archive (tar.gz), such as the action archive makes. " +
-		"The whole archive is read and has to be whole. Owner, mode and time come from it; an owner goes by name where this host knows it, as with tar. " +
+		"The archive is read to its end, and has to be whole. Owner, mode and time come from it; an owner goes by name where this host knows it, as with tar. " +
 		"Each file is written under another name, synced and put in place in one atomic operation; what was there is kept as `.NAME.replaced-RUN`, and undoing the step brings it back. " +
 		"Where content, mode and owner are so already, there is nothing to do. " +
-		"Of a directory that is there, what differs or is missing is put back; it stays itself as it is, and so does what the archive doesn't hold. " +
-		"Links and special files are refused, names that lead elsewhere (absolute, or with \"..\") too, and more than 64 MiB: this is for certificates and configuration. " +
-		"The plan shows what write_file's would.",
+		"Of a directory that is there, what is missing or differs is put back; the directory itself stays as it is, and so does what the archive doesn't hold. " +
+		"It is for certificates and configuration: links, special files, names that lead elsewhere (absolute, or with \"..\") and more than 64 MiB are refused. " +
+		"The plan shows differences as that of write_file does.",
 	Attributes: []engine.Attribute{
 		{Name: "archive", Type: cty.String, Required: true, Check: checkPath, Doc: "Absolute path of the archive."},
 		{Name: "files", Type: cty.List(cty.String), Required: true, Check: checkPaths,

@@ -18,11 +18,11 @@ import (
 
 var renewSpec = engine.Spec{
 	Name: "certificate_renew",
-	Doc: "Issues a certificate anew with its CA's key, which has to be on the host: the one in a PEM file, or the client's in a kubeconfig such as admin.conf. " +
+	Doc: "Issues a certificate anew, of a PEM file or of the client in a kubeconfig such as admin.conf, with its CA's key, which has to be on the host. " +
 		"Key, subject, names and usages stay what they are; the new one begins five minutes ago and never outlives its CA. " +
-		"Where the certificate is of that CA and of its key, has the names, and is valid for longer than renew_before, the step has nothing to do. " +
-		"One of kubeadm's that is gone or can't be read is made by kubeadm's rules, if its key is still there. " +
-		"The file is replaced in one atomic operation, with the mode and owner it had. The old one is kept beside it as `.NAME.replaced-RUN`, and undoing the step brings it back. " +
+		"Where that CA has signed the certificate, it fits its key, has the names and is valid for longer than renew_before, the step has nothing to do. " +
+		"One of kubeadm's that is gone or can't be read is made anew by kubeadm's rules, if its key is still there. " +
+		"The file is replaced in one atomic operation, with the mode and owner that it had. The old one is kept beside it as `.NAME.replaced-RUN`, and undoing the step brings it back. " +
 		"No key is changed, shown or recorded. Nothing is restarted: etcd and the API server read their certificates again by themselves; whoever uses a kubeconfig has to be restarted.",
 	Attributes: []engine.Attribute{
 		{Name: "path", Type: cty.String, Required: true, Check: checkPath,
@@ -35,8 +35,8 @@ var renewSpec = engine.Spec{
 		{Name: "days", Type: cty.Number, Default: cty.NumberIntVal(365), Check: checkDays, Doc: "How many days the new certificate is valid for."},
 		{Name: "renew_before", Type: cty.Number, Default: cty.NumberIntVal(30), Check: checkDaysOrNone,
 			Doc: "How many days before its end a certificate is issued anew."},
-		{Name: "add_dns_names", Type: cty.List(cty.String), Check: checkDNSNames, Doc: "DNS names that the certificate has to have beside its own."},
-		{Name: "add_ip_addresses", Type: cty.List(cty.String), Check: checkAddresses, Doc: "IP addresses that it has to have beside its own."},
+		{Name: "add_dns_names", Type: cty.List(cty.String), Check: checkDNSNames, Doc: "DNS names that the certificate has to have beside those that it has."},
+		{Name: "add_ip_addresses", Type: cty.List(cty.String), Check: checkAddresses, Doc: "Likewise IP addresses."},
 	},
 	Results: []engine.Attribute{
 		{Name: "path", Type: cty.String, Doc: "The file's path."},

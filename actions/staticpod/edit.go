@@ -31,7 +31,7 @@ var editSpec = engine.Spec{
 		{Name: "container", Type: cty.String,
 			Doc: "The container whose flags and image are meant. A pod with one container needs none named."},
 		{Name: "rename_flags", Type: cty.Map(cty.String), Check: checkRenames,
-			Doc: "Right names of flags by the wrong ones, all without dashes; the values stay. Where only the right one is there, nothing is to be done. It comes before flags."},
+			Doc: "Flags that get another name: the right names by the wrong ones, all without dashes. Their values stay. Where only the right one is there, there is nothing to do. This comes before flags."},
 		{Name: "flags", Type: cty.Map(cty.String), Check: checkFlags,
 			Doc: "Values of command-line flags, by name without dashes. A flag that isn't there is added; null takes one away."},
 		{Name: "host_paths", Type: cty.Map(cty.String), Check: checkHostPaths,

@@ -26,7 +26,7 @@ var moveSpec = engine.Spec{
 		"Up is a running container, with startup and readiness probes asked as kubelet asks them (of a gRPC probe the port alone). Only kubelet starts pods, so it has to be running then. " +
 		"A manifest is renamed; where the folders are on two file systems, it is copied, put in place at once, and then removed. " +
 		"Pods whose manifests have been moved already are only waited for. " +
-		"So manifests that were put in place with wait = false, before kubelet is started, have all pods start at once, and later steps wait for them one by one. " +
+		"So a step with wait = false can put all manifests in place before kubelet is started: all pods start at once then, and later steps wait for one after the other. " +
 		"Undoing the step moves the manifests back, in the opposite order, and waits for the pods that were ready before.",
 	Attributes: append([]engine.Attribute{
 		{Name: "from", Type: cty.String, Required: true, Check: checkPath,
@@ -40,7 +40,7 @@ var moveSpec = engine.Spec{
 		{Name: "wait", Type: cty.Bool, Default: cty.True,
 			Doc: "Whether pods that are started are waited for, and etcd before the others. With false the manifests are put in place, all of them, and nothing more: kubelet may be down then."},
 		{Name: "most_failures", Type: cty.Number, Default: cty.NumberIntVal(0), Check: checkCount,
-			Doc: "How many containers of a pod that is started may end by themselves, of those that are seen to, before the wait ends with the reason. 0 is no bound: kubelet starts them again, and what comes up within timeout_seconds counts. What ended before the step began doesn't count, and kubelet being slow, or letting a pod wait that has crashed, is no failure."},
+			Doc: "How often a pod that is started may be seen to fail, its container ending by itself, before the wait ends with the reason. 0 is no bound: kubelet starts it again, and what comes up within timeout_seconds counts. What ended before the step began doesn't count, nor that kubelet is slow or lets a pod wait that has crashed."},
 	}, hostAttributes()...),
 	Results: []engine.Attribute{
 		{Name: "stopped", Type: cty.List(cty.Object(map[string]cty.Type{"pod": cty.String, "container": cty.String, "exit_code": cty.Number})),

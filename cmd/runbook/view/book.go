@@ -101,18 +101,10 @@ func variableKind(v *lang.Variable) string {
 	case v.Default.IsNull():
 		text += ", optional"
 	default:
-		text += ", default " + defaultText(v)
+		text += ", default " + constant(v.Default)
 	}
 	if v.Sensitive {
 		text += ", sensitive"
 	}
 	return text
-}
-
-// defaultText is a default as it is written in a runbook, on one line.
-func defaultText(v *lang.Variable) string {
-	if v.Default.Type().IsPrimitiveType() {
-		return constant(v.Default)
-	}
-	return cmp.Or(string(defaultJSON(v)), "empty")
 }

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -89,5 +90,5 @@ func constant(v cty.Value) string {
 	case cty.Bool:
 		return fmt.Sprint(v.True())
 	}
-	return "empty"
+	return cmp.Or(string(constantJSON(v)), "empty")
 }

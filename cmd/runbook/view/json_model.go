@@ -204,7 +204,7 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	for _, v := range b.Variables {
 		out.Variables = append(out.Variables, jsonVariable{
 			Name: v.Name, Type: v.Type.FriendlyNameForConstraint(), Description: v.Description,
-			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive, Default: defaultJSON(v),
+			Required: v.Default == cty.NilVal, Sensitive: v.Sensitive, Default: constantJSON(v.Default),
 		})
 	}
 	for _, s := range b.Steps {
@@ -213,16 +213,16 @@ func runbookJSON(b *lang.Runbook) *jsonRunbook {
 	return out
 }
 
-// defaultJSON is a variable's default; nil where it has none, and where JSON has no
-// word for it: infinity.
-func defaultJSON(v *lang.Variable) json.RawMessage {
+// constantJSON is nil where there is no value, and where JSON has no word for it:
+// infinity.
+func constantJSON(v cty.Value) json.RawMessage {
 	switch {
-	case v.Default == cty.NilVal:
+	case v == cty.NilVal:
 		return nil
-	case v.Default.IsNull():
+	case v.IsNull():
 		return json.RawMessage("null")
 	}
-	text, err := ctyjson.Marshal(v.Default, v.Default.Type())
+	text, err := ctyjson.Marshal(v, v.Type())
 	if err != nil {
 		return nil
 	}
