@@ -256,6 +256,11 @@ step "static_pod_move" "start_pods" {
   timeout_seconds = 600
 }
 
+output "found" {
+  description = "The classes of what the diagnosis found."
+  value       = local.now.classes
+}
+
 output "cure" {
   description = "The cure that was taken."
   value       = local.cure
