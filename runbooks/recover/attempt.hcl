@@ -79,6 +79,7 @@ locals {
   ]
   cure = local.calm ? "none" : length(local.left) == 0 ? null : local.left[0].cure
   from = contains(["adopt", "salvage", "restore"], coalesce(local.cure, "none")) ? local.left[0].path : null
+  asks = var.ask && contains(["adopt", "salvage", "restore"], local.cure)
   loss = contains(["none", null], local.cure) ? "nothing" : local.left[0].loss
   etcd = local.cure != "none"
   pods = !local.pod ? [] : local.etcd ? concat(local.others, ["etcd"]) : local.now.served == false ? local.others : []
@@ -98,8 +99,14 @@ locals {
 
 step "confirm" "agree" {
   description = "Ask before a cure that loses something."
-  when        = var.ask && contains(["adopt", "salvage", "restore"], local.cure)
+  when        = local.asks
   message     = "The cure before has failed. ${local.words[local.cure]}? It loses ${local.loss}."
+}
+
+step "fail" "declined" {
+  description = "A question that is passed over isn't answered with yes."
+  when        = local.asks && step.agree == null
+  message     = "Nobody has agreed to this: ${local.words[local.cure]}. It loses ${local.loss}."
 }
 
 # Kubelet forgets how often a pod has crashed when it is started anew. Until then it
@@ -247,6 +254,11 @@ step "static_pod_move" "start_pods" {
   to              = local.folder
   pods            = local.others
   timeout_seconds = 600
+}
+
+output "found" {
+  description = "The classes of what the diagnosis found."
+  value       = local.now.classes
 }
 
 output "cure" {
