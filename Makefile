@@ -51,8 +51,9 @@ test: setup build tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(EXEC_AS_ROOT) ./engine/...
 	$(GO) test -timeout 40m $(EXEC_AS_ROOT) $$($(GO) list ./... | grep -Ev '^runbook/engine\b|$(LAB)')
 
-# Everything that the tests know to try, of which `make test` tries a selection.
-torture: setup build tools
+# Everything that the tests know to try, of which `make test` and `make test-lab` try
+# a selection.
+torture: setup-lab build tools lab-tools
 	@$(GO) build -o bin/torture ./test/torture
 	@$(AS_ROOT) bin/torture
 

@@ -54,6 +54,9 @@ func TestAdopt(t *testing.T) {
 			if laid(t, f.dir) != before {
 				t.Fatal("planning changed something")
 			}
+			if !strings.Contains(c.UndoNote, "goes to "+filepath.Join(old, "member")+"; what was in its place before comes back") {
+				t.Errorf("undoing it is said to do this: %s", c.UndoNote)
+			}
 			res := apply(t, req, c)
 			if res["keys"] != int64(29) || res["revision"] != int64(33) || res["kept"] != f.data+".before-run1-adopted" {
 				t.Errorf("got %v", res)
@@ -101,6 +104,9 @@ func TestAdoptCopies(t *testing.T) {
 	before := laid(t, f.dir)
 	req := adoption(t, f, filepath.Join(disk, "etcd"))
 	c := plan(t, req)
+	if !strings.Contains(c.UndoNote, "goes to "+f.data+".undone-run1-adopted; nothing was in its place before") {
+		t.Errorf("undoing it is said to do this: %s", c.UndoNote)
+	}
 	apply(t, req, c)
 	if _, err := os.Stat(filepath.Join(disk, "etcd", "member", "snap", "db")); err != nil {
 		t.Error(err)

@@ -369,7 +369,7 @@ func (r *restored) change(info inspect.Info) (engine.Change, error) {
 	if s.Existed {
 		before = "existing data"
 	}
-	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote()}
+	c := engine.Change{Results: r.result(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote(s.Undone)}
 	if r.BumpNote != "" {
 		delete(c.Results, "revision") // known once the old member is stopped
 	}

@@ -278,7 +278,7 @@ func (r *restored) salvagedLog(ctx context.Context, w engine.World) (path, doubt
 // an etcd that is to be stopped first may still change them.
 func (r *restored) salvageChange(told string) (engine.Change, error) {
 	s := r.Data
-	c := engine.Change{Results: r.salvageResult(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote()}
+	c := engine.Change{Results: r.salvageResult(), UndoKept: []string{s.Undone}, UndoNote: s.undoNote(s.Undone)}
 	for _, later := range []string{"database_revision", "last_revision", "revision", "replayed", "lost", "keys", "content_hash"} {
 		delete(c.Results, later)
 	}

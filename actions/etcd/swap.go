@@ -63,13 +63,13 @@ func newSwap(target, tag string, old identity) swap {
 	}
 }
 
-// undoNote says what undo takes away.
-func (s swap) undoNote() string {
+// undoNote says what undo takes away, and that it goes there.
+func (s swap) undoNote(goes string) string {
 	back := "what was in its place before comes back"
 	if !s.Existed {
 		back = "nothing was in its place before"
 	}
-	return fmt.Sprintf("What is at %s by then, with all that etcd has written there since, goes to %s; %s.", s.Target, s.Undone, back)
+	return fmt.Sprintf("What is at %s by then, with all that etcd has written there since, goes to %s; %s.", s.Target, goes, back)
 }
 
 // freeSwap is a swap by names that are free. A run that replaces the same path a

@@ -173,7 +173,7 @@ func (r *repaired) change(ctx context.Context, w engine.World, name string, log 
 	r.File = s
 	made := engine.PathFact{Path: path, Exists: true, Type: engine.TypeFile, UID: fact.UID, GID: fact.GID, Owner: fact.Owner, Group: fact.Group, Mode: fact.Mode, Size: r.Offset}
 	c := engine.Change{
-		Results: r.result(), Kept: []string{s.Kept}, UndoKept: []string{s.Undone}, UndoNote: s.undoNote(),
+		Results: r.result(), Kept: []string{s.Kept}, UndoKept: []string{s.Undone}, UndoNote: s.undoNote(s.Undone),
 		Items: []engine.Item{
 			{Target: path, Before: "a torn tail", After: "cut off behind the last whole record",
 				Note: fmt.Sprintf("at byte %d, behind entry %d: %s", r.Offset, r.Index, log.Fault.Reason)},

@@ -68,7 +68,7 @@ func (s *Scope) Rounds(st *Step) ([]*Each, hcl.Diagnostics) {
 	t := v.Type()
 	// A known set has elements without marks, and going through a large one takes
 	// its time.
-	set := t.IsSetType() && v.IsKnown() && (t.ElementType() == cty.String || isEmptySet(v))
+	set := t.IsSetType() && v.IsKnown() && (t.ElementType() == cty.String || isEmpty(v))
 	switch {
 	case v.IsMarked() || !set && v.ContainsMarked():
 		return nil, diags.Append(exprDiag(st.ForEach, "A sensitive for_each", "The keys become part of the steps' names, which are shown."))
@@ -94,8 +94,8 @@ func (s *Scope) Rounds(st *Step) ([]*Each, hcl.Diagnostics) {
 	return rounds, diags
 }
 
-// isEmptySet tells of a set of which nothing says what its elements would be.
-func isEmptySet(v cty.Value) bool { return !v.IsMarked() && !v.IsNull() && v.LengthInt() == 0 }
+// isEmpty reports whether a set has no elements: then it has no type of them either.
+func isEmpty(set cty.Value) bool { return !set.IsNull() && !set.IsMarked() && set.LengthInt() == 0 }
 
 // Bool evaluates a condition without a message, such as when. because names
 // the step that it waits for where it isn't known.

@@ -45,6 +45,25 @@ step "move" "again" {
 	b.want("a b c")
 }
 
+// What is filtered may leave nothing, which is no mistake.
+func TestForEachOfNothing(t *testing.T) {
+	for _, none := range []string{`toset([])`, `toset([for x in ["a"] : x if x == "b"])`, `{}`, `{ for x in ["a"] : x => x if x == "b" }`} {
+		b := newBench(t, `
+step "move" "none" {
+  for_each = `+none+`
+  from     = "${var.dir}/${each.key}"
+  to       = "${var.dir}/x"
+}
+step "move" "one" {
+  from = "${var.dir}/a"
+  to   = "${var.dir}/y"
+}
+`)
+		do(t, b.begin().Run)
+		b.want("b c y")
+	}
+}
+
 func TestWhenPassesStepsOver(t *testing.T) {
 	b := newBench(t, `
 step "move" "no" {

@@ -102,6 +102,38 @@ func TestBackupOfSeveralMembers(t *testing.T) {
 	}
 }
 
+// Whole data isn't set back by accident, be etcd down or its data elsewhere: the
+// restore says what is gentler, and what each loses.
+func TestRestoreOverWholeDataWantsForce(t *testing.T) {
+	for name, c := range map[string]struct {
+		moved string // where the data is
+		want  []string
+	}{
+		"stopped": {dataDir, []string{"start etcd on its data as it is", "It loses nothing"}},
+		"beside":  {dataDir + ".old", []string{"use the data in " + dataDir + ".old", "It loses nothing"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, etcdhost.Options{})
+			s.takeBackup()
+			s.must(s.etcd.Seed(s.ctx, keys+more))
+			s.stop()
+			s.sh("if [ " + dataDir + " != " + c.moved + " ]; then mv " + dataDir + " " + c.moved + "; fi")
+			before := tree(t, c.moved, true)
+			out := s.runbook(1, "run", restore, "--yes")
+			s.contains(out, append(c.want, "50 writes", "runbook run etcd-recover.hcl", "--var force=true")...)
+			if tree(t, c.moved, true) != before {
+				t.Error("the data was touched")
+			}
+			s.contains(s.runbook(0, "list"), "no runs yet")
+
+			s.contains(s.runbook(0, "run", restore, "--yes", "--var", "force=true"), "50 writes")
+			if d := s.digest(); d.Keys != keys {
+				t.Errorf("%d keys, want %d", d.Keys, keys)
+			}
+		})
+	}
+}
+
 // A healthy etcd that has gone on since the snapshot isn't set back by
 // accident; one that came up empty is.
 func TestHealthyEtcdIsNotSetBackByAccident(t *testing.T) {

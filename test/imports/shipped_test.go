@@ -23,6 +23,8 @@ var compared = map[string]string{
 	"etcd-restore-systemd.hcl":       "TestRunsDoWhatTheirPlansSaid",
 	"etcd-restore.hcl":               "TestRecovery",
 	"postgresql-move-data.hcl":       "TestPostgresqlMoves",
+	"recover/attempt.hcl":            "TestRecover",
+	"recover/mend.hcl":               "TestRecover",
 }
 
 // No runbook ships whose plan isn't held against a run of it.

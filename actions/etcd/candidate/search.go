@@ -27,6 +27,10 @@ var passed = []string{
 // passedNames are likewise, wherever they are: what tools keep thousands of.
 var passedNames = []string{".cache", ".git", "node_modules", "go", "overlay2"}
 
+// first are the directories of a root that are gone through before others, and
+// last those that are behind all: programs fill them.
+var first, last = []string{"var", "root", "home", "mnt", "srv", "opt", "data", "media"}, []string{"tmp"}
+
 // search goes through the local file systems, the shallow directories first.
 type search struct {
 	ctx    context.Context
@@ -78,5 +82,15 @@ func (s *search) below(at place) []place {
 			dirs = append(dirs, place{path, at.depth + 1})
 		}
 	}
+	slices.SortStableFunc(dirs, func(a, b place) int { return turn(a.path) - turn(b.path) })
 	return dirs
+}
+
+// turn is when a directory's turn comes among its neighbours.
+func turn(path string) int {
+	name := filepath.Base(path)
+	if i := slices.Index(first, name); i >= 0 {
+		return i
+	}
+	return len(first) + 1 + slices.Index(last, name)
 }

@@ -56,6 +56,7 @@ func (r *Report) candidate(l *left) (Candidate, bool) {
 		c.Loss = r.lossWith(l)
 	case !l.looked && !l.Readable():
 		c.Why = whatIsWrong(l.DB)
+		return c, l.near // elsewhere it may be anybody's
 	case !l.looked:
 		c.Why = r.unread(l)
 	}

@@ -35,6 +35,7 @@ type Human struct {
 	change, note paint
 	plain        paint
 	told         *hcl.Diagnostic // why a step failed, which was said
+	spaced       bool            // an empty line stands above what comes next on err
 	passed       int             // steps passed over that were not told of
 	folding      bool            // and the one in hand is such
 	doing        string          // the last progress line, not to be repeated
@@ -169,6 +170,7 @@ func (h *Human) plainError(err error, hint string) {
 }
 
 func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
+	h.spaced = len(diags) > 0
 	files := map[string]*hcl.File{}
 	if book != nil {
 		files = book.Files
@@ -178,7 +180,7 @@ func (h *Human) diagnostics(book *lang.Runbook, diags hcl.Diagnostics) {
 		d.Detail = unbroken(d.Detail)
 		var b strings.Builder
 		_ = hcl.NewDiagnosticTextWriter(&b, shown, uint(cmp.Or(h.errWidth, int(h.width))), h.colors).WriteDiagnostic(d) // a builder takes all
-		_, _ = io.WriteString(h.err, strings.TrimRight(broken(b.String()), "\n")+"\n")                                  // as with line
+		_, _ = io.WriteString(h.err, broken(b.String()))                                                                // as with line
 	}
 }
 

@@ -11,19 +11,22 @@ import (
 // Stopped says that a run stopped early, what it has done so far, and how to go
 // on.
 func (h *Human) Stopped(id string, phase run.Phase, s *run.State) {
+	if !h.spaced {
+		h.Note("")
+	}
 	if s == nil {
-		h.Note("\nRun %s has stopped.", id)
+		h.Note("Run %s has stopped.", id)
 		howToGoOn(h.Note, id, phase, "")
 		return
 	}
 	at := standsAt(s)
 	switch {
 	case s.Waiting != nil:
-		h.Note("\nRun %s waits at step %s.", id, at)
+		h.Note("Run %s waits at step %s.", id, at)
 	case at != "":
-		h.Note("\nRun %s has stopped at step %s.", id, at)
+		h.Note("Run %s has stopped at step %s.", id, at)
 	default:
-		h.Note("\nRun %s has stopped.", id)
+		h.Note("Run %s has stopped.", id)
 	}
 	h.soFar(s)
 	if s.Waiting != nil {

@@ -22,7 +22,8 @@ var troubles = []struct{ name, script, class, remedy string }{
 	{"API server looks elsewhere", "sed -i s/127.0.0.1:2379/127.0.0.1:2378/ /etc/kubernetes/manifests/kube-apiserver.yaml", "apiserver_elsewhere", ""},
 	{"port taken", `mv /etc/kubernetes/manifests/etcd.yaml /root/etcd.yaml
 while pgrep -x etcd; do sleep 0.2; done
-systemd-run --unit=squatter --property=Type=notify etcd --data-dir=/tmp/squatter --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 --listen-peer-urls=http://127.0.0.1:12380 --initial-advertise-peer-urls=http://127.0.0.1:12380 --initial-cluster=default=http://127.0.0.1:12380
+systemd-run --unit=squatter "$(command -v kubectl)" --kubeconfig=/etc/kubernetes/admin.conf proxy --port=2379
+until bash -c ": < /dev/tcp/127.0.0.1/2379" 2>/dev/null; do sleep 0.2; done
 mv /root/etcd.yaml /etc/kubernetes/manifests/etcd.yaml`, "port_taken", "stop_unit"},
 }
 
