@@ -68,4 +68,4 @@ func (o *Outcome) Kept(dir string) error {
 	return fmt.Errorf("the screens aren't those of %s. They are:\n%s", path, now)
 }
 
-func words(text string) string { return strings.Join(strings.Fields(text), " ") }
+func words(text string) string { return Normal(strings.Join(strings.Fields(text), " ")) }

@@ -16,6 +16,7 @@ type History struct {
 	mu      sync.Mutex
 	seen    map[int64]map[string][sha256.Size]byte
 	highest int64
+	ended   bool
 }
 
 // Follow reads all keys, and then whatever is written until ctx ends or etcd
@@ -44,6 +45,9 @@ func Follow(ctx context.Context, c *clientv3.Client) (*History, error) {
 func (h *History) note(revision int64, key, value []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.ended {
+		return
+	}
 	if h.seen[revision] == nil {
 		h.seen[revision] = map[string][sha256.Size]byte{}
 	}
@@ -55,6 +59,14 @@ func (h *History) served(revision int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.highest = max(h.highest, revision)
+}
+
+// End ends the history: what is served from now on is another one's, to be held
+// against it.
+func (h *History) End() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
 }
 
 // Highest is the highest revision that is known to have been served.

@@ -58,8 +58,9 @@ const (
 func (s *Stage) Meet(ctx context.Context, d *Disaster) (*Outcome, error) {
 	o := &Outcome{Disaster: d, ledger: NewLedger(d.Name), Plans: map[int]string{}}
 	watching, stop := context.WithCancel(ctx)
-	defer stop()
-	if err := s.breaks(ctx, watching, o); err != nil {
+	err := s.breaks(ctx, watching, o)
+	stop()
+	if err != nil {
 		return nil, fmt.Errorf("break the host: %w", err)
 	}
 	if err := s.looks(ctx, o); err != nil {
@@ -96,6 +97,7 @@ func (s *Stage) breaks(ctx, watching context.Context, o *Outcome) error {
 	if err := o.history.Await(ctx, o.ledger.Last()); err != nil {
 		return err
 	}
+	defer o.history.End() // before the watch finds another etcd, as it looks for one by itself
 	return s.sh(ctx, o.Disaster.Break)
 }
 
