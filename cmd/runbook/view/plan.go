@@ -52,7 +52,10 @@ func (h *Human) Recall(p *run.Plan) {
 
 // summary shows what a runbook has to say first.
 func (h *Human) summary(lines []string) {
-	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
+	if len(lines) == 0 {
+		return
+	}
+	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
 		text := strings.TrimLeft(line, " ")
 		lead := "  " + line[:len(line)-len(text)]
 		text = lead + printable(h.brief(text, mostOfLine))
