@@ -66,8 +66,8 @@ func (h *Human) summary(lines []string) {
 	}
 }
 
-// data shows what the data sources say. In a summary, the runbook has said what
-// matters of that.
+// data shows what the data sources say. In a summary, or in a goal that holds, the
+// runbook has said what matters of that.
 func (h *Human) data(p *run.Plan) {
 	if h.verbose {
 		for _, d := range p.Data {
@@ -76,7 +76,7 @@ func (h *Human) data(p *run.Plan) {
 		}
 		return
 	}
-	if len(p.Summary) > 0 || len(p.Data) == 0 {
+	if len(p.Summary) > 0 || len(p.Data) == 0 || p.GoalHolds() {
 		return
 	}
 	h.line("")
