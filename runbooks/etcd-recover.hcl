@@ -106,7 +106,9 @@ locals {
   by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.command == "" ? cause.advice : "Type: ${cause.command}"}" if cause.remedy == ""]
 
   # What the screen says first, and again before the question.
-  worst = [for finding in local.now.findings : finding.finding if finding.severity != "note"]
+  # What wants a cure comes first, and of each kind the first finding speaks.
+  wrong = concat([for f in local.now.findings : f if f.needs != ""], [for f in local.now.findings : f if f.needs == "" && f.severity != "note"])
+  worst = [for n, f in local.wrong : f.finding if !contains(slice(local.wrong, 0, n)[*].class, f.class)]
   found = concat(slice(local.worst, 0, min(4, length(local.worst))),
   length(local.worst) > 4 ? ["And ${length(local.worst) - 4} more: runbook read etcd_diagnosis"] : [])
   remedies = {

@@ -58,7 +58,10 @@ func (h *Human) summary(lines []string) {
 	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
 		text := strings.TrimLeft(line, " ")
 		lead := "  " + line[:len(line)-len(text)]
-		text = lead + printable(h.brief(text, mostOfLine))
+		if !h.verbose {
+			text = beginning(h.fitting(text), mostOfLine)
+		}
+		text = lead + printable(text)
 		if h.outWidth > 0 && columnsOf(text) > h.outWidth {
 			text = folded(text, h.outWidth, len(lead)+2)
 		}
