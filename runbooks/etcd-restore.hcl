@@ -198,6 +198,9 @@ step "static_pod_move" "stop_control_plane" {
   # there is nothing that etcd would have to outlive it for.
   grace_seconds = data.etcd_status.now.healthy ? 10 : 0
   together      = !data.etcd_status.now.healthy
+
+  # All manifests are back before kubelet starts.
+  keep_sandboxes = !local.elsewhere
 }
 
 step "etcd_snapshot_restore" "restore" {

@@ -328,9 +328,9 @@ func TestPlanUnderEffects(t *testing.T) {
 	reg := &engine.Registry{Actions: Actions(), Facts: noUnits{}}
 	h := host.NewLocal(reg)
 	steps := []struct{ action, config string }{
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.Manifests, s.aside)},
 		{"static_pod_edit", s.configOf(`"manifest":%q,"container":null,"rename_flags":null,"flags":{"name":"a"},"host_paths":null,"image":null`, s.aside+"/etcd.yaml")},
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"],"together":false,"wait":true,"most_failures":0`, s.aside, s.Manifests)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.aside, s.Manifests)},
 	}
 	var effects []engine.Effect
 	var got []string
