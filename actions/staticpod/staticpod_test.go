@@ -366,7 +366,7 @@ func TestSecondManifest(t *testing.T) {
 	request := func(action, config string) engine.StepRequest {
 		return engine.StepRequest{Run: engine.RunInfo{ID: "run1"}, Action: action, Config: []byte(config)}
 	}
-	stop := request("static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside))
+	stop := request("static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.Manifests, s.aside))
 	if _, err := h.Plan(t.Context(), stop); err == nil || !strings.Contains(err.Error(), "describes the pod etcd, and so does") {
 		t.Fatalf("beside a second file: %v", err)
 	}
