@@ -251,7 +251,7 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 		return nil, err
 	}
 	defer wait.close()
-	all, err := wait.sandboxes(ctx)
+	all, err := wait.planned(ctx, w)
 	if err != nil {
 		return nil, err
 	}

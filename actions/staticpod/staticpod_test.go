@@ -417,3 +417,21 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// A runtime that doesn't answer yet may be what an earlier step starts.
+func TestPlanWithoutARuntime(t *testing.T) {
+	s := newScene(t, fakecri.Behaviour{}, map[string]string{"etcd": ""})
+	must(t, os.WriteFile(s.config, fmt.Appendf(nil, "staticPodPath: %s\ncontainerRuntimeEndpoint: unix://%s/none.sock\n", s.Manifests, s.dir), 0o600))
+	reg := &engine.Registry{Actions: Actions(), Facts: noUnits{}}
+	req := engine.StepRequest{Run: engine.RunInfo{ID: "run1"}, Action: "static_pod_move",
+		Config: []byte(s.configOf(`"from":%q,"to":%q,"pods":["etcd"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.Manifests, s.aside))}
+	_, err := host.NewLocal(reg).Plan(t.Context(), req)
+	var unknown *engine.UnknownError
+	if err == nil || errors.As(err, &unknown) {
+		t.Errorf("nothing starts it: %v", err)
+	}
+	req.Effects = []engine.Effect{{Unit: &engine.UnitFact{Name: "containerd.service", ActiveState: "active"}, Step: "start_runtime"}}
+	if _, err := host.NewLocal(reg).Plan(t.Context(), req); !errors.As(err, &unknown) || unknown.Step != "start_runtime" {
+		t.Errorf("the step before may start it: %v", err)
+	}
+}

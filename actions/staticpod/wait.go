@@ -136,6 +136,16 @@ func (w *waiter) watch(ctx context.Context, pods []manifest.Pod) error {
 	return nil
 }
 
+// planned is sandboxes for a plan: where the runtime doesn't answer, a step before
+// may be what starts it.
+func (w *waiter) planned(ctx context.Context, world engine.World) ([]sandbox, error) {
+	all, err := w.sandboxes(ctx)
+	if step := world.Touched(); err != nil && step != "" && ctx.Err() == nil {
+		return nil, &engine.UnknownError{Step: step}
+	}
+	return all, err
+}
+
 // gone waits until nothing of the pods runs. Where kubelet doesn't run or takes
 // too long, the runtime is asked to stop them. Without kubelet their sandboxes may
 // be kept. With it, one that is ready says that kubelet hasn't come to it yet.
