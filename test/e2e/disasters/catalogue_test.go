@@ -59,11 +59,11 @@ func ofData() []*disaster.Disaster {
 	}, {
 		Name:  "data-moved-elsewhere-and-begun-anew",
 		Break: `systemctl stop etcd; mv $data /srv/etcd; install -d -o etcd -g etcd -m 0700 $data; systemctl start etcd`,
-		Cures: []string{"restore"}, Loses: disaster.SinceBackup,
+		Cures: []string{"adopt"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "old-directory-beside-backups-damaged",
 		Break: `systemctl stop etcd; cp -a $data $data.before-20260102-030405-abcd; for f in /var/backups/etcd/*.db; do truncate --size=20K $f; done; overwrite; fails`,
-		Cures: []string{"adopt"}, Loses: disaster.Nothing, Quick: true,
+		Cures: []string{"salvage"}, Loses: disaster.Nothing, Quick: true,
 	}}
 }
 

@@ -57,7 +57,7 @@ func ofData() []*disaster.Disaster {
 	}, {
 		Name:  "log-gone",
 		Break: `halt; rm -r $data/member/wal; systemctl start kubelet; until pgrep -x etcd; do sleep 0.1; done`,
-		Finds: []string{"wal_missing"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
+		Finds: []string{"wal_cut"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "db-overwritten-log-gone",
 		Break: `dd if=/dev/urandom of=$data/member/snap/db bs=1M count=1 conv=notrunc; rm -r $data/member/wal; crash 1`, Quick: true,
@@ -98,15 +98,17 @@ func ofPlaces() []*disaster.Disaster {
 	}, {
 		Name:  "data-moved-elsewhere",
 		Break: `mv $data /srv/etcd; slay etcd; empty`,
-		Finds: []string{"foreign_directory"}, Cures: []string{"restore"}, Loses: disaster.SinceBackup,
+		Finds: []string{"foreign_directory"}, Cures: []string{"adopt"}, Loses: disaster.Nothing,
 	}, {
+		// etcd may have served more since than such a directory holds, for which a
+		// salvage allows.
 		Name:  "data-in-undone-directory-backups-damaged",
 		Break: `halt; cp -a $data $data.undone-20260102-030405-abcd; for f in /var/backups/etcd/*.db; do truncate --size=50K $f; done; dd if=/dev/urandom of=$data/member/snap/db bs=1M count=1 conv=notrunc; rm -r $data/member/wal; systemctl start kubelet; said etcd panic`,
-		Finds: []string{"db_meta_both", "backup_damaged"}, Cures: []string{"adopt"}, Loses: disaster.Nothing,
+		Finds: []string{"db_meta_both", "backup_damaged"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "old-directory-beside-backups-damaged",
 		Break: `halt; cp -a $data $data.before-20260102-030405-abcd; rm /var/backups/etcd/*.db; rm -r $data/member; systemctl start kubelet; empty`,
-		Cures: []string{"adopt"}, Loses: disaster.Nothing,
+		Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "manifest-points-elsewhere",
 		Break: `sed -i s,/var/lib/etcd,/var/lib/etcd-new,g $pods/etcd.yaml; until [ -e $data-new/member ]; do sleep 0.2; done; empty`,
@@ -128,7 +130,7 @@ func ofKubelet() []*disaster.Disaster {
 		Name:  "kubelet-cannot-start",
 		Break: `halt; cp /var/lib/kubelet/config.yaml /root/config.yaml; echo 'nonsense: [' >>/var/lib/kubelet/config.yaml; systemctl start kubelet`,
 		Finds: []string{"kubelet_failing"}, Cures: mended, Loses: disaster.Nothing,
-		Blocked: byHand(`/var/lib/kubelet/config.yaml`, `cp /root/config.yaml /var/lib/kubelet/config.yaml`),
+		Blocked: byHand(`/var/lib/kubelet/config.yaml`, `cp /root/config.yaml /var/lib/kubelet/config.yaml && systemctl restart kubelet`),
 	}, {
 		Name:  "containerd-stopped",
 		Break: `systemctl stop containerd; slay etcd kube-apiserver; gone`,
