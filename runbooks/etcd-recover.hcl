@@ -103,7 +103,7 @@ locals {
 
   # By its own files, or by its newest backup where these don't tell.
   members = local.now.members[*].name
-  by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.command == "" ? cause.advice : "Type: ${cause.command}"}" if cause.remedy == ""]
+  by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.advice}${cause.command == "" ? "" : " Type: ${cause.command}"}" if cause.remedy == ""]
 
   # What the screen says first, and again before the question.
   # What wants a cure comes first, and of each kind the first finding speaks.
