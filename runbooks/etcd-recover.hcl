@@ -90,6 +90,8 @@ locals {
   here   = data.etcd_installation.here
   now    = data.etcd_diagnosis.now
   pod    = var.manifest != null || var.unit == null && local.here.runs_as == "static_pod"
+  folder = var.manifest != null ? dirname(var.manifest) : coalesce(local.here.manifests_dir, "/")
+  others = [for pod in local.here.pods : pod if pod != "etcd"]
   served = local.now.served != false
 
   # An etcd that answers, and whose data wants no cure, is left alone, whatever else
@@ -178,6 +180,17 @@ step "kubernetes_ready" "cluster_is_ready" {
   description     = "The API server is ready, and the nodes report to it again."
   when            = local.pod && local.here.kubeconfig != null && contains(local.here.pods, "kube-apiserver")
   kubeconfig      = local.here.kubeconfig
+  timeout_seconds = 600
+}
+
+# etcd was seen to serve its data by now: what fails here is no reason for another
+# cure of that.
+step "static_pod_move" "rest_is_up" {
+  description     = "Wait until what works through the API server is up."
+  when            = local.pod && length(local.others) > 0
+  from            = "${local.folder}.stopped"
+  to              = local.folder
+  pods            = local.others
   timeout_seconds = 600
 }
 
