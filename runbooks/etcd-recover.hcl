@@ -90,6 +90,8 @@ locals {
   here   = data.etcd_installation.here
   now    = data.etcd_diagnosis.now
   pod    = var.manifest != null || var.unit == null && local.here.runs_as == "static_pod"
+  folder = var.manifest != null ? dirname(var.manifest) : coalesce(local.here.manifests_dir, "/")
+  others = [for pod in local.here.pods : pod if pod != "etcd"]
   served = local.now.served != false
 
   # An etcd that answers, and whose data wants no cure, is left alone, whatever else
@@ -103,10 +105,12 @@ locals {
 
   # By its own files, or by its newest backup where these don't tell.
   members = local.now.members[*].name
-  by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.command == "" ? cause.advice : "Type: ${cause.command}"}" if cause.remedy == ""]
+  by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.advice}${cause.command == "" ? "" : " Type: ${cause.command}"}" if cause.remedy == ""]
 
   # What the screen says first, and again before the question.
-  worst = [for finding in local.now.findings : finding.finding if finding.severity != "note"]
+  # What wants a cure comes first, and of each kind the first finding speaks.
+  wrong = concat([for f in local.now.findings : f if f.needs != ""], [for f in local.now.findings : f if f.needs == "" && f.severity != "note"])
+  worst = [for n, f in local.wrong : f.finding if !contains(slice(local.wrong, 0, n)[*].class, f.class)]
   found = concat(slice(local.worst, 0, min(4, length(local.worst))),
   length(local.worst) > 4 ? ["And ${length(local.worst) - 4} more: runbook read etcd_diagnosis"] : [])
   remedies = {
@@ -176,6 +180,17 @@ step "kubernetes_ready" "cluster_is_ready" {
   description     = "The API server is ready, and the nodes report to it again."
   when            = local.pod && local.here.kubeconfig != null && contains(local.here.pods, "kube-apiserver")
   kubeconfig      = local.here.kubeconfig
+  timeout_seconds = 600
+}
+
+# etcd was seen to serve its data by now: what fails here is no reason for another
+# cure of that.
+step "static_pod_move" "rest_is_up" {
+  description     = "Wait until what works through the API server is up."
+  when            = local.pod && length(local.others) > 0
+  from            = "${local.folder}.stopped"
+  to              = local.folder
+  pods            = local.others
   timeout_seconds = 600
 }
 

@@ -12,7 +12,7 @@ runbook "etcd-restore-systemd" {
       "Restore ${data.etcd_snapshot.backup.path}, written ${data.etcd_snapshot.backup.modified}: ${data.etcd_snapshot.backup.keys} keys at revision ${data.etcd_snapshot.backup.revision}.",
       "It loses ${local.loss}.",
       local.gentler == null ? null : "A gentler cure is left: ${local.does[local.gentler.cure]}. It loses ${local.gentler.loss}.",
-      "What is in ${data.etcd_member.this.data_dir} now is kept.",
+      path(data.etcd_member.this.data_dir).exists ? "What is in ${data.etcd_member.this.data_dir} now is kept." : null,
     ])
   }
 

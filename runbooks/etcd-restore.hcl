@@ -12,7 +12,7 @@ runbook "etcd-restore" {
       "Restore ${data.etcd_snapshot.backup.path}, written ${data.etcd_snapshot.backup.modified}: ${data.etcd_snapshot.backup.keys} keys at revision ${data.etcd_snapshot.backup.revision}.",
       "It loses ${local.loss}.",
       local.gentler == null ? null : "A gentler cure is left: ${local.does[local.gentler.cure]}. It loses ${local.gentler.loss}.",
-      "What is in ${data.etcd_member.this.data_dir} now is kept.",
+      path(data.etcd_member.this.data_dir).exists ? "What is in ${data.etcd_member.this.data_dir} now is kept." : null,
     ])
   }
 
@@ -198,6 +198,9 @@ step "static_pod_move" "stop_control_plane" {
   # there is nothing that etcd would have to outlive it for.
   grace_seconds = data.etcd_status.now.healthy ? 10 : 0
   together      = !data.etcd_status.now.healthy
+
+  # All manifests are back before kubelet starts.
+  keep_sandboxes = !local.elsewhere
 }
 
 step "etcd_snapshot_restore" "restore" {
@@ -272,11 +275,11 @@ step "etcd_compare" "all_keys_back" {
   revision    = step.restore.revision
 }
 
-step "static_pod_move" "start_control_plane" {
-  description = "Wait until the API server is up, and what works through it. None of them remembers the old cluster."
+step "static_pod_move" "start_api_server" {
+  description = "Wait until the API server is up. It remembers nothing of the old cluster."
   from        = local.stopped_dir
   to          = local.manifests_dir
-  pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+  pods        = ["kube-apiserver"]
   timeout     = "5m"
 }
 
@@ -291,6 +294,14 @@ step "kubernetes_compare" "all_objects_back" {
   kubeconfig      = local.kubeconfig
   expect          = data.etcd_inventory.backup.counts
   timeout_seconds = 300
+}
+
+step "static_pod_move" "start_controllers" {
+  description = "Wait until what works through the API server is up."
+  from        = local.stopped_dir
+  to          = local.manifests_dir
+  pods        = ["kube-controller-manager", "kube-scheduler"]
+  timeout     = "5m"
 }
 
 output "revision" {

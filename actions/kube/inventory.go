@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sync/errgroup"
 
 	"runbook/engine"
 )
@@ -120,21 +121,34 @@ func matchesAny(patterns []string, name string) bool {
 	})
 }
 
+// asksAtOnce is how many lists an API server is asked for at a time.
+const asksAtOnce = 4
+
 // count lists the names of all objects of the wanted resources, by
-// "RESOURCE.GROUP/NAMESPACE".
+// "RESOURCE.GROUP/NAMESPACE". Of several errors it returns that of the first
+// resource.
 func (c *client) count(ctx context.Context, wanted func(name string) bool) (map[string][]string, error) {
 	resources, err := c.preferred(ctx)
 	if err != nil {
 		return nil, err
 	}
+	resources = slices.DeleteFunc(resources, func(r resource) bool { return !wanted(r.name()) })
+	names, errs := make([]map[string][]string, len(resources)), make([]error, len(resources))
+	var asked errgroup.Group
+	asked.SetLimit(asksAtOnce)
+	for i, r := range resources {
+		asked.Go(func() error {
+			names[i], errs[i] = c.countOne(ctx, r)
+			return nil
+		})
+	}
+	_ = asked.Wait() // each error is at its resource's place
 	all := map[string][]string{}
-	for _, r := range resources {
-		if !wanted(r.name()) {
-			continue
+	for i, r := range resources {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("%s: %w", r.name(), errs[i])
 		}
-		if err := c.countOne(ctx, r, all); err != nil {
-			return nil, fmt.Errorf("%s: %w", r.name(), err)
-		}
+		maps.Copy(all, names[i])
 	}
 	return all, nil
 }
@@ -155,7 +169,8 @@ type nameList struct {
 	} `json:"items"`
 }
 
-func (c *client) countOne(ctx context.Context, r resource, all map[string][]string) error {
+func (c *client) countOne(ctx context.Context, r resource) (map[string][]string, error) {
+	all := map[string][]string{}
 	prefix := path.Join("apis", r.Group, r.Version, r.Resource)
 	if r.Group == "" {
 		prefix = path.Join("api", r.Version, r.Resource)
@@ -164,18 +179,18 @@ func (c *client) countOne(ctx context.Context, r resource, all map[string][]stri
 	for {
 		status, body, err := c.get(ctx, prefix, query.Encode(), metadataOnly)
 		if err := answered("/"+prefix, status, body, err); err != nil {
-			return err
+			return nil, err
 		}
 		var got nameList
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
-			return fmt.Errorf("decoding the list: %w", err)
+			return nil, fmt.Errorf("decoding the list: %w", err)
 		}
 		for _, it := range got.Items {
 			key := r.name() + "/" + it.Metadata.Namespace
 			all[key] = append(all[key], it.Metadata.Name)
 		}
 		if got.Metadata.Continue == "" {
-			return nil
+			return all, nil
 		}
 		query.Set("continue", got.Metadata.Continue)
 	}

@@ -219,7 +219,7 @@ func (a *edit) live(ctx context.Context, w engine.World, rec *edited, pod manife
 		return err
 	}
 	defer wait.close()
-	all, err := wait.sandboxes(ctx)
+	all, err := wait.planned(ctx, w)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ var moveSpec = engine.Spec{
 	Name: "static_pod_move",
 	Doc: "Stops or starts static pods: moves their manifests out of kubelet's folder, or back into it, and waits until their containers are gone, or up and ready. " +
 		"The manifests are moved in the order of pods, one right after the other; only etcd is by itself: it is moved away once the pods before it are gone, and those behind it are put in place once it is ready. " +
-		"Gone is what the container runtime says (CRI), the processes and the ports that the manifests' probes ask at. Where kubelet isn't running or takes longer than grace_seconds, the runtime is told to stop the containers; without kubelet it leaves the pods' sandboxes, which kubelet uses again or removes when it starts. " +
+		"Gone is what the container runtime says (CRI), the processes and the ports that the manifests' probes ask at. Where kubelet isn't running or takes longer than grace_seconds, the runtime is told to stop the containers. " +
 		"Up is a running container, with startup and readiness probes asked as kubelet asks them (of a gRPC probe the port alone). Only kubelet starts pods, so it has to be running then. " +
 		"A manifest is renamed; where the folders are on two file systems, it is copied, put in place at once, and then removed. " +
 		"Pods whose manifests have been moved already are only waited for. " +
@@ -37,6 +37,8 @@ var moveSpec = engine.Spec{
 			Doc: "The pods' names as in their manifests, without the node's name, in the order in which they are to stop or start."},
 		{Name: "together", Type: cty.Bool, Default: cty.False,
 			Doc: "Whether etcd is stopped with the others instead of after them: for an etcd that serves nobody any more. Pods that are started aren't concerned."},
+		{Name: "keep_sandboxes", Type: cty.Bool, Default: cty.False,
+			Doc: "Whether the runtime leaves the sandboxes of pods that it stops without kubelet. Kubelet uses them again, which is faster, where the manifests are back before it starts. Where it finds the manifests gone it stops the pods once more, and puts off those that come back meanwhile."},
 		{Name: "wait", Type: cty.Bool, Default: cty.True,
 			Doc: "Whether pods that are started are waited for, and etcd before the others. With false the manifests are put in place, all of them, and nothing more: kubelet may be down then."},
 		{Name: "most_failures", Type: cty.Number, Default: cty.NumberIntVal(0), Check: checkCount,
@@ -61,6 +63,7 @@ type move struct {
 	To            string   `cty:"to"`
 	Pods          []string `cty:"pods"`
 	Together      bool     `cty:"together"`
+	Keep          bool     `cty:"keep_sandboxes"`
 	Wait          bool     `cty:"wait"`
 	Failures      int64    `cty:"most_failures"`
 	KubeletConfig string   `cty:"kubelet_config"`
@@ -98,6 +101,7 @@ type moved struct {
 	To      string     `json:"to"`
 	MakesTo bool       `json:"makes_to,omitempty"`
 	AtOnce  bool       `json:"at_once,omitempty"` // etcd isn't by itself
+	Keep    bool       `json:"keep,omitempty"`    // the sandboxes, without kubelet
 	Pods    []movedPod `json:"pods"`
 }
 
@@ -137,6 +141,7 @@ func (a *move) Plan(ctx context.Context, w engine.World) (engine.Change, error) 
 	if rec.Down, err = k.willBeDown(ctx, w); err != nil {
 		return engine.Change{}, err
 	}
+	rec.Keep = rec.Out && a.Keep
 	rec.AtOnce = rec.Out && a.Together || !rec.Out && !a.Wait
 	if rec.Down && !rec.Out && a.Wait {
 		return engine.Change{}, engine.Errorf("kubelet", "it isn't running, and nothing else starts static pods").
@@ -246,7 +251,7 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 		return nil, err
 	}
 	defer wait.close()
-	all, err := wait.sandboxes(ctx)
+	all, err := wait.planned(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +282,7 @@ func (a *move) states(ctx context.Context, w engine.World, rec *moved, found []m
 
 // counts tells whether a sandbox is one that has to go where its pod is stopped.
 func (m moved) counts() func(sandbox) bool {
-	if m.Down {
+	if m.Down && m.Keep {
 		return sandbox.holds
 	}
 	return sandbox.up

@@ -86,7 +86,7 @@ func (a *move) Undo(ctx context.Context, c engine.Change, r engine.Reporter) err
 // reversed is the way back. What was at its destination before stays there.
 func (m moved) reversed() moved {
 	back := m
-	back.From, back.To, back.Out, back.AtOnce, back.Pods = m.To, m.From, !m.Out, false, nil
+	back.From, back.To, back.Out, back.AtOnce, back.Keep, back.Pods = m.To, m.From, !m.Out, false, false, nil
 	for _, p := range slices.Backward(m.Pods) {
 		if !p.There {
 			back.Pods = append(back.Pods, p)
@@ -136,14 +136,14 @@ func (m moved) stop(ctx context.Context, wait *waiter, wave []carried) error {
 			return err
 		}
 	}
-	return wait.gone(ctx, podsOf(wave))
+	return wait.gone(ctx, podsOf(wave), m.Keep)
 }
 
 // start waits for what an earlier step or a crash has left on its way down
 // first: it would be taken for what is to come up.
 func (m moved) start(ctx context.Context, wait *waiter, wave []carried, wanted func(movedPod) bool) error {
 	outside := slices.DeleteFunc(slices.Clone(wave), func(c carried) bool { return c.inPlace })
-	if err := wait.gone(ctx, podsOf(outside)); err != nil {
+	if err := wait.gone(ctx, podsOf(outside), true); err != nil {
 		return err
 	}
 	for _, c := range wave {

@@ -97,6 +97,7 @@ func TestPutInPlace(t *testing.T) {
 func TestSandboxIsUsedAgain(t *testing.T) {
 	s := newScene(t, fakecri.Behaviour{Down: true}, map[string]string{"etcd": ""})
 	stop := s.stop("etcd")
+	stop.Keep = true
 	got, err := stop.Apply(t.Context(), plan(t, stop), new(listener))
 	must(t, err)
 	if left := s.Running(); left != "" || len(got["stopped"].([]map[string]any)) != 1 {

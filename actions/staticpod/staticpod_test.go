@@ -328,9 +328,9 @@ func TestPlanUnderEffects(t *testing.T) {
 	reg := &engine.Registry{Actions: Actions(), Facts: noUnits{}}
 	h := host.NewLocal(reg)
 	steps := []struct{ action, config string }{
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["kube-apiserver","etcd"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.Manifests, s.aside)},
 		{"static_pod_edit", s.configOf(`"manifest":%q,"container":null,"rename_flags":null,"flags":{"name":"a"},"host_paths":null,"image":null`, s.aside+"/etcd.yaml")},
-		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"],"together":false,"wait":true,"most_failures":0`, s.aside, s.Manifests)},
+		{"static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd","kube-apiserver"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.aside, s.Manifests)},
 	}
 	var effects []engine.Effect
 	var got []string
@@ -366,7 +366,7 @@ func TestSecondManifest(t *testing.T) {
 	request := func(action, config string) engine.StepRequest {
 		return engine.StepRequest{Run: engine.RunInfo{ID: "run1"}, Action: action, Config: []byte(config)}
 	}
-	stop := request("static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd"],"together":false,"wait":true,"most_failures":0`, s.Manifests, s.aside))
+	stop := request("static_pod_move", s.configOf(`"from":%q,"to":%q,"pods":["etcd"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.Manifests, s.aside))
 	if _, err := h.Plan(t.Context(), stop); err == nil || !strings.Contains(err.Error(), "describes the pod etcd, and so does") {
 		t.Fatalf("beside a second file: %v", err)
 	}
@@ -415,5 +415,23 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A runtime that doesn't answer yet may be what an earlier step starts.
+func TestPlanWithoutARuntime(t *testing.T) {
+	s := newScene(t, fakecri.Behaviour{}, map[string]string{"etcd": ""})
+	must(t, os.WriteFile(s.config, fmt.Appendf(nil, "staticPodPath: %s\ncontainerRuntimeEndpoint: unix://%s/none.sock\n", s.Manifests, s.dir), 0o600))
+	reg := &engine.Registry{Actions: Actions(), Facts: noUnits{}}
+	req := engine.StepRequest{Run: engine.RunInfo{ID: "run1"}, Action: "static_pod_move",
+		Config: []byte(s.configOf(`"from":%q,"to":%q,"pods":["etcd"],"together":false,"keep_sandboxes":false,"wait":true,"most_failures":0`, s.Manifests, s.aside))}
+	_, err := host.NewLocal(reg).Plan(t.Context(), req)
+	var unknown *engine.UnknownError
+	if err == nil || errors.As(err, &unknown) {
+		t.Errorf("nothing starts it: %v", err)
+	}
+	req.Effects = []engine.Effect{{Unit: &engine.UnitFact{Name: "containerd.service", ActiveState: "active"}, Step: "start_runtime"}}
+	if _, err := host.NewLocal(reg).Plan(t.Context(), req); !errors.As(err, &unknown) || unknown.Step != "start_runtime" {
+		t.Errorf("the step before may start it: %v", err)
 	}
 }

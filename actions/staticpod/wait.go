@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -29,6 +27,7 @@ type waiter struct {
 	processes map[string]*os.Process
 	ended     []ending
 	stops     map[string]*stopping // by sandbox
+	wake      chan struct{}        // a stop has ended, so it is worth a look
 	byRuntime []string             // the pods that the runtime was asked to stop
 }
 
@@ -54,17 +53,13 @@ func (s *stopping) ended() bool {
 // second, or when the runtime tells.
 const lookEvery = 50 * time.Millisecond
 
-// silentFor is how long kubelet may not be running while it is to start pods:
-// it may only just be starting.
-const silentFor = 30 * time.Second
-
 func newWaiter(k kubelet, grace, within time.Duration, report engine.Reporter) (*waiter, error) {
 	r, err := connect(k.Socket)
 	if err != nil {
 		return nil, err
 	}
 	return &waiter{runtime: r, kubelet: k, grace: grace, within: within, report: report,
-		processes: map[string]*os.Process{}, stops: map[string]*stopping{}}, nil
+		processes: map[string]*os.Process{}, stops: map[string]*stopping{}, wake: make(chan struct{}, 1)}, nil
 }
 
 // of returns the pod's sandboxes, the newest first.
@@ -104,8 +99,9 @@ func (w *waiter) poll(ctx context.Context, what string, look func(context.Contex
 		w.report.Progress(engine.Progress{Doing: "waiting until " + what + ": " + last})
 		select {
 		case <-tick.C:
+		case <-w.wake:
 		case <-within.Done():
-			return w.late(ctx, what, last)
+			return w.tooLate(ctx, what, last)
 		}
 	}
 }
@@ -117,7 +113,7 @@ func inTime(ctx context.Context) bool {
 	return ctx.Err() == nil && time.Now().Before(deadline)
 }
 
-func (w *waiter) late(ctx context.Context, what, last string) error {
+func (w *waiter) tooLate(ctx context.Context, what, last string) error {
 	if ctx.Err() != nil {
 		return engine.Errorf("static pods", "the wait until %s was cut short: %w; last seen: %s", what, context.Cause(ctx), last).
 			WithHint("Resume the run; it goes on waiting.")
@@ -140,11 +136,20 @@ func (w *waiter) watch(ctx context.Context, pods []manifest.Pod) error {
 	return nil
 }
 
+// planned is sandboxes for a plan: where the runtime doesn't answer, a step before
+// may be what starts it.
+func (w *waiter) planned(ctx context.Context, world engine.World) ([]sandbox, error) {
+	all, err := w.sandboxes(ctx)
+	if step := world.Touched(); err != nil && step != "" && ctx.Err() == nil {
+		return nil, &engine.UnknownError{Step: step}
+	}
+	return all, err
+}
+
 // gone waits until nothing of the pods runs. Where kubelet doesn't run or takes
-// too long, the runtime is asked to stop them. Without kubelet a pod's sandbox may
-// stay, for kubelet to use again: that is faster than a new one, and nothing but a
-// name. With it, one that is ready says that kubelet hasn't come to it yet.
-func (w *waiter) gone(ctx context.Context, pods []manifest.Pod) error {
+// too long, the runtime is asked to stop them. Without kubelet their sandboxes may
+// be kept. With it, one that is ready says that kubelet hasn't come to it yet.
+func (w *waiter) gone(ctx context.Context, pods []manifest.Pod, keep bool) error {
 	if len(pods) == 0 {
 		return nil
 	}
@@ -154,9 +159,9 @@ func (w *waiter) gone(ctx context.Context, pods []manifest.Pod) error {
 			return "", err
 		}
 		down, _ := w.kubelet.down(ctx)
-		counts := sandbox.up
-		if down {
-			counts = sandbox.holds
+		counts, stop := sandbox.up, w.stop
+		if down && keep {
+			counts, stop = sandbox.holds, w.empty
 		}
 		var left []string
 		var slow []sandbox
@@ -167,7 +172,9 @@ func (w *waiter) gone(ctx context.Context, pods []manifest.Pod) error {
 				left = append(left, pod.Name+": "+why)
 			}
 		}
-		w.hurry(ctx, slow, down)
+		if down || w.late() {
+			w.hurry(ctx, slow, stop)
+		}
 		return strings.Join(left, "; "), nil
 	})
 }
@@ -231,160 +238,35 @@ func stateOf(c container) string {
 	return strings.ToLower(strings.TrimPrefix(c.state.String(), "CONTAINER_"))
 }
 
-// hurry has the runtime stop sandboxes, where kubelet doesn't: it is down, or has
-// had its time.
-func (w *waiter) hurry(ctx context.Context, slow []sandbox, down bool) {
-	if !down && time.Since(w.began) < w.grace {
-		return
-	}
-	stop := w.stop
-	if down {
-		stop = w.empty
-	}
+// late reports whether kubelet has had its time.
+func (w *waiter) late() bool { return time.Since(w.began) >= w.grace }
+
+// hurry has the runtime stop sandboxes, where kubelet doesn't.
+func (w *waiter) hurry(ctx context.Context, slow []sandbox, stop func(context.Context, sandbox, time.Duration) error) {
 	for _, s := range slow {
-		if last := w.stops[s.id]; last != nil && !last.ended() {
+		last := w.stops[s.id]
+		if last != nil && !last.ended() {
 			continue
 		}
 		now := &stopping{done: make(chan struct{})}
 		w.stops[s.id] = now
 		w.byRuntime = append(w.byRuntime, strings.TrimSuffix(s.pod, "-"+w.kubelet.Node))
 		go func() {
-			defer close(now.done)
 			now.err = stop(ctx, s, w.grace)
+			close(now.done)
+			if now.err == nil && last == nil { // one that is of no avail is tried at each look
+				w.look()
+			}
 		}()
 	}
 }
 
-// up waits until the pods run and are ready. fresh, where set, tells whether a
-// sandbox is of the manifest that counts.
-func (w *waiter) up(ctx context.Context, pods []manifest.Pod, fresh func(sandbox) bool) error {
-	if len(pods) == 0 {
-		return nil
+// look has the wait in hand look again at once.
+func (w *waiter) look() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is about to
 	}
-	heard := time.Now()
-	left := slices.Clone(pods)
-	failed := failures{most: w.failures}
-	return w.poll(ctx, plural(names(pods))+are(pods)+" up", func(ctx context.Context) (string, error) {
-		all, err := w.sandboxes(ctx)
-		if err != nil {
-			return "", err
-		}
-		down, saw := w.kubelet.down(ctx)
-		w.hurry(ctx, w.kubelet.outdated(all, left, fresh), down)
-		lacks := w.lacks(ctx, all, left, fresh)
-		if err := w.tooMany(ctx, &failed, all, left); err != nil {
-			return "", err
-		}
-		var still []manifest.Pod
-		var why []string
-		for i, pod := range left {
-			if lacks[i] != "" {
-				still, why = append(still, pod), append(why, pod.Name+": "+lacks[i])
-			}
-		}
-		left = still
-		if !down || len(left) == 0 {
-			heard = time.Now()
-		}
-		if time.Since(heard) > silentFor {
-			return "", notRunning(saw)
-		}
-		return strings.Join(why, "; "), nil
-	})
-}
-
-// lacks tells of each pod what it lacks to be up, or nothing. They are asked side
-// by side: one whose probe hangs is no reason to wait for another.
-func (w *waiter) lacks(ctx context.Context, all []sandbox, pods []manifest.Pod, fresh func(sandbox) bool) []string {
-	lacks := make([]string, len(pods))
-	var asked sync.WaitGroup
-	for i, pod := range pods {
-		asked.Go(func() { lacks[i] = w.missing(ctx, w.kubelet.of(all, pod), pod, fresh) })
-	}
-	asked.Wait()
-	return lacks
-}
-
-// outdated are the sandboxes that have to go before kubelet starts a fresh one.
-func (k kubelet) outdated(all []sandbox, pods []manifest.Pod, fresh func(sandbox) bool) []sandbox {
-	var old []sandbox
-	for _, pod := range pods {
-		for _, s := range k.of(all, pod) {
-			if fresh != nil && !fresh(s) && s.up() {
-				old = append(old, s)
-			}
-		}
-	}
-	return old
-}
-
-func notRunning(saw string) error {
-	return engine.Errorf("kubelet", "it isn't running, and nothing else starts static pods: %s", saw).
-		WithHint("Start it (systemctl start kubelet; journalctl -u kubelet tells why it ended), then resume.")
-}
-
-// answersSoon bounds how long a plan asks a pod whether it is ready. An API server
-// whose etcd is dead takes two seconds to say that it isn't.
-const answersSoon = 500 * time.Millisecond
-
-// missingNow is missing for a plan: what doesn't answer soon isn't ready.
-func (w *waiter) missingNow(ctx context.Context, its []sandbox, pod manifest.Pod) string {
-	ctx, cancel := context.WithTimeout(ctx, answersSoon)
-	defer cancel()
-	return w.missing(ctx, its, pod, nil)
-}
-
-// missing tells what a pod lacks to be up, or nothing.
-func (w *waiter) missing(ctx context.Context, its []sandbox, pod manifest.Pod, fresh func(sandbox) bool) string {
-	for _, s := range its {
-		if !s.ready || fresh != nil && !fresh(s) {
-			continue
-		}
-		for _, c := range pod.Containers {
-			if why := w.unready(ctx, s, c); why != "" {
-				return why
-			}
-		}
-		return ""
-	}
-	return "kubelet has not started it yet"
-}
-
-// unready tells why a container of a sandbox isn't ready, or nothing.
-func (w *waiter) unready(ctx context.Context, s sandbox, c manifest.Container) string {
-	now, ok := s.current(c.Name)
-	switch {
-	case !ok:
-		return fmt.Sprintf("container %s is not there yet", c.Name)
-	case now.ended():
-		return w.crash(ctx, now)
-	case !now.runs():
-		return fmt.Sprintf("container %s is %s", c.Name, stateOf(now))
-	}
-	for _, p := range c.Probes {
-		if err := w.ask(ctx, p, now.id, w.patience()); err != nil {
-			return fmt.Sprintf("container %s runs and is not ready: %v", c.Name, err)
-		}
-	}
-	return ""
-}
-
-// patience is how long a probe may take to answer: a small part of the wait so far.
-// A server that is starting up takes requests that it doesn't come to, and would
-// hide for as long as a probe may take that it is ready by now.
-func (w *waiter) patience() time.Duration { return max(answersSoon, time.Since(w.began)/4) }
-
-// crash tells of a container that has ended although it was to run.
-func (w *waiter) crash(ctx context.Context, c container) string {
-	s, _, err := w.status(ctx, c.id)
-	if err != nil || s == nil {
-		return fmt.Sprintf("container %s has ended", c.name)
-	}
-	text := fmt.Sprintf("container %s has ended with %d", c.name, s.ExitCode)
-	if words := w.lastWords(ctx, c.id); words != "" {
-		text += "; it last said:\n" + words
-	}
-	return text
 }
 
 func names(pods []manifest.Pod) []string {

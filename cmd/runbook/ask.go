@@ -9,6 +9,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"runbook/engine"
+	"runbook/engine/run"
 )
 
 // terminal reports whether there is somebody to ask.
@@ -36,10 +37,17 @@ func (a *app) confirm(question, next string) error {
 	return err
 }
 
-// declined tells how the host is after a no, and what to type next.
-func (a *app) declined(file string) {
+// agreedTo asks whether a plan is to be carried out. After a no it tells how the host
+// is, and what to type next.
+func (a *app) agreedTo(p *run.Plan, file string) (bool, error) {
+	a.view.Recall(p)
+	agreed, err := a.agreed("Carry this out?")
+	if err != nil || agreed {
+		return agreed, err
+	}
 	a.code = exitError
 	a.view.Note("\nNothing has been changed.\n  look:     runbook plan -v %s\n  go on:    runbook run %s, as before", file, file)
+	return false, nil
 }
 
 // ask puts a question on the terminal until the answer is one, and returns who has

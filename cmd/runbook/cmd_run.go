@@ -90,11 +90,7 @@ func (a *app) run(file string, given settings, drill, sum string, yes bool) erro
 		return err
 	}
 	if !yes && !p.NothingToDo() {
-		a.view.Recall(shown)
-		if agreed, err := a.agreed("Carry this out?"); err != nil || !agreed {
-			if err == nil {
-				a.declined(file)
-			}
+		if agreed, err := a.agreedTo(shown, file); err != nil || !agreed {
 			return err
 		}
 	}

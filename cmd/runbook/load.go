@@ -25,7 +25,7 @@ const bookSuffix = ".hcl"
 func (a *app) sources(name string) (*lang.Sources, error) {
 	src, err := findSources(name)
 	if err == nil && src.Path() == "" {
-		a.view.Note("There is no file %s here; using the one that comes with runbook %s.", src.All()[0].Name, version)
+		a.view.Note("%s: the one that comes with runbook %s.", src.All()[0].Name, version)
 	}
 	return src, err
 }

@@ -41,7 +41,8 @@ data "etcd_backups" "all" {
 }
 
 locals {
-  backup_dirs = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
+  here        = data.etcd_installation.here
+  backup_dirs = coalesce(var.backup_dirs, local.here.backup_dirs)
 }
 
 step "etcd_health" "well_before" {
@@ -71,9 +72,16 @@ step "fault_kill_process" "crash" {
 
 step "runbook" "recover" {
   description = "Look, and take the cure that loses least."
-  source      = "../etcd-recover.hcl"
+  source      = "../recover/attempt.hcl"
   late        = true
-  variables   = { unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs, ask = false }
+  variables   = { unit = var.unit, manifest = var.manifest, backup_dirs = var.backup_dirs }
+}
+
+step "kubernetes_ready" "cluster_is_ready" {
+  description     = "The API server is ready, and the nodes report to it again."
+  when            = local.here.kubeconfig != null && contains(local.here.pods, "kube-apiserver")
+  kubeconfig      = local.here.kubeconfig
+  timeout_seconds = 600
 }
 
 step "drill_score" "score" {
@@ -83,7 +91,15 @@ step "drill_score" "score" {
   found          = step.recover.found
   expected       = ["db_meta_both", "db_page"]
   cure           = step.recover.cure
-  lost           = step.recover.lost
+  lost           = step.recover.loss
+}
+
+step "runbook" "backup" {
+  description = "The cluster may be another one now: take the first of its backups."
+  source      = "../etcd-backup.hcl"
+  late        = true
+  on_failure  = "continue"
+  variables   = { unit = var.unit, manifest = var.manifest }
 }
 
 output "score" {

@@ -79,6 +79,7 @@ locals {
   ]
   cure = local.calm ? "none" : length(local.left) == 0 ? null : local.left[0].cure
   from = contains(["adopt", "salvage", "restore"], coalesce(local.cure, "none")) ? local.left[0].path : null
+  asks = var.ask && contains(["adopt", "salvage", "restore"], local.cure)
   loss = contains(["none", null], local.cure) ? "nothing" : local.left[0].loss
   etcd = local.cure != "none"
   pods = !local.pod ? [] : local.etcd ? concat(local.others, ["etcd"]) : local.now.served == false ? local.others : []
@@ -98,8 +99,14 @@ locals {
 
 step "confirm" "agree" {
   description = "Ask before a cure that loses something."
-  when        = var.ask && contains(["adopt", "salvage", "restore"], local.cure)
+  when        = local.asks
   message     = "The cure before has failed. ${local.words[local.cure]}? It loses ${local.loss}."
+}
+
+step "fail" "declined" {
+  description = "A question that is passed over isn't answered with yes."
+  when        = local.asks && step.agree == null
+  message     = "Nobody has agreed to this: ${local.words[local.cure]}. It loses ${local.loss}."
 }
 
 # Kubelet forgets how often a pod has crashed when it is started anew. Until then it
@@ -238,15 +245,6 @@ step "etcd_compare" "all_keys_back" {
   tls         = local.member.tls
   snapshot    = local.from
   revision    = local.serves
-}
-
-step "static_pod_move" "start_pods" {
-  description     = "Wait until the API server is up, and what works through it."
-  when            = length(local.pods) > 0 && length(local.others) > 0
-  from            = local.stopped
-  to              = local.folder
-  pods            = local.others
-  timeout_seconds = 600
 }
 
 output "cure" {

@@ -82,7 +82,7 @@ func (f *Found) beside(dataDir string) {
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name())
 			switch {
-			case halfMade(e.Name()) || path == filepath.Join(dataDir, "member"):
+			case passedOver(e.Name()) || path == filepath.Join(dataDir, "member"):
 			case e.IsDir():
 				f.dir(path)
 			case e.Type().IsRegular():
@@ -103,9 +103,12 @@ func (f *Found) beside(dataDir string) {
 	}
 }
 
-// halfMade tells what a step of ours was making when it was interrupted.
-func halfMade(name string) bool {
-	return strings.Contains(name, ".runbook-") && (strings.HasSuffix(name, ".partial") || strings.HasSuffix(name, ".new"))
+// passedOver tells what a step of ours was making when it was interrupted, and what a
+// drill has set aside: a rehearsal that found it again would rehearse nothing, and
+// the drill's rollback puts it back.
+func passedOver(name string) bool {
+	halfMade := strings.Contains(name, ".runbook-") && (strings.HasSuffix(name, ".partial") || strings.HasSuffix(name, ".new"))
+	return halfMade || strings.HasPrefix(name, ".") && strings.Contains(name, ".fault-")
 }
 
 func (f *Found) dir(path string) {

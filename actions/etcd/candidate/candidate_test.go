@@ -46,6 +46,8 @@ func TestSearch(t *testing.T) {
 	file(t, root, "lib", "etcd", "member", "snap", "0000000000000005.snap.db")
 	file(t, root, "lib", "etcd.before-1", db)
 	file(t, root, "lib", "etcd.runbook-1.partial", db)
+	file(t, root, "lib", ".etcd.fault-1", db)
+	file(t, root, "lib", "etcd", ".member.fault-1", "snap", "db")
 	file(t, root, "lib", "postgres", "data")
 	file(t, root, "lib", "snapshot.db")
 	file(t, root, "root", ".bashrc")

@@ -78,7 +78,7 @@ func (s *search) below(at place) []place {
 	var dirs []place
 	for _, e := range entries {
 		path := filepath.Join(at.path, e.Name())
-		if e.IsDir() && !slices.Contains(passed, path) && !slices.Contains(passedNames, e.Name()) && !halfMade(e.Name()) {
+		if e.IsDir() && !slices.Contains(passed, path) && !slices.Contains(passedNames, e.Name()) && !passedOver(e.Name()) {
 			dirs = append(dirs, place{path, at.depth + 1})
 		}
 	}

@@ -41,12 +41,12 @@ func kubeletUnitOf(ctx context.Context, l *look) []finding {
 
 func kubeletFails(ctx context.Context, l *look, u unit) finding {
 	line := fatalLine(l.journal(ctx, kubeletUnit, ""))
-	advice := "Put right what it says; systemd then starts it again."
+	advice := "Put right what it says (journalctl -u kubelet -n 50 has more), then start it anew."
 	if strings.Contains(line, "swap") {
 		advice = "Switch swap off (swapoff -a), or let kubelet run with it (failSwapOn: false)."
 	}
 	return cause(classKubeletFails, diagnose.Mistake, kubeletUnit, fmt.Sprintf("kubelet can't start: it ended with %s.%s", u.end(), saying("It", line)), advice,
-		remedy{Command: "journalctl -u kubelet -n 50 --no-pager"})
+		remedy{Command: "systemctl restart kubelet"})
 }
 
 // staticPodPath says where kubelet reads another folder than the manifest is in.

@@ -48,8 +48,8 @@ func lookAtRuntime(ctx context.Context, l *look) []finding {
 		return []finding{cause(classRuntimeMasked, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) is masked: systemd doesn't start it.%s", name, without), "Unmask and start it.", start)}
 	case u.failing(), u.looping(l.now):
 		line := fatalLine(l.journal(ctx, name, ""))
-		return []finding{cause(classRuntimeFails, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) can't start: it ended with %s.%s%s", name, u.end(), saying("It", line), without), "Put right what it says, then start it.",
-			remedy{Command: "journalctl -u " + name + " -n 50 --no-pager"})}
+		return []finding{cause(classRuntimeFails, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) can't start: it ended with %s.%s%s", name, u.end(), saying("It", line), without), "Put right what it says (journalctl -u "+name+" -n 50 has more), then start it anew.",
+			remedy{Command: "systemctl restart " + name})}
 	case !u.running() && u.active != "activating":
 		return []finding{cause(classRuntimeDown, diagnose.Mistake, name, fmt.Sprintf("The container runtime (%s) is stopped%s.%s", name, u.offToo(), without), "Start it.", start)}
 	case u.running() && r.down():

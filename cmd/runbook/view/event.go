@@ -68,8 +68,12 @@ func (h *Human) foldsAway(e engine.Event) bool {
 		}
 	}
 	if h.passed > 0 {
-		h.line("\n%s", h.faint.Sprintf("%s passed over (-v shows them)", count(h.passed, "step")))
-		h.passed = 0
+		how := " (-v shows them)"
+		if h.toldHow {
+			how = ""
+		}
+		h.line("\n%s", h.faint.Sprintf("%s passed over%s", count(h.passed, "step"), how))
+		h.passed, h.toldHow = 0, true
 	}
 	return false
 }

@@ -36,6 +36,7 @@ type Human struct {
 	plain        paint
 	told         *hcl.Diagnostic // why a step failed, which was said
 	spaced       bool            // an empty line stands above what comes next on err
+	toldHow      bool            // how such steps are shown
 	passed       int             // steps passed over that were not told of
 	folding      bool            // and the one in hand is such
 	doing        string          // the last progress line, not to be repeated

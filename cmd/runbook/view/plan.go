@@ -52,10 +52,16 @@ func (h *Human) Recall(p *run.Plan) {
 
 // summary shows what a runbook has to say first.
 func (h *Human) summary(lines []string) {
-	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
+	if len(lines) == 0 {
+		return
+	}
+	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
 		text := strings.TrimLeft(line, " ")
 		lead := "  " + line[:len(line)-len(text)]
-		text = lead + printable(h.brief(text, mostOfLine))
+		if !h.verbose {
+			text = beginning(h.fitting(text), mostOfLine)
+		}
+		text = lead + printable(text)
 		if h.outWidth > 0 && columnsOf(text) > h.outWidth {
 			text = folded(text, h.outWidth, len(lead)+2)
 		}
@@ -63,8 +69,8 @@ func (h *Human) summary(lines []string) {
 	}
 }
 
-// data shows what the data sources say. In a summary, the runbook has said what
-// matters of that.
+// data shows what the data sources say. In a summary, or in a goal that holds, the
+// runbook has said what matters of that.
 func (h *Human) data(p *run.Plan) {
 	if h.verbose {
 		for _, d := range p.Data {
@@ -73,7 +79,7 @@ func (h *Human) data(p *run.Plan) {
 		}
 		return
 	}
-	if len(p.Summary) > 0 || len(p.Data) == 0 {
+	if len(p.Summary) > 0 || len(p.Data) == 0 || p.GoalHolds() {
 		return
 	}
 	h.line("")

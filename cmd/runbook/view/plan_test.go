@@ -94,7 +94,7 @@ func TestPlanForPeople(t *testing.T) {
 	plan.Steps = plan.Steps[:len(plan.Steps)-1]
 	golden(t, "plan.txt", show(false, func(h *Human) { h.Plan(plan, earlier) }))
 	for name, p := range map[string]*run.Plan{
-		"plan_goal.txt":    {Runbook: "rb", Host: "h", Goal: &lang.CheckResult{OK: true, Message: "All is well."}},
+		"plan_goal.txt":    {Runbook: "rb", Host: "h", Data: plan.Data, Goal: &lang.CheckResult{OK: true, Message: "All is well."}},
 		"plan_nothing.txt": {Runbook: "rb", Host: "h", Steps: plan.Steps[6:7]},
 		"plan_checks.txt":  {Runbook: "rb", Host: "h", Steps: plan.Steps[5:6]},
 	} {

@@ -146,11 +146,16 @@ func (h *Human) brief(text string, columns int) string {
 	if h.verbose {
 		return text
 	}
+	return inBrief(h.fitting(text), columns)
+}
+
+// fitting is a text of which each word has room on the terminal.
+func (h *Human) fitting(text string) string {
 	words := strings.Fields(text)
 	for i, w := range words {
 		words[i] = middle(w, h.room(4))
 	}
-	return inBrief(strings.Join(words, " "), columns)
+	return strings.Join(words, " ")
 }
 
 // beginning is a text on one line, without its last words where it is wider than
