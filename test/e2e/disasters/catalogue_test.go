@@ -13,6 +13,8 @@ fails() {
 	systemctl start etcd.service || true
 	until systemctl is-failed --quiet etcd.service; do sleep 0.1; done
 }
+# Somebody else listens at its port.
+taken() { until grep -q ':094B .* 0A ' /proc/net/tcp; do sleep 0.1; done; }
 overwrite() { dd if=/dev/urandom of=$data/member/snap/db bs=1M count=1 conv=notrunc; rm -r $data/member/wal; }
 `
 
@@ -92,14 +94,14 @@ func ofUnit() []*disaster.Disaster {
 		Blocked: byHand(`/usr/bin/etcd`, `mv /root/etcd /usr/bin/etcd`),
 	}, {
 		Name:    "port-taken-by-a-process",
-		Break:   `systemctl stop etcd; setsid ` + taker + ` >/dev/null 2>&1 </dev/null & fails`,
+		Break:   `systemctl stop etcd; setsid ` + taker + ` >/dev/null 2>&1 </dev/null & taken; fails`,
 		Cures:   mended,
 		Loses:   disaster.Nothing,
 		Blocked: byHand(`(kill (?:-\S+ )?\d+)`, ""),
 	}, {
 		Name: "port-taken-by-a-unit",
 		Break: `systemctl stop etcd; printf '[Service]\nExecStart=` + taker + `\nRestart=always\n' >/etc/systemd/system/etcd-old.service
-			systemctl daemon-reload; systemctl start etcd-old.service; fails`,
+			systemctl daemon-reload; systemctl start etcd-old.service; taken; fails`,
 		Cures: mended, Loses: disaster.Nothing,
 	}}
 }

@@ -234,7 +234,7 @@ func ofCertificates() []*disaster.Disaster {
 // The host around it.
 func ofHost() []*disaster.Disaster {
 	const taker = `/usr/bin/systemd-socket-activate --accept --listen=127.0.0.1:2379 /bin/cat`
-	const inUse = `back; said etcd "address already in use"`
+	const inUse = `taken; back; said etcd "address already in use"`
 	return []*disaster.Disaster{{
 		Name:  "clock-behind",
 		Break: `halt; touch --date=tomorrow $data/member/wal/*.wal`,

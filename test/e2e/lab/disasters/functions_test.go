@@ -39,6 +39,9 @@ empty() { until etcdctl $keys get /ledger/ --prefix --count-only --write-out=fie
 # kubelet has tried to pull an image, in vain.
 pulls() { until journalctl --unit=kubelet --since="@$began" | grep -q ErrImagePull; do sleep 0.2; done; }
 
+# Somebody listens at etcd's port.
+taken() { until grep -q ':094B .* 0A ' /proc/net/tcp; do sleep 0.1; done; }
+
 # etcd is stopped with its manifest taken away, and begins anew with it.
 aside() { mv $pods/etcd.yaml /root/etcd.yaml; gone; }
 back() { mv /root/etcd.yaml $pods/etcd.yaml; }
