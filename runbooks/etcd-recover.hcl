@@ -81,6 +81,11 @@ data "etcd_diagnosis" "now" {
   backups  = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
 }
 
+# For the members of the cluster, where its own files don't tell.
+data "etcd_backups" "all" {
+  directories = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
+}
+
 data "etcd_status" "now" {
   endpoints = data.etcd_member.this.client_urls
   tls       = data.etcd_member.this.tls
@@ -104,7 +109,7 @@ locals {
   loss = local.cure == "none" || local.cure == null ? "nothing" : local.left[0].loss
 
   # By its own files, or by its newest backup where these don't tell.
-  members = local.now.members[*].name
+  members = length(local.now.members) > 0 ? local.now.members[*].name : data.etcd_backups.all.newest_members
   by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.advice}${cause.command == "" ? "" : " Type: ${cause.command}"}" if cause.remedy == ""]
 
   # What the screen says first, and again before the question.

@@ -247,6 +247,11 @@ step "etcd_compare" "all_keys_back" {
   revision    = local.serves
 }
 
+output "found" {
+  description = "The classes of what the diagnosis found."
+  value       = local.now.classes
+}
+
 output "cure" {
   description = "The cure that was taken."
   value       = local.cure

@@ -85,7 +85,7 @@ func recover(ctx context.Context, h *kubehost.Host, script string) (time.Duratio
 
 // lose destroys the data, and waits until nobody gets an answer.
 func lose(ctx context.Context, h *kubehost.Host) error {
-	const script = "dd if=/dev/urandom of=/var/lib/etcd/member/snap/db bs=1M count=1 conv=notrunc; rm -r /var/lib/etcd/member/wal; pkill -KILL -x etcd"
+	const script = "rm -rf /var/lib/etcd.before-* /var/lib/etcd.old-*; dd if=/dev/urandom of=/var/lib/etcd/member/snap/db bs=1M count=1 conv=notrunc; rm -r /var/lib/etcd/member/wal; pkill -KILL -x etcd"
 	if err := h.Run(ctx, "sh", "-ec", script); err != nil {
 		return err
 	}
