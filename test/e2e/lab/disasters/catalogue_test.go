@@ -56,7 +56,7 @@ func ofData() []*disaster.Disaster {
 		Finds: []string{"wal_truncated"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "log-gone",
-		Break: `halt; rm -r $data/member/wal; systemctl start kubelet; until pgrep -x etcd; do sleep 0.1; done`,
+		Break: `halt; rm -r $data/member/wal; systemctl start kubelet; until ls $data/member/wal/*.wal 2>/dev/null; do sleep 0.1; done`,
 		Finds: []string{"wal_cut"}, Cures: []string{"salvage"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "db-overwritten-log-gone",
@@ -108,7 +108,7 @@ func ofPlaces() []*disaster.Disaster {
 	}, {
 		Name:  "old-directory-beside-backups-damaged",
 		Break: `halt; cp -a $data $data.before-20260102-030405-abcd; rm /var/backups/etcd/*.db; rm -r $data/member; systemctl start kubelet; empty`,
-		Cures: []string{"salvage"}, Loses: disaster.Nothing,
+		Cures: []string{"salvage", "adopt"}, Loses: disaster.Nothing,
 	}, {
 		Name:  "manifest-points-elsewhere",
 		Break: `sed -i s,/var/lib/etcd,/var/lib/etcd-new,g $pods/etcd.yaml; until [ -e $data-new/member ]; do sleep 0.2; done; empty`,
