@@ -272,11 +272,11 @@ step "etcd_compare" "all_keys_back" {
   revision    = step.restore.revision
 }
 
-step "static_pod_move" "start_control_plane" {
-  description = "Wait until the API server is up, and what works through it. None of them remembers the old cluster."
+step "static_pod_move" "start_api_server" {
+  description = "Wait until the API server is up. It remembers nothing of the old cluster."
   from        = local.stopped_dir
   to          = local.manifests_dir
-  pods        = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+  pods        = ["kube-apiserver"]
   timeout     = "5m"
 }
 
@@ -291,6 +291,14 @@ step "kubernetes_compare" "all_objects_back" {
   kubeconfig      = local.kubeconfig
   expect          = data.etcd_inventory.backup.counts
   timeout_seconds = 300
+}
+
+step "static_pod_move" "start_controllers" {
+  description = "Wait until what works through the API server is up."
+  from        = local.stopped_dir
+  to          = local.manifests_dir
+  pods        = ["kube-controller-manager", "kube-scheduler"]
+  timeout     = "5m"
 }
 
 output "revision" {

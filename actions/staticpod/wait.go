@@ -372,7 +372,7 @@ func (w *waiter) unready(ctx context.Context, s sandbox, c manifest.Container) s
 // patience is how long a probe may take to answer: a small part of the wait so far.
 // A server that is starting up takes requests that it doesn't come to, and would
 // hide for as long as a probe may take that it is ready by now.
-func (w *waiter) patience() time.Duration { return max(answersSoon, time.Since(w.began)/4) }
+func (w *waiter) patience() time.Duration { return max(2*lookEvery, time.Since(w.began)/16) }
 
 // crash tells of a container that has ended although it was to run.
 func (w *waiter) crash(ctx context.Context, c container) string {

@@ -93,7 +93,7 @@ func Directory(ctx context.Context, o Options, member, walDir string) (*Report, 
 // configured; nil if there is none.
 func (r *Report) Unfit() *Finding {
 	for i, f := range r.Findings {
-		if f.Severity != Note && rank(f.Needs) > rank(Restart) || slices.Contains([]string{"url_mismatch", "restored_with_defaults"}, f.Class) {
+		if f.Severity != Note && (f.Needs == Mend || rank(f.Needs) > rank(Restart)) || slices.Contains([]string{"url_mismatch", "restored_with_defaults"}, f.Class) {
 			return &r.Findings[i]
 		}
 	}
