@@ -30,8 +30,8 @@ func atWords(text string, width uint) string {
 	return broken(wordwrap.WrapString(unbroken(text), width))
 }
 
-// hard is a space that wordwrap takes for a letter.
-const hard = "\u00a0"
+// hard stands for a space that wordwrap is to take for a letter. Nobody uses it.
+const hard = "\ue00a"
 
 // unbroken is a text whose commands are one word each, and broken is it again as it
 // was.

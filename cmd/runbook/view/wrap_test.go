@@ -56,3 +56,11 @@ func TestShorter(t *testing.T) {
 func itemFor(after string) engine.Item {
 	return engine.Item{Target: "/etc/kubernetes/manifests/kube-apiserver.yaml", Before: "in /etc/kubernetes/manifests", After: after}
 }
+
+// What is quoted of a file stays as it is, a space that doesn't break included.
+func TestUnbrokenChangesNoText(t *testing.T) {
+	const text = "a\u00a0b `runbook resume r-1` c"
+	if got := broken(unbroken(text)); got != text {
+		t.Errorf("%q", got)
+	}
+}
