@@ -169,10 +169,12 @@ func firstPart(text string) string {
 // mostOfReason is how much is said at once of why a step failed.
 const mostOfReason = 300
 
-// untold is why the run stopped, without what was said when its step failed.
+// untold is why the run stopped, without what was said when its step failed: where
+// both stand on one screen.
 func (h *Human) untold(d *hcl.Diagnostic) *hcl.Diagnostic {
 	why, rest, more := strings.Cut(d.Detail, "\n\n")
-	if d != h.told || !more || len(why) > mostOfReason {
+	oneScreen := h.outWidth > 0 && h.errWidth > 0
+	if d != h.told || !more || !oneScreen || len(why) > mostOfReason {
 		return d
 	}
 	short := *d

@@ -157,7 +157,7 @@ func (p *place) outcome() string {
 		must(p.T, invariants.Check(p.store(), r.ID))
 		text += fmt.Sprintf("%s, kept %v\n", r.State.Phase, r.State.Kept())
 		for _, name := range []string{"place", "config", "count", "copy", "own"} {
-			if st := r.State.Steps[name]; st != nil {
+			if st := r.State.Steps[name]; st != nil && !st.Started.IsZero() {
 				text += fmt.Sprintf("%s: done %v, undone %v\n", name, st.Done, st.Undone)
 			}
 		}

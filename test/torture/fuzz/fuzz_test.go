@@ -40,6 +40,7 @@ var promised = []string{
 	"actions/etcd/member FuzzConfig",
 	"actions/etcd/member FuzzManifest",
 	"actions/etcd/member FuzzUnit",
+	"actions/file/pki FuzzRead",
 	"actions/staticpod/manifest FuzzEdit",
 	"cmd/runbook/view FuzzEvent",
 	"cmd/runbook/view FuzzPlan",

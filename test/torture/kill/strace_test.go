@@ -91,6 +91,10 @@ var traced = regexp.MustCompile(`(?m)^(\d+) +(\w+)\((.*)$`)
 // and what wakes this process's own threads.
 var toProcesses = regexp.MustCompile(`^\d+<(pipe|anon_inode):`)
 
+// looks are calls that another thread may make while the host is looked at: it reads
+// the log of a unit with journalctl, and waits for that.
+var looks = map[string]bool{"read": true, "clone": true, "waitid": true}
+
 func parse(text string) (all []point, elsewhere []string) {
 	counts := map[string]int{}
 	first := ""
@@ -102,7 +106,7 @@ func parse(text string) (all []point, elsewhere []string) {
 		form, some := sometimes[call]
 		changes := !some || form.MatchString(rest)
 		if thread != first {
-			if changes && !toProcesses.MatchString(rest) && call != "read" && call != "clone" {
+			if changes && !toProcesses.MatchString(rest) && !looks[call] {
 				elsewhere = append(elsewhere, m[0])
 			}
 			continue
