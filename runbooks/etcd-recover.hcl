@@ -81,6 +81,11 @@ data "etcd_diagnosis" "now" {
   backups  = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
 }
 
+# For the members of the cluster, where its own files don't tell.
+data "etcd_backups" "all" {
+  directories = coalesce(var.backup_dirs, data.etcd_installation.here.backup_dirs)
+}
+
 data "etcd_status" "now" {
   endpoints = data.etcd_member.this.client_urls
   tls       = data.etcd_member.this.tls
@@ -90,6 +95,8 @@ locals {
   here   = data.etcd_installation.here
   now    = data.etcd_diagnosis.now
   pod    = var.manifest != null || var.unit == null && local.here.runs_as == "static_pod"
+  folder = var.manifest != null ? dirname(var.manifest) : coalesce(local.here.manifests_dir, "/")
+  others = [for pod in local.here.pods : pod if pod != "etcd"]
   served = local.now.served != false
 
   # An etcd that answers, and whose data wants no cure, is left alone, whatever else
@@ -102,7 +109,7 @@ locals {
   loss = local.cure == "none" || local.cure == null ? "nothing" : local.left[0].loss
 
   # By its own files, or by its newest backup where these don't tell.
-  members = local.now.members[*].name
+  members = length(local.now.members) > 0 ? local.now.members[*].name : data.etcd_backups.all.newest_members
   by_hand = [for cause in local.now.causes : "- ${cause.finding} ${cause.advice}${cause.command == "" ? "" : " Type: ${cause.command}"}" if cause.remedy == ""]
 
   # What the screen says first, and again before the question.
@@ -178,6 +185,17 @@ step "kubernetes_ready" "cluster_is_ready" {
   description     = "The API server is ready, and the nodes report to it again."
   when            = local.pod && local.here.kubeconfig != null && contains(local.here.pods, "kube-apiserver")
   kubeconfig      = local.here.kubeconfig
+  timeout_seconds = 600
+}
+
+# etcd was seen to serve its data by now: what fails here is no reason for another
+# cure of that.
+step "static_pod_move" "rest_is_up" {
+  description     = "Wait until what works through the API server is up."
+  when            = local.pod && length(local.others) > 0
+  from            = "${local.folder}.stopped"
+  to              = local.folder
+  pods            = local.others
   timeout_seconds = 600
 }
 

@@ -130,7 +130,7 @@ func (c *copier) link(e entry, st unix.Stat_t, dir int, name string) (bool, erro
 	id := fileID{st.Dev, st.Ino}
 	first := c.links[id]
 	if first == nil {
-		c.links[id] = &firstLink{path: e.path[len(c.from)+1:], left: st.Nlink - 1}
+		c.links[id] = &firstLink{path: e.path[len(c.from)+1:], left: uint64(st.Nlink) - 1}
 		return false, nil
 	}
 	if first.left--; first.left == 0 {

@@ -247,15 +247,6 @@ step "etcd_compare" "all_keys_back" {
   revision    = local.serves
 }
 
-step "static_pod_move" "start_pods" {
-  description     = "Wait until the API server is up, and what works through it."
-  when            = length(local.pods) > 0 && length(local.others) > 0
-  from            = local.stopped
-  to              = local.folder
-  pods            = local.others
-  timeout_seconds = 600
-}
-
 output "found" {
   description = "The classes of what the diagnosis found."
   value       = local.now.classes

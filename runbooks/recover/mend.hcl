@@ -25,6 +25,11 @@ locals {
   renewed  = { for c in var.causes : c.path => c.to... if c.remedy == "renew_certificate" }
   renamed  = { for c in var.causes : c.path => c... if c.remedy == "rename_flag" }
 
+  # A name or an address that a certificate lacks. Whoever needs one needs that of
+  # this host, too.
+  is_address = { for name in distinct(flatten(values(local.renewed))) : name => can(regex("^[0-9a-fA-F.:]*[.:][0-9a-fA-F.:]*$", name)) }
+  here_too   = { for path, names in local.renewed : path => length(compact(names)) > 0 ? ["127.0.0.1"] : [] }
+
   # Kubelet needn't be stopped for what isn't its own business.
   quiet = length(local.kubelets) == length(var.causes) || length(local.runtimes) == length(var.causes)
 }
@@ -84,8 +89,8 @@ step "certificate_renew" "renew" {
   description      = "Issue the certificate anew, with its CA's key."
   for_each         = local.renewed
   path             = each.key
-  add_ip_addresses = [for name in each.value : name if can(regex("^[0-9a-fA-F.:]*[.:][0-9a-fA-F.:]*$", name)) && !can(regex("[g-z]", name))]
-  add_dns_names    = [for name in each.value : name if name != "" && (can(regex("[g-z]", name)) || !can(regex("[.:]", name)))]
+  add_ip_addresses = concat([for name in each.value : name if local.is_address[name]], local.here_too[each.key])
+  add_dns_names    = [for name in each.value : name if name != "" && !local.is_address[name]]
 }
 
 step "static_pod_edit" "rename_flag" {

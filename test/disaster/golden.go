@@ -25,7 +25,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\b\d+:\d\d(:\d\d)?\b`), "TIME"},
 	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+(\.\d+)? ?(ms|s|seconds?|min|minutes?|hours?|h|days?)\b`), "TIME"},
 	{regexp.MustCompile(`\b[0-9a-f]{8,64}\b`), "N"},
-	{regexp.MustCompile(`\b(pid|process|processes) \d+`), "$1 N"},
+	{regexp.MustCompile(`\b(pid|process|processes|kill) \d+`), "$1 N"},
 	{regexp.MustCompile(`\b\d[\d,]*(\.\d+)? ?(B|KiB|MiB|GiB|bytes)\b`), "SIZE"},
 	{regexp.MustCompile(`\b\d[\d,]*(\.\d+)?( [a-z]+)? (keys?|objects?|entries|entry|records?|revisions?|writes?|pages?|values?)\b`), "N$2 $3"},
 	{regexp.MustCompile(`\b(revision|index|entry|byte|offset|term|page) \d[\d,]*`), "$1 N"},

@@ -39,7 +39,7 @@ func TestBackupWithCopiesAndPrune(t *testing.T) {
 	for _, dir := range []string{backupDir, copyDir} {
 		s.age(dir+"/"+old, 3)
 	}
-	out := s.runbook(0, append([]string{"run", backup}, vars...)...)
+	out := s.runbook(0, append([]string{"run", "-v", backup}, vars...)...)
 	s.contains(out, backupDir+"/"+old+": snapshot of", "→ deleted for good", "can't be undone: deleted snapshots can't be brought back",
 		"on the same device as etcd's data in "+dataDir)
 	for _, dir := range []string{backupDir, copyDir} {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"strings"
 	"testing"
 
 	"runbook/test/etcdhost"
@@ -18,9 +17,6 @@ func TestFoundByItself(t *testing.T) {
 		backups = "/var/backups/kv"
 	)
 	s := bareScene(t)
-	if text := s.runbook(1, "read", "etcd_diagnosis"); !strings.Contains(text, "nothing was found on this host that starts an etcd") {
-		t.Errorf("without an etcd: %s", text)
-	}
 	s.atEnd("rm -rf " + data + " " + backups + " /usr/lib/systemd/system/" + unit + "; systemctl daemon-reload")
 	var err error
 	s.etcd, err = etcdhost.Install(s.ctx, systemdhost.Here{}, etcdhost.Options{Unit: unit, DataDir: data, Flags: true})

@@ -172,7 +172,7 @@ func TestPlanChangesNothing(t *testing.T) {
 			s.sh("systemctl show -p ActiveState,InvocationID,StateChangeTimestampMonotonic etcd.service")
 	}
 	before := look()
-	s.contains(s.runbook(0, "plan", restore), "existing data → snapshot", "stopped → running")
+	s.contains(s.runbook(0, "plan", "-v", restore), "existing data → snapshot", "stopped → running")
 	if after := look(); after != before {
 		t.Error("the plan changed something")
 	}

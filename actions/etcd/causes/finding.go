@@ -83,7 +83,7 @@ func saying(who, line string) string {
 const longest = 300
 
 func shortened(line string) string {
-	line = strings.ToValidUTF8(strings.TrimSpace(line), "?")
+	line = strings.ToValidUTF8(strings.TrimSpace(diagnose.Words(line)), "?")
 	if len(line) <= longest {
 		return line
 	}

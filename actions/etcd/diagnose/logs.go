@@ -99,7 +99,11 @@ func (r *Report) judgeLines(where string, text []byte) {
 				continue
 			}
 			said[s.class] = true
-			text := excerpt(s.pattern.Find(line))
+			found := s.pattern.Find([]byte(Words(string(line))))
+			if found == nil {
+				found = s.pattern.Find(line)
+			}
+			text := excerpt(found)
 			r.add(Finding{Class: s.class, Severity: Note, Path: where, Offset: -1, Record: fmt.Sprintf("%d lines before its end", len(lines)-1-i), Advice: s.advice,
 				Finding: fmt.Sprintf("etcd said %q: %s.", text, s.meaning), Said: text})
 		}

@@ -95,7 +95,7 @@ func lose(ctx context.Context, h *kubehost.Host, damage string) error {
 	})
 }
 
-const loss = "dd if=/dev/urandom of=/var/lib/etcd/member/snap/db bs=1M count=1 conv=notrunc; rm -r /var/lib/etcd/member/wal; pkill -KILL -x etcd"
+const loss = "rm -rf /var/lib/etcd.before-* /var/lib/etcd.old-*; dd if=/dev/urandom of=/var/lib/etcd/member/snap/db bs=1M count=1 conv=notrunc; rm -r /var/lib/etcd/member/wal; pkill -KILL -x etcd"
 
 // silence takes name resolution away: questions go to a machine that isn't there,
 // so that each waits until it is given up. Kubelet looks the host's own name up

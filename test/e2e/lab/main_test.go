@@ -247,10 +247,13 @@ func (s *scene) members() string {
 	return fields[2] + " " + fields[3]
 }
 
+// runID is what the ID of a run looks like.
+var runID = regexp.MustCompile(`\d{8}-\d{6}-[a-z0-9]{4}`)
+
 // newest is the ID of the newest run.
 func (s *scene) newest() string {
 	s.Helper()
-	return strings.Fields(strings.Split(s.runbook(0, "list"), "\n")[1])[0]
+	return runID.FindString(s.runbook(0, "list"))
 }
 
 // didAsPlanned compares what the newest run recorded with its plan, step by

@@ -203,6 +203,7 @@ func ofCertificates() []*disaster.Disaster {
 		Name:  "certificate-and-archive-missing",
 		Break: `rm $pki/etcd/server.crt $pki/etcd/server.key /var/backups/etcd/*.tar.gz; crash 1`,
 		Finds: []string{"pki_lost"}, Cures: mended, Loses: disaster.Nothing,
+		Blocked: byHand(`Type: ([^:]*kubeadm init phase certs etcd-server)`, ""),
 	}, {
 		Name:  "certificate-expired",
 		Break: `cp /root/certs/expired.crt $pki/etcd/server.crt; ` + renewed + `expired`, Quick: true,
@@ -236,7 +237,7 @@ func ofHost() []*disaster.Disaster {
 	const inUse = `back; said etcd "address already in use"`
 	return []*disaster.Disaster{{
 		Name:  "clock-behind",
-		Break: `halt; touch --date=tomorrow $data/member/wal/*.wal; systemctl start kubelet`,
+		Break: `halt; touch --date=tomorrow $data/member/wal/*.wal`,
 		Finds: []string{"clock_wrong"}, Cures: mended, Loses: disaster.Nothing,
 		// The machine's own clock can't be set back, so time has to pass for the files.
 		Blocked: byHand(`timedatectl|date -s`, `touch /var/lib/etcd/member/wal/*.wal`),

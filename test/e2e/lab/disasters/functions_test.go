@@ -18,9 +18,9 @@ halt() {
 	gone
 }
 
-# The newest log of a static pod's container, and how often kubelet had started
-# it before.
-logs() { ls -td /var/log/pods/kube-system_$1-*/$1 | head -n 1; }
+# Where the newest log of a static pod's container is, and how often kubelet had
+# started it before.
+logs() { dirname "$(ls -t /var/log/pods/kube-system_$1-*/$1/*.log | head -n 1)"; }
 attempt() { ls $(logs etcd) | sort -n | tail -n 1 | cut -d. -f1; }
 
 # A static pod's container has said something.
