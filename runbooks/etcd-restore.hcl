@@ -135,6 +135,12 @@ data "etcd_status" "now" {
   snapshot  = data.etcd_snapshot.backup.path
 }
 
+data "host" "this" {}
+
+data "file" "hosts" {
+  path = "/etc/hosts"
+}
+
 locals {
   here          = data.etcd_installation.here
   manifests_dir = coalesce(var.manifests_dir, local.here.manifests_dir, "/etc/kubernetes/manifests")
@@ -154,6 +160,12 @@ locals {
   )
   # The data gets another directory than the manifest names.
   elsewhere = var.data_dir != null && var.data_dir != data.etcd_member.this.data_dir
+
+  controllers = ["kube-controller-manager", "kube-scheduler"]
+
+  # A host that can't look its own name up gets it from the address that etcd has.
+  own_address = try(regex("^https?://([0-9.]+):", data.etcd_member.this.peer_urls[0])[0], null)
+  nameless    = !data.host.this.name_resolves && data.file.hosts.content != null && local.own_address != null
 
   # An etcd that came up empty is healthy too, but far behind the snapshot.
   behind = data.etcd_status.now.revision < data.etcd_snapshot.backup.revision
@@ -222,15 +234,23 @@ step "static_pod_edit" "point_to_new_disk" {
   host_paths  = { etcd-data = var.data_dir }
 }
 
+step "write_file" "name_this_host" {
+  description = "Have the host know its own name, which kubelet would look up in vain, ten seconds for each pod."
+  when        = local.nameless
+  on_failure  = "continue"
+  path        = "/etc/hosts"
+  content     = "${trimsuffix(data.file.hosts.content, "\n")}\n${local.own_address} ${data.host.this.hostname}\n"
+}
+
 # All pods start at once, and come up side by side: etcd's new data was compared
 # with the snapshot, byte for byte, before it took the old one's place, and etcd
 # gets it by the very manifest from which the directory was read. Where that
 # manifest is another one now, etcd has to prove itself before it is asked.
 step "static_pod_move" "put_in_place" {
-  description = "Put the manifests in place, for kubelet to start all of it at once; etcd's alone where its data has another directory now."
+  description = "Put the manifests in place, for kubelet to start the pods side by side; etcd's alone where its data has another directory now."
   from        = local.stopped_dir
   to          = local.manifests_dir
-  pods        = local.elsewhere ? ["etcd"] : ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+  pods        = concat(["etcd"], local.elsewhere ? [] : ["kube-apiserver"], local.elsewhere ? [] : local.controllers)
   wait        = false
 }
 
@@ -300,7 +320,7 @@ step "static_pod_move" "start_controllers" {
   description = "Wait until what works through the API server is up."
   from        = local.stopped_dir
   to          = local.manifests_dir
-  pods        = ["kube-controller-manager", "kube-scheduler"]
+  pods        = local.controllers
   timeout     = "5m"
 }
 

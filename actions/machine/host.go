@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/zclconf/go-cty/cty"
 	"golang.org/x/sys/unix"
@@ -36,6 +37,7 @@ var hostSpec = engine.DataSpec{
 		{Name: "boot_id", Type: cty.String, Doc: "The kernel's identifier of this start of the machine."},
 		{Name: "uptime_seconds", Type: cty.Number, Doc: "For how long it has been up, in whole seconds."},
 		{Name: "addresses", Type: cty.List(cty.String), Doc: "Its IP addresses that can be reached from elsewhere, sorted; neither loopback nor link-local ones."},
+		{Name: "name_resolves", Type: cty.Bool, Doc: "Whether its own name leads to an address, and within a second. Where it doesn't, what looks the name up again and again is slow: kubelet, for one."},
 		{Name: "init", Type: cty.String, Doc: `"systemd" where it was booted with that; otherwise the name of process 1.`},
 	},
 	Example: `data "host" "this" {}`,
@@ -47,7 +49,7 @@ type host struct{}
 var _ engine.DataSource = (*host)(nil)
 
 // Read implements engine.DataSource.
-func (*host) Read(context.Context, engine.World) (engine.Result, error) {
+func (*host) Read(ctx context.Context, _ engine.World) (engine.Result, error) {
 	name, err := os.Hostname()
 	if err != nil {
 		return nil, engine.Errorf("host", "reading its name: %w", err)
@@ -70,8 +72,18 @@ func (*host) Read(context.Context, engine.World) (engine.Result, error) {
 		"os": release["ID"], "os_version": release["VERSION_ID"], "os_name": release["PRETTY_NAME"],
 		"architecture": runtime.GOARCH, "cpus": runtime.NumCPU(), "memory": uint64(info.Totalram) * uint64(info.Unit),
 		"boot_id": line("/proc/sys/kernel/random/boot_id"), "uptime_seconds": int64(info.Uptime),
-		"addresses": addresses, "init": initSystem(),
+		"addresses": addresses, "init": initSystem(), "name_resolves": resolves(ctx, name),
 	}, nil
+}
+
+// resolvesWithin bounds a look-up of the machine's own name.
+const resolvesWithin = time.Second
+
+func resolves(ctx context.Context, name string) bool {
+	ctx, cancel := context.WithTimeout(ctx, resolvesWithin)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupHost(ctx, name)
+	return err == nil && len(found) > 0
 }
 
 // line is a small file's content, empty where it can't be read.

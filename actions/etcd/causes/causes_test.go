@@ -283,6 +283,17 @@ func TestServed(t *testing.T) {
 
 // An API server that isn't ready is told where nothing else is, with what it
 // said.
+// An API server isn't asked while no etcd of its own takes connections: it would
+// take its time to answer.
+func TestNoEtcdBehindTheAPIServer(t *testing.T) {
+	m := newMachine(t)
+	m.answer = func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }
+	m.refused = "127.0.0.1:2379"
+	if r := m.look(); r.Served == nil || *r.Served {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestUnserved(t *testing.T) {
 	m := newMachine(t)
 	m.ready = http.StatusInternalServerError

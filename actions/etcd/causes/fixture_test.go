@@ -44,6 +44,7 @@ type machine struct {
 	units   map[string]unit
 	said    map[string][]string
 	unknown map[string]error // why names don't resolve
+	refused string           // the address that refuses connections
 	now     time.Time
 	ca      map[string]*authority
 	options Options
@@ -233,6 +234,7 @@ func (m *machine) look() Report {
 		systemd:   func(context.Context, []string) (map[string]unit, error) { return m.units, nil },
 		journal:   func(_ context.Context, unit, _ string) []string { return m.said[unit] },
 		resolve:   func(_ context.Context, name string) error { return m.unknown[name] },
+		refuses:   func(_ context.Context, address string) bool { return address == m.refused },
 		addresses: func() ([]net.Addr, error) { return []net.Addr{&net.IPNet{IP: net.ParseIP(ownIP)}}, nil },
 		listeners: func() []listener { return m.sockets },
 		processes: func(program string) [][]string { return m.running[program] },

@@ -17,11 +17,12 @@ type host struct {
 	now  time.Time
 	name string // the host's own
 	// systemd asks for the states of units, journal for the last lines of one,
-	// resolve looks a name up, listeners are the sockets that listen and ownerOf
+	// resolve looks a name up, refuses asks for a connection, listeners are the sockets that listen and ownerOf
 	// who holds one, processes the arguments of a program's processes.
 	systemd   func(context.Context, []string) (map[string]unit, error)
 	journal   func(ctx context.Context, unit, pattern string) []string
 	resolve   func(ctx context.Context, name string) error
+	refuses   func(ctx context.Context, address string) bool
 	addresses func() ([]net.Addr, error)
 	listeners func() []listener
 	ownerOf   func(listener) (process, bool)
@@ -35,7 +36,7 @@ func thisHost() host {
 	}
 	return host{
 		root: "/", now: time.Now(), name: name,
-		systemd: askSystemd, journal: journalOf, resolve: lookUp, addresses: net.InterfaceAddrs,
+		systemd: askSystemd, journal: journalOf, resolve: lookUp, refuses: refuses, addresses: net.InterfaceAddrs,
 		listeners: listening, ownerOf: ownerOf, processes: processesOf,
 	}
 }

@@ -3,8 +3,12 @@ package causes
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +18,9 @@ func (l *look) askServed(ctx context.Context) *bool {
 	if !l.hasAPIServer() {
 		return nil
 	}
+	if l.storeRefuses(ctx) {
+		return new(bool)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -22,6 +29,31 @@ func (l *look) askServed(ctx context.Context) *bool {
 	}()
 	served := l.ready(ctx, "https://"+net.JoinHostPort(l.apiServerAddress())+"/readyz")
 	return &served
+}
+
+// storeRefuses reports whether no etcd of the API server's takes connections. It
+// can't be ready then, and would take two seconds to say so.
+func (l *look) storeRefuses(ctx context.Context) bool {
+	_, words := l.pods().found["kube-apiserver"].words("kube-apiserver")
+	for _, server := range strings.Split(setting(words, "etcd-servers"), ",") {
+		u, err := url.Parse(server)
+		if err != nil || u.Port() == "" || !l.refuses(ctx, u.Host) {
+			return false
+		}
+	}
+	return true
+}
+
+// refuses reports whether connections to an address are refused.
+func refuses(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	_ = conn.Close() // that it was made is all that counts
+	return false
 }
 
 // patience is how long an API server is waited for: a moment, and as long as

@@ -40,19 +40,18 @@ func bench(ctx context.Context, binary string, rounds int, noDNS bool) error {
 		"--var", "image_pull_policy=Never", "--var", "args=[]"); err != nil {
 		return err
 	}
+	damage := loss
 	if noDNS {
-		if err := h.Run(ctx, "sh", "-ec", silence); err != nil {
-			return err
-		}
+		damage = silence + loss
 	}
 	fmt.Printf("%5s %12s %12s %8s\n", "round", "by hand", "runbook", "ratio")
 	var ratios []float64
 	for n := range rounds {
-		hand, err := recover(ctx, h, byHand)
+		hand, err := recover(ctx, h, damage, byHand)
 		if err != nil {
 			return fmt.Errorf("by hand: %w", err)
 		}
-		run, err := recover(ctx, h, "runbook run etcd-restore.hcl --yes")
+		run, err := recover(ctx, h, damage, "runbook run etcd-restore.hcl --yes")
 		if err != nil {
 			return fmt.Errorf("by runbook: %w", err)
 		}
@@ -68,8 +67,8 @@ func bench(ctx context.Context, binary string, rounds int, noDNS bool) error {
 
 // recover loses the data and measures how long a script takes to bring the
 // cluster back.
-func recover(ctx context.Context, h *kubehost.Host, script string) (time.Duration, error) {
-	if err := lose(ctx, h); err != nil {
+func recover(ctx context.Context, h *kubehost.Host, damage, script string) (time.Duration, error) {
+	if err := lose(ctx, h, damage); err != nil {
 		return 0, err
 	}
 	began := time.Now()
@@ -84,9 +83,8 @@ func recover(ctx context.Context, h *kubehost.Host, script string) (time.Duratio
 }
 
 // lose destroys the data, and waits until nobody gets an answer.
-func lose(ctx context.Context, h *kubehost.Host) error {
-	const script = "rm -rf /var/lib/etcd.before-* /var/lib/etcd.old-*; dd if=/dev/urandom of=/var/lib/etcd/member/snap/db bs=1M count=1 conv=notrunc; rm -r /var/lib/etcd/member/wal; pkill -KILL -x etcd"
-	if err := h.Run(ctx, "sh", "-ec", script); err != nil {
+func lose(ctx context.Context, h *kubehost.Host, damage string) error {
+	if err := h.Run(ctx, "sh", "-ec", damage); err != nil {
 		return err
 	}
 	return h.Await(ctx, "the cluster is down", func() error {
@@ -97,12 +95,17 @@ func lose(ctx context.Context, h *kubehost.Host) error {
 	})
 }
 
+const loss = "rm -rf /var/lib/etcd.before-* /var/lib/etcd.old-*; dd if=/dev/urandom of=/var/lib/etcd/member/snap/db bs=1M count=1 conv=notrunc; rm -r /var/lib/etcd/member/wal; pkill -KILL -x etcd"
+
 // silence takes name resolution away: questions go to a machine that isn't there,
-// so that each waits for its answer until it is given up.
+// so that each waits until it is given up. Kubelet looks the host's own name up
+// once it isn't told the address.
 const silence = `
+ip route replace default dev lab0
 ip neigh replace 198.18.0.53 lladdr 02:00:00:00:00:53 dev lab0 nud permanent
 echo nameserver 198.18.0.53 >/etc/resolv.conf
 echo 127.0.0.1 localhost >/etc/hosts
+sed -i 's/--node-ip=[^ "]*//' /var/lib/kubelet/kubeadm-flags.env
 `
 
 // byHand is what the written procedures have one type, without the pauses for
