@@ -281,8 +281,6 @@ func TestServed(t *testing.T) {
 	}
 }
 
-// An API server that isn't ready is told where nothing else is, with what it
-// said.
 // An API server isn't asked while no etcd of its own takes connections: it would
 // take its time to answer.
 func TestNoEtcdBehindTheAPIServer(t *testing.T) {
@@ -294,6 +292,8 @@ func TestNoEtcdBehindTheAPIServer(t *testing.T) {
 	}
 }
 
+// An API server that isn't ready is told where nothing else is, with what it
+// said.
 func TestUnserved(t *testing.T) {
 	m := newMachine(t)
 	m.ready = http.StatusInternalServerError
