@@ -1,15 +1,12 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"runbook/cmd/runbook/sandbox"
-	"runbook/engine"
 )
 
 // looking are the commands that change nothing. The kernel holds them to it.
@@ -34,26 +31,4 @@ func (a *app) holdToLooking(root *cobra.Command) {
 			return nil
 		}
 	}
-}
-
-// canWrite refuses a file that can't be written, before the work for it is done.
-func canWrite(cmd *cobra.Command) error {
-	for _, dir := range written(cmd) {
-		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-			return engine.Errorf("--out", "%s is no directory", dir)
-		}
-		name := cmd.Flags().Lookup("out").Value.String()
-		if info, err := os.Stat(name); err == nil && info.IsDir() {
-			return engine.Errorf("--out", "%s is a directory", name).WithHint("Name a file in it")
-		}
-	}
-	return nil
-}
-
-// written is the directory of the file that a command was asked to write.
-func written(cmd *cobra.Command) []string {
-	if out := cmd.Flags().Lookup("out"); out != nil && out.Value.String() != "" {
-		return []string{filepath.Dir(out.Value.String())}
-	}
-	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -56,33 +55,6 @@ func syncFile(path string) error {
 		return &engine.Error{Where: path, Err: err}
 	}
 	return wrap(path, errors.Join(f.Sync(), f.Close()))
-}
-
-// RemoveAll removes a tree of the caller's own making, durably. It may be
-// absent: whoever removed or renamed it may have been killed before that was
-// on disk.
-func RemoveAll(path string) error {
-	err := At(path, removeAll)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &engine.Error{Where: path, Err: err}
-	}
-	err = SyncDir(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nor is there a directory for it
-	}
-	return err
-}
-
-func removeAll(dir int, name string) error {
-	err := unix.Unlinkat(dir, name, 0)
-	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
-		return err
-	}
-	root, err := os.OpenRoot(pins + strconv.Itoa(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(root.RemoveAll(name), root.Close())
 }
 
 func unlink(path string) error {
