@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -51,21 +52,33 @@ func choosePlace(ctx context.Context, w engine.World, old engine.PathFact, makin
 	if dir.Type == engine.TypeDirectory {
 		p.Holder = dir.Inode
 	}
+	run := w.Run()
 	for n := 1; ; n++ {
-		p.Staging = beside(old.Path, making, w.Run(), n)
-		p.Kept = beside(old.Path, "replaced", w.Run(), n)
-		p.Undone = beside(old.Path, "undone", w.Run(), n)
+		p.Staging = beside(old.Path, making, run.ID, n)
+		p.Kept = beside(old.Path, "replaced", run.ID, n)
+		p.Undone = beside(old.Path, "undone", run.ID+p.tag(run.Step), n)
 		if free, err := allFree(ctx, w, p.Staging, p.Kept, p.Undone); err != nil || free {
 			return p, err
 		}
 	}
 }
 
+// tag tells the undone file of a step that finds nothing from those of other steps that
+// write the same path: nothing that is kept gives it a number of its own.
+func (p place) tag(step string) string {
+	if p.Existed {
+		return ""
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(step)) // a hash takes all
+	return fmt.Sprintf("-%08x", h.Sum32())
+}
+
 // beside is a hidden name in the directory of path that says what it is. Only
 // there a rename surely stays on its file system.
-func beside(path, what string, run engine.RunInfo, n int) string {
+func beside(path, what, run string, n int) string {
 	dir, base := filepath.Split(path)
-	suffix := "." + what + "-" + run.ID
+	suffix := "." + what + "-" + run
 	if n > 1 {
 		suffix += fmt.Sprintf(".%d", n)
 	}

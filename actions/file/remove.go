@@ -67,7 +67,7 @@ func (a *remove) Plan(ctx context.Context, w engine.World) (engine.Change, error
 // twice finds the first name taken.
 func quarantine(ctx context.Context, w engine.World, path string) (string, error) {
 	for n := 1; ; n++ {
-		candidate := beside(path, "removed", w.Run(), n)
+		candidate := beside(path, "removed", w.Run().ID, n)
 		if free, err := allFree(ctx, w, candidate); err != nil || free {
 			return candidate, err
 		}
