@@ -32,7 +32,7 @@ mv /root/etcd.yaml /etc/kubernetes/manifests/etcd.yaml`, "port_taken", "stop_uni
 }
 
 // quickTroubles are tried in `make test-lab`.
-var quickTroubles = []string{"runtime_stopped", "image_missing"}
+var quickTroubles = []string{"kubelet_stopped", "runtime_stopped"}
 
 // diagnosed is what a diagnosis tells of causes.
 type diagnosed struct {
