@@ -250,7 +250,7 @@ step "static_pod_move" "put_in_place" {
   description = "Put the manifests in place, for kubelet to start the pods side by side; etcd's alone where its data has another directory now."
   from        = local.stopped_dir
   to          = local.manifests_dir
-  pods        = concat(["etcd"], local.elsewhere ? [] : ["kube-apiserver"], local.elsewhere ? [] : local.controllers)
+  pods        = local.elsewhere ? ["etcd"] : concat(["etcd", "kube-apiserver"], local.controllers)
   wait        = false
 }
 

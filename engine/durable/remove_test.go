@@ -12,9 +12,7 @@ import (
 // What is mounted below a tree stays, a bind mount of the same file system and that of
 // a file too, and the error names it. Once it is unmounted, the tree can go.
 func TestRemoveAllStopsAtMounts(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting takes root")
-	}
+	needRoot(t)
 	for name, mount := range map[string]func(t *testing.T, tree string) (at, precious string){
 		"bind": func(t *testing.T, tree string) (string, string) {
 			other := t.TempDir()

@@ -10,9 +10,7 @@ import (
 )
 
 func TestTake(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("it takes root to give files away")
-	}
+	needRoot(t)
 	dir := t.TempDir()
 	other := filepath.Join(dir, "other")
 	lay := func(t *testing.T) string {

@@ -27,7 +27,7 @@ locals {
 
   # A name or an address that a certificate lacks. Whoever needs one needs that of
   # this host, too.
-  is_address = { for name in distinct(flatten(values(local.renewed))) : name => can(regex("^[0-9a-fA-F.:]*[.:][0-9a-fA-F.:]*$", name)) }
+  is_address = { for name in distinct(flatten(values(local.renewed))) : name => can(regex("^[0-9.]+$|:", name)) }
   here_too   = { for path, names in local.renewed : path => length(compact(names)) > 0 ? ["127.0.0.1"] : [] }
 
   # Kubelet needn't be stopped for what isn't its own business.

@@ -50,6 +50,9 @@ func (o *Outcome) Screens() string {
 	return Normal(b.String())
 }
 
+// ErrNotKept says that no screens are kept yet of a disaster.
+var ErrNotKept = errors.New("no screens are kept")
+
 // Kept compares the screens with those that are kept in a directory. Where a
 // number is longer than it was, a line breaks elsewhere: only words count.
 func (o *Outcome) Kept(dir string) error {
@@ -60,7 +63,7 @@ func (o *Outcome) Kept(dir string) error {
 	}
 	kept, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no screens are kept in %s: read these, and keep them with -update-screens\n%s", path, now)
+		return fmt.Errorf("%w in %s: read these, and keep them with -update-screens\n%s", ErrNotKept, path, now)
 	}
 	if err != nil || words(string(kept)) == words(now) {
 		return err

@@ -17,8 +17,9 @@ type host struct {
 	now  time.Time
 	name string // the host's own
 	// systemd asks for the states of units, journal for the last lines of one,
-	// resolve looks a name up, refuses asks for a connection, listeners are the sockets that listen and ownerOf
-	// who holds one, processes the arguments of a program's processes.
+	// resolve looks a name up, refuses asks for a connection, listeners are the
+	// sockets that listen and ownerOf who holds one, processes the arguments of a
+	// program's processes.
 	systemd   func(context.Context, []string) (map[string]unit, error)
 	journal   func(ctx context.Context, unit, pattern string) []string
 	resolve   func(ctx context.Context, name string) error

@@ -48,9 +48,10 @@ var attempts = map[string]func(dir string) error{
 	"move": func(dir string) error {
 		return os.Rename(filepath.Join(dir, "file"), filepath.Join(dir, "dir", "file"))
 	},
-	"link":     func(dir string) error { return os.Link(filepath.Join(dir, "file"), filepath.Join(dir, "new")) },
-	"symlink":  func(dir string) error { return os.Symlink("file", filepath.Join(dir, "new")) },
-	"mkfifo":   func(dir string) error { return unix.Mkfifo(filepath.Join(dir, "new"), 0o600) },
+	"link":    func(dir string) error { return os.Link(filepath.Join(dir, "file"), filepath.Join(dir, "new")) },
+	"symlink": func(dir string) error { return os.Symlink("file", filepath.Join(dir, "new")) },
+	// By a name of its own: whoever writes to it waits for a reader.
+	"mkfifo":   func(dir string) error { return unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600) },
 	"chmod":    func(dir string) error { return os.Chmod(filepath.Join(dir, "file"), 0o777) },
 	"chown":    func(dir string) error { return os.Lchown(filepath.Join(dir, "file"), os.Getuid(), os.Getgid()) },
 	"touch":    func(dir string) error { return os.Chtimes(filepath.Join(dir, "file"), time.Time{}, time.Unix(1, 0)) },

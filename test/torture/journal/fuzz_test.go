@@ -33,7 +33,7 @@ func FuzzLoad(f *testing.F) {
 		const id = "20260101-000000-seed"
 		dir := filepath.Join(s.Dir, "runs", id)
 		if err := lay(dir, text, chained); err != nil {
-			t.Skip(err)
+			return // a journal itself refuses to write this
 		}
 		before, err := journal.All(dir)
 		explained(t, err)

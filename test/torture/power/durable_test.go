@@ -125,7 +125,7 @@ func TestLost(t *testing.T) {
 		lost    string
 	}{
 		"renamed":  {entries: []entry{{2, "kept", 3}, {2, "old", 0}}},
-		"replaced": {entries: []entry{{2, "old", m.create(&inode{kind: 'f'})}}, lost: "/work/old"},
+		"replaced": {entries: []entry{{2, "old", m.create(&inode{kind: 'f'})}}, lost: workDir + "/old"},
 	} {
 		now := m.clone()
 		now.enter(c.entries...)

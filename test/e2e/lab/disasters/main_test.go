@@ -52,8 +52,11 @@ func judge(t *testing.T, c *cluster, o *disaster.Outcome) {
 	} else {
 		tally.Count(t, "disasters of a control plane, each with the least loss that is possible", 1)
 	}
-	if err := o.Kept(screens); err != nil {
+	switch err := o.Kept(screens); {
+	case errors.Is(err, disaster.ErrNotKept):
 		t.Log(err)
+	case err != nil:
+		t.Error(err)
 	}
 	if len(complaints) > 0 || o.Disaster.Spoils {
 		must(t, c.close())
